@@ -1,0 +1,87 @@
+"""Why a call was refused or failed, in words and codes that every surface can show."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+from uuid import UUID
+
+
+class CallError(Exception):
+    """A call that gave no answer.
+
+    `status` is the HTTP status, `type` and `code` are OpenAI's error fields, `param` names the
+    request's field at fault, `detail` is machine-readable, `call_id` is the ledger row if there is
+    one, and `retryable` says whether the same request may succeed later.
+    """
+
+    status: ClassVar[int] = 500
+    type: ClassVar[str] = "server_error"
+    code: ClassVar[str] = "internal_error"
+    retryable: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        param: str | None = None,
+        call_id: UUID | None = None,
+        detail: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+        self.call_id = call_id
+        self.detail = dict(detail or {})
+
+
+class InvalidRequest(CallError):
+    """The request cannot be made, by anyone, ever."""
+
+    status = 400
+    type = "invalid_request_error"
+    code = "invalid_request"
+
+
+class UnknownModel(CallError):
+    """No enabled model has that name."""
+
+    status = 404
+    type = "invalid_request_error"
+    code = "model_not_found"
+
+
+class BudgetBlocked(CallError):
+    """A hard limit does not leave what the call may cost.
+
+    `detail` holds policy, scope, metric, limit, consumed, held, requested and resets_at.
+    """
+
+    status = 402
+    type = "budget_error"
+    code = "budget_exceeded"
+
+
+class UnpricedModel(CallError):
+    """The model has no price, so a cost budget cannot hold for it."""
+
+    status = 402
+    type = "budget_error"
+    code = "unpriced_model"
+
+
+class LedgerUnavailable(CallError):
+    """The hold could not be written, so nothing was sent."""
+
+    status = 503
+    type = "server_error"
+    code = "ledger_unavailable"
+    retryable = True
+
+
+class ProviderFailed(CallError):
+    """The provider gave no usable answer; `detail["failure_class"]` says how."""
+
+    status = 502
+    type = "provider_error"
+    code = "provider_failed"

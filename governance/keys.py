@@ -1,0 +1,93 @@
+"""API keys: made once, shown once, stored as a keyed hash.
+
+A key reads `ply_<public id>_<secret>`. The public id finds it, the secret (256 random bits) proves
+it; stored is an HMAC-SHA256 of the secret under Django's secret key, so that neither reading nor
+writing the database is enough to use or to plant one.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.utils import timezone
+from django.utils.crypto import constant_time_compare, salted_hmac
+
+from governance.models import ApiKey, Team
+
+PREFIX = "ply"
+PUBLIC_ID_BYTES = 8
+SECRET_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class NewKey:
+    """A key just made; `text` is shown once and kept nowhere."""
+
+    record: ApiKey
+    text: str
+
+    def __repr__(self) -> str:
+        return f"NewKey({self.record.shown})"
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedKey:
+    """The two halves of a key's text."""
+
+    public_id: str
+    secret: str
+
+    def __repr__(self) -> str:
+        return f"ParsedKey({self.public_id})"
+
+
+def create(
+    *, team: Team, name: str, created_by: Any = None, expires_at: datetime | None = None
+) -> NewKey:
+    """Make a key for `team`. Raises `ValidationError` with every fault, and stores nothing then."""
+    secret = secrets.token_hex(SECRET_BYTES)
+    record = ApiKey(
+        team=team,
+        name=name.strip(),
+        public_id=secrets.token_hex(PUBLIC_ID_BYTES),
+        secret_hash=secret_hash(secret),
+        last_four=secret[-4:],
+        created_by=created_by,
+        expires_at=expires_at,
+    )
+    if expires_at is not None and expires_at <= timezone.now():
+        raise ValidationError({"expires_at": "The key would expire before it could be used."})
+    record.full_clean()
+    record.save()
+    return NewKey(record, f"{PREFIX}_{record.public_id}_{secret}")
+
+
+def revoke(key: ApiKey, *, now: datetime | None = None) -> bool:
+    """Refuse `key` from now on, in every process within a second; False if it already was."""
+    changed = ApiKey.objects.filter(pk=key.pk, revoked_at__isnull=True).update(
+        revoked_at=now or timezone.now()
+    )
+    return bool(changed)
+
+
+def parse(text: str) -> ParsedKey | None:
+    """The halves of a key's text, or None if it is not one."""
+    prefix, _, rest = text.partition("_")
+    public_id, _, secret = rest.partition("_")
+    if prefix != PREFIX or not public_id or not secret:
+        return None
+    return ParsedKey(public_id, secret)
+
+
+def secret_hash(secret: str) -> str:
+    """What is stored of a secret: hexadecimal, 64 characters."""
+    return salted_hmac("palyra.api_key", secret, algorithm="sha256").hexdigest()
+
+
+def matches(secret: str, stored_hash: str) -> bool:
+    """Whether `secret` is the one behind `stored_hash`, in constant time."""
+    return constant_time_compare(secret_hash(secret), stored_hash)

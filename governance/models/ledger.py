@@ -1,0 +1,140 @@
+"""The ledger: every call, what was held for it and what it cost; and the processes that hold."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+
+from governance.models.prices import Price
+from governance.models.teams import ApiKey, Team
+from providers.identifiers import new_id
+
+
+class CallStatus(models.TextChoices):
+    """Where a call stands in its journey."""
+
+    IN_FLIGHT = "in_flight", "In flight"
+    SUCCEEDED = "succeeded", "Succeeded"
+    FAILED = "failed", "Failed"
+    CANCELLED = "cancelled", "Cancelled"
+    BLOCKED = "blocked", "Blocked by budget"
+    UNCONFIRMED = "unconfirmed", "Unconfirmed"
+
+
+class Surface(models.TextChoices):
+    """Where a call came in."""
+
+    OPENAI = "openai", "OpenAI endpoint"
+    SCHEDULE = "schedule", "Schedule"
+    CONSOLE = "console", "Console"
+
+
+class TaskClass(models.TextChoices):
+    """What a call is for; decides how it is routed."""
+
+    PRIMARY_INTERACTIVE = "primary_interactive", "Primary, interactive"
+    BACKGROUND_AUTOMATION = "background_automation", "Background automation"
+    AUXILIARY_SUMMARY = "auxiliary_summary", "Auxiliary: summary"
+    AUXILIARY_RECALL = "auxiliary_recall", "Auxiliary: recall"
+    AUXILIARY_CLASSIFICATION = "auxiliary_classification", "Auxiliary: classification"
+    AUXILIARY_EXTRACTION = "auxiliary_extraction", "Auxiliary: extraction"
+    AUXILIARY_VISION = "auxiliary_vision", "Auxiliary: vision"
+
+
+class ModelCall(models.Model):
+    """One row of the ledger. Amounts are nano-dollars; usage buckets are disjoint token counts."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    team = models.ForeignKey(Team, on_delete=models.PROTECT, related_name="calls")
+    api_key = models.ForeignKey(ApiKey, on_delete=models.SET_NULL, null=True, related_name="calls")
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+"
+    )
+    # Scheduling is a room above this one, so its rows are known here by identifier only.
+    job_id = models.UUIDField(null=True)
+    run_id = models.UUIDField(null=True)
+    surface = models.CharField(max_length=16, choices=Surface)
+    task_class = models.CharField(max_length=32, choices=TaskClass)
+    requested_model = models.CharField(max_length=200)
+    provider = models.CharField(max_length=50)
+    model = models.CharField(max_length=200)
+    decision = models.JSONField("routing decision", default=dict)
+    evaluations = models.JSONField("budget evaluations", default=list)
+    holds = models.JSONField(default=list)
+    attempts = models.JSONField(default=list)
+
+    status = models.CharField(max_length=16, choices=CallStatus, default=CallStatus.IN_FLIGHT)
+    failure_class = models.CharField(max_length=32, blank=True)
+    error = models.CharField(max_length=500, blank=True)
+    owner = models.UUIDField(null=True)
+    admitted_at = models.DateTimeField(db_index=True)
+    expires_at = models.DateTimeField(null=True)
+    settled_at = models.DateTimeField(null=True)
+    latency_ms = models.PositiveIntegerField(null=True)
+
+    uncached_input_tokens = models.PositiveIntegerField(null=True)
+    cache_read_tokens = models.PositiveIntegerField(null=True)
+    cache_write_5m_tokens = models.PositiveIntegerField(null=True)
+    cache_write_1h_tokens = models.PositiveIntegerField(null=True)
+    output_tokens = models.PositiveIntegerField(null=True)
+    usage_reported = models.BooleanField(
+        default=False, help_text="The provider said so; otherwise the usage is an estimate."
+    )
+    price = models.ForeignKey(Price, on_delete=models.SET_NULL, null=True, related_name="+")
+    estimate_lower = models.BigIntegerField(null=True)
+    estimate_upper = models.BigIntegerField(null=True)
+    cost = models.BigIntegerField(null=True)
+
+    class Meta:
+        ordering = ["-admitted_at", "-id"]
+        verbose_name = "call"
+        indexes = [
+            models.Index(fields=["team", "-admitted_at"], name="call_by_team"),
+            models.Index(fields=["run_id"], name="call_by_run", condition=Q(run_id__isnull=False)),
+            models.Index(
+                fields=["expires_at"],
+                name="call_in_flight",
+                condition=Q(status=CallStatus.IN_FLIGHT),
+            ),
+        ]
+        constraints = [
+            models.CheckConstraint(
+                name="call_in_flight_has_owner_and_expiry",
+                condition=~Q(status=CallStatus.IN_FLIGHT)
+                | Q(owner__isnull=False, expires_at__isnull=False),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.id)
+
+    @property
+    def total_tokens(self) -> int | None:
+        """Every bucket together; unknown is not zero."""
+        buckets = (
+            self.uncached_input_tokens,
+            self.cache_read_tokens,
+            self.cache_write_5m_tokens,
+            self.cache_write_1h_tokens,
+            self.output_tokens,
+        )
+        known = [bucket for bucket in buckets if bucket is not None]
+        return sum(known) if known else None
+
+
+class ProcessHeartbeat(models.Model):
+    """A process that is alive: it beats every few seconds. Holds belong to one."""
+
+    id = models.UUIDField(primary_key=True, editable=False)
+    role = models.CharField(max_length=16)
+    host = models.CharField(max_length=255)
+    pid = models.PositiveIntegerField()
+    started_at = models.DateTimeField()
+    seen_at = models.DateTimeField(db_index=True)
+
+    class Meta:
+        ordering = ["role", "host", "pid"]
+
+    def __str__(self) -> str:
+        return f"{self.role} {self.pid} on {self.host}"

@@ -1,0 +1,96 @@
+"""Who may call: teams, their members and their keys."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import models
+
+from governance.zones import validate_zone
+from providers.versioned import Versioned
+
+
+class Team(Versioned):
+    """A group of people and integrations that share budgets."""
+
+    slug = models.SlugField(unique=True, help_text="Short and stable; shown in reports.")
+    name = models.CharField(max_length=100)
+    zone = models.CharField(
+        "time zone",
+        max_length=64,
+        default="UTC",
+        validators=[validate_zone],
+        help_text="An IANA name such as Europe/Prague; the team's pages show times in it.",
+    )
+    enabled = models.BooleanField(default=True, help_text="A disabled team's keys are refused.")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class MembershipRole(models.TextChoices):
+    """What a person may do in a team."""
+
+    MEMBER = "member", "Member"
+    MANAGER = "manager", "Manager"
+
+
+class Membership(models.Model):
+    """A person's place in a team."""
+
+    team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="memberships")
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="memberships"
+    )
+    role = models.CharField(max_length=16, choices=MembershipRole, default=MembershipRole.MEMBER)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["team__name", "user__username"]
+        constraints = [
+            models.UniqueConstraint(
+                "team",
+                "user",
+                name="membership_once",
+                violation_error_message="This person is already a member of the team.",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user} in {self.team}"
+
+
+class ApiKey(Versioned):
+    """An integration's key `ply_<public id>_<secret>`; of the secret only a keyed hash is kept."""
+
+    team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="api_keys")
+    name = models.CharField(max_length=100, help_text="What it is for.")
+    public_id = models.CharField(max_length=24, unique=True, editable=False)
+    secret_hash = models.CharField(max_length=64, editable=False)
+    last_four = models.CharField(max_length=4, editable=False)
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="+",
+        editable=False,
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+    expires_at = models.DateTimeField(null=True, blank=True)
+    revoked_at = models.DateTimeField(null=True, blank=True, editable=False)
+
+    class Meta:
+        ordering = ["-created_at"]
+        verbose_name = "API key"
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.shown})"
+
+    @property
+    def shown(self) -> str:
+        """The key as it may be shown: its public part and its last four characters."""
+        return f"ply_{self.public_id}_…{self.last_four}"

@@ -1,0 +1,6 @@
+from django.apps import AppConfig
+
+
+class PalyraSiteConfig(AppConfig):
+    name = "palyra_site"
+    verbose_name = "Palyra"

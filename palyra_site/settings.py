@@ -1,0 +1,168 @@
+"""Django's settings, derived from the checked `Configuration`."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+from typing import Any
+
+from cryptography.fernet import Fernet
+from django.urls import reverse_lazy
+
+from palyra_site import configuration as palyra_configuration
+from palyra_site.keyfiles import read_or_create
+
+CONFIGURATION = palyra_configuration.read()
+# What this process is for: `up` starts each child with its role. It decides the database pool.
+ROLE = os.environ.get("PALYRA_ROLE", "command")
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+DATA_DIR = CONFIGURATION.data_dir
+SECRET_KEY = CONFIGURATION.secret_key or read_or_create(
+    DATA_DIR / "secret.key", lambda: secrets.token_urlsafe(48)
+)
+PALYRA_VAULT_KEY = CONFIGURATION.vault_key or read_or_create(
+    DATA_DIR / "vault.key", lambda: Fernet.generate_key().decode()
+)
+PALYRA_OWNER_TIMEOUT = CONFIGURATION.owner_timeout
+PALYRA_REQUEST_BODY_LIMIT = CONFIGURATION.request_body_limit
+PALYRA_PUBLIC_URL = CONFIGURATION.public_url
+
+DEBUG = CONFIGURATION.debug
+ALLOWED_HOSTS = list(CONFIGURATION.allowed_hosts)
+CSRF_TRUSTED_ORIGINS = [CONFIGURATION.public_url]
+
+INSTALLED_APPS = [
+    "palyra_site.apps.PalyraSiteConfig",
+    "unfold",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "ninja",
+    "django_q",
+    "providers",
+    "governance",
+    "scheduling",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+ROOT_URLCONF = "palyra_site.urls"
+ASGI_APPLICATION = "palyra_site.asgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "palyra_site" / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+
+def _database() -> dict[str, Any]:
+    database = dict(CONFIGURATION.database)
+    options = dict(database.get("OPTIONS", {}))
+    if database["ENGINE"].endswith("sqlite3"):
+        # FULL: a committed hold survives a power cut. IMMEDIATE: writers queue instead of failing.
+        options |= {
+            "transaction_mode": "IMMEDIATE",
+            "timeout": 20,
+            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
+        }
+        database["TEST"] = {"NAME": str(DATA_DIR / "test.sqlite3")}
+    elif ROLE == "web":
+        # ASGI serves each request on a thread of its own, so connections are pooled, not kept.
+        options["pool"] = {"min_size": 1, "max_size": 10, "timeout": 10}
+    else:
+        # A pool does not survive the worker's forks; kept connections do, checked before use.
+        database |= {"CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}
+    return {**database, "OPTIONS": options}
+
+
+DATABASES = {"default": _database()}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+DATABASE_ROUTERS: list[str] = []
+
+# django-q2 executes, nothing more: attempts, schedules and results are Palyra's own. The values are
+# explained in docs/design.md, "The worker".
+Q_CLUSTER: dict[str, Any] = {
+    "name": "palyra",
+    "workers": CONFIGURATION.worker_count,
+    "timeout": 900,
+    "retry": 3600,
+    "queue_limit": 1,
+    "bulk": 1,
+    "poll": 0.05,
+    "ack_failures": True,
+    "max_attempts": 1,
+    "save_limit": -1,
+    "recycle": 200,
+    "scheduler": False,
+    "catch_up": False,
+    "label": "Queue",
+    "log_level": "WARNING",
+}
+if CONFIGURATION.redis_url:
+    Q_CLUSTER["redis"] = CONFIGURATION.redis_url
+else:
+    Q_CLUSTER["orm"] = "default"
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+LOGIN_URL = reverse_lazy("team:sign-in")
+LOGIN_REDIRECT_URL = reverse_lazy("admin:index")
+
+LANGUAGE_CODE = "en-us"
+TIME_ZONE = "UTC"
+USE_I18N = True
+USE_TZ = True
+
+STATIC_URL = "static/"
+STATIC_ROOT = DATA_DIR / "static"
+STATICFILES_DIRS = [BASE_DIR / "palyra_site" / "static"]
+# Files are served from the packages themselves: no collectstatic step to forget.
+WHITENOISE_USE_FINDERS = True
+WHITENOISE_AUTOREFRESH = DEBUG
+
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = CONFIGURATION.public_url.startswith("https://")
+X_FRAME_OPTIONS = "DENY"
+SECURE_REFERRER_POLICY = "same-origin"
+DATA_UPLOAD_MAX_MEMORY_SIZE = CONFIGURATION.request_body_limit
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": CONFIGURATION.log_level},
+    "loggers": {
+        # One line a request is more than an operator wants, and httpx would log whole addresses.
+        "httpx": {"level": "WARNING"},
+        "uvicorn.access": {"level": "WARNING"},
+        "django-q": {"handlers": ["console"], "level": "WARNING", "propagate": False},
+    },
+}

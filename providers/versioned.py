@@ -1,0 +1,97 @@
+"""What every process keeps in memory, and the one number that says when to read it again.
+
+Keys, policies, prices and the registry are read on every call, so each process holds them as an
+immutable snapshot. Every model in it inherits `Versioned`, whose writes add one to
+`SnapshotVersion` in the same transaction; a process whose snapshot is older reads anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+from django.db import models, transaction
+from django.db.models import F
+
+ModelT = TypeVar("ModelT", bound=models.Model)
+_listeners: list[Callable[[], None]] = []
+
+
+class SnapshotVersion(models.Model):
+    """One row; `version` grows with every change of anything a snapshot holds."""
+
+    version = models.BigIntegerField(default=0)
+
+    class Meta:
+        app_label = "providers"
+
+    def __str__(self) -> str:
+        return f"version {self.version}"
+
+
+def current_version() -> int:
+    """The version of what is stored now: one query by primary key."""
+    return SnapshotVersion.objects.filter(pk=1).values_list("version", flat=True).first() or 0
+
+
+def bump() -> None:
+    """Count a change, in the caller's transaction, and tell this process once it is committed."""
+    if not SnapshotVersion.objects.filter(pk=1).update(version=F("version") + 1):
+        SnapshotVersion.objects.update_or_create(pk=1, defaults={"version": 1})
+    for listener in _listeners:
+        transaction.on_commit(listener)
+
+
+def on_change(listener: Callable[[], None]) -> None:
+    """Have `listener` called after each change this process commits. It must not block."""
+    if listener not in _listeners:
+        _listeners.append(listener)
+
+
+class VersionedQuerySet(models.QuerySet[ModelT]):
+    """Counts the bulk writes, which pass by `Model.save` and `Model.delete`."""
+
+    def update(self, **kwargs: Any) -> int:
+        with transaction.atomic():
+            changed = super().update(**kwargs)
+            if changed:
+                bump()
+        return changed
+
+    def delete(self) -> tuple[int, dict[str, int]]:
+        with transaction.atomic():
+            result = super().delete()
+            bump()
+        return result
+
+    def bulk_create(self, objs: Iterable[ModelT], *args: Any, **kwargs: Any) -> list[ModelT]:
+        with transaction.atomic():
+            created = super().bulk_create(objs, *args, **kwargs)
+            bump()
+        return created
+
+    def bulk_update(self, objs: Iterable[ModelT], *args: Any, **kwargs: Any) -> int:
+        with transaction.atomic():
+            changed = super().bulk_update(objs, *args, **kwargs)
+            bump()
+        return changed
+
+
+class Versioned(models.Model):
+    """A row that is part of the snapshot: saving or deleting it counts as a change."""
+
+    objects: Any = VersionedQuerySet.as_manager()
+
+    class Meta:
+        abstract = True
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        with transaction.atomic():
+            super().save(*args, **kwargs)
+            bump()
+
+    def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
+        with transaction.atomic():
+            result = super().delete(*args, **kwargs)
+            bump()
+        return result
