@@ -35,7 +35,7 @@ class DollarsField(forms.DecimalField):
             return True
 
 
-class NanoDollarsField(models.BigIntegerField):  # type: ignore[type-arg]
+class NanoDollarsField(models.BigIntegerField[int, int]):
     """Integer nano-dollars in the database and in Python, US dollars in forms."""
 
     def formfield(self, **kwargs: Any) -> Any:

@@ -7,11 +7,15 @@ import secrets
 from pathlib import Path
 from typing import Any
 
+import django_stubs_ext
 from cryptography.fernet import Fernet
 from django.urls import reverse_lazy
 
 from palyra_site import configuration as palyra_configuration
 from palyra_site.keyfiles import read_or_create
+
+# Lets Django's generic classes be written with their type arguments, as mypy wants them.
+django_stubs_ext.monkeypatch()
 
 CONFIGURATION = palyra_configuration.read()
 # What this process is for: `up` starts each child with its role. It decides the database pool.
@@ -140,7 +144,6 @@ USE_I18N = True
 USE_TZ = True
 
 STATIC_URL = "static/"
-STATIC_ROOT = DATA_DIR / "static"
 STATICFILES_DIRS = [BASE_DIR / "palyra_site" / "static"]
 # Files are served from the packages themselves: no collectstatic step to forget.
 WHITENOISE_USE_FINDERS = True

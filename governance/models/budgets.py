@@ -177,6 +177,7 @@ class Approval(models.Model):
 
     class Meta:
         ordering = ["-requested_at"]
+        permissions = [("decide_approval", "Can approve or deny requests for more budget")]
         constraints = [
             models.CheckConstraint(name="approval_amount_positive", condition=Q(amount__gt=0)),
             models.CheckConstraint(

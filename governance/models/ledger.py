@@ -83,7 +83,12 @@ class ModelCall(models.Model):
     )
     price = models.ForeignKey(Price, on_delete=models.SET_NULL, null=True, related_name="+")
     estimate_lower = models.BigIntegerField(null=True)
+    estimate_expected = models.BigIntegerField(null=True)
     estimate_upper = models.BigIntegerField(null=True)
+    token_bound = models.PositiveBigIntegerField(default=0)
+    # What is charged if nobody ever says what the call used.
+    expected_input_tokens = models.PositiveIntegerField(default=0)
+    expected_output_tokens = models.PositiveIntegerField(default=0)
     cost = models.BigIntegerField(null=True)
 
     class Meta:
@@ -93,7 +98,7 @@ class ModelCall(models.Model):
             models.Index(fields=["team", "-admitted_at"], name="call_by_team"),
             models.Index(fields=["run_id"], name="call_by_run", condition=Q(run_id__isnull=False)),
             models.Index(
-                fields=["expires_at"],
+                fields=["owner", "expires_at"],
                 name="call_in_flight",
                 condition=Q(status=CallStatus.IN_FLIGHT),
             ),

@@ -1,0 +1,226 @@
+"""Whether the budgets let a call begin: pure decisions over policies and their counters.
+
+Amounts are nano-dollars, tokens or requests, as the policy's metric says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from governance.amounts import amount_text
+from governance.windows import Period, period
+
+OK = "ok"
+SOFT_LIMIT = "soft_limit"
+BLOCKED = "blocked"
+OVERRIDE_APPLIED = "override_applied"
+UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """A budget policy as calls see it; `team_id` is None for everyone or for each team."""
+
+    id: int
+    name: str
+    scope: str
+    team_id: int | None
+    metric: str
+    interval: str
+    zone: str
+    soft_limit: int | None
+    hard_limit: int | None
+
+    def applies_to(self, team_id: int) -> bool:
+        """Whether this policy counts the calls of that team."""
+        return self.team_id is None or self.team_id == team_id
+
+    def scope_value(self, team_id: int) -> str:
+        """Whose counter a call of that team is counted on: the team's own, or everyone's."""
+        return "" if self.scope == "global" else str(team_id)
+
+    def window(self, team_id: int, now: datetime) -> WindowKey:
+        """The window that counts a call of that team made now."""
+        return WindowKey(self.id, self.scope_value(team_id), period(self.interval, self.zone, now))
+
+
+@dataclass(frozen=True, slots=True)
+class WindowKey:
+    """Names one window: there is at most one row for it."""
+
+    policy_id: int
+    scope_value: str
+    period: Period
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counter:
+    """A window's row at one instant."""
+
+    window_id: int
+    consumed: int
+    held: int
+    raised_by: int = 0
+
+    @property
+    def used(self) -> int:
+        """What is spoken for."""
+        return self.consumed + self.held
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Demand:
+    """What a call may use at most. `cost` is None if the model has no price."""
+
+    cost: int | None
+    tokens: int
+    requests: int = 1
+
+    def amount(self, metric: str) -> int | None:
+        """The part of it that `metric` counts."""
+        amount: int | None = getattr(self, metric)
+        return amount
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hold:
+    """An amount set aside on one window until the call is settled."""
+
+    window_id: int
+    metric: str
+    amount: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BudgetEvaluation:
+    """What one policy says of one call, with the figures it said it on."""
+
+    policy: str
+    policy_id: int
+    scope: str
+    metric: str
+    outcome: str
+    soft_limit: int | None
+    limit: int | None
+    consumed: int
+    held: int
+    requested: int | None
+    resets_at: datetime | None
+    explanation: str
+
+    @property
+    def blocks(self) -> bool:
+        """Whether the call may not be made because of it."""
+        return self.outcome in {BLOCKED, UNKNOWN}
+
+    @property
+    def remaining(self) -> int | None:
+        """What the hard limit leaves after this call's hold; None without a hard limit."""
+        if self.limit is None:
+            return None
+        return max(0, self.limit - self.consumed - self.held - (self.requested or 0))
+
+    def share_left(self) -> float:
+        """How much of the limit this call leaves, from 0 to 1; only for comparing."""
+        return (self.remaining or 0) / self.limit if self.limit else 1.0
+
+    def as_json(self) -> dict[str, Any]:
+        """For the ledger's row."""
+        row = {name: getattr(self, name) for name in self.__slots__}
+        row["resets_at"] = self.resets_at.isoformat() if self.resets_at else None
+        return row
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """The answer to a demand: either every hold it needs, or none."""
+
+    evaluations: tuple[BudgetEvaluation, ...]
+    holds: tuple[Hold, ...]
+
+    @property
+    def blocking(self) -> BudgetEvaluation | None:
+        """The first policy that refuses, if one does."""
+        return next((said for said in self.evaluations if said.blocks), None)
+
+
+def admit(demand: Demand, windows: Iterable[tuple[Policy, WindowKey, Counter]]) -> Admission:
+    """Hold `demand` on every window, or on none of them if one has no room for it."""
+    windows = tuple(windows)
+    evaluations = tuple(
+        evaluate(policy, counter, demand.amount(policy.metric), key.period.ends_at)
+        for policy, key, counter in windows
+    )
+    if any(said.blocks for said in evaluations):
+        return Admission(evaluations, ())
+    holds = tuple(
+        Hold(window_id=counter.window_id, metric=policy.metric, amount=amount)
+        for policy, _, counter in windows
+        if (amount := demand.amount(policy.metric)) is not None
+    )
+    return Admission(evaluations, holds)
+
+
+def evaluate(
+    policy: Policy, counter: Counter, requested: int | None, resets_at: datetime | None
+) -> BudgetEvaluation:
+    """What `policy` says of a call that may use `requested`, None if that is unknown."""
+    limit = None if policy.hard_limit is None else policy.hard_limit + counter.raised_by
+    outcome = _outcome(policy, counter, requested, limit)
+    return BudgetEvaluation(
+        policy=policy.name,
+        policy_id=policy.id,
+        scope=policy.scope,
+        metric=policy.metric,
+        outcome=outcome,
+        soft_limit=policy.soft_limit,
+        limit=limit,
+        consumed=counter.consumed,
+        held=counter.held,
+        requested=requested,
+        resets_at=resets_at,
+        explanation=_explanation(policy, counter, requested, limit, outcome),
+    )
+
+
+def _outcome(policy: Policy, counter: Counter, requested: int | None, limit: int | None) -> str:
+    if requested is None:
+        # Unknown is not zero: an unpriced call is only let by where cost is not limited.
+        return UNKNOWN if limit is not None else OK
+    wanted = counter.used + requested
+    if limit is not None and wanted > limit:
+        return BLOCKED
+    if policy.hard_limit is not None and wanted > policy.hard_limit:
+        return OVERRIDE_APPLIED
+    if policy.soft_limit is not None and wanted > policy.soft_limit:
+        return SOFT_LIMIT
+    return OK
+
+
+def _explanation(
+    policy: Policy, counter: Counter, requested: int | None, limit: int | None, outcome: str
+) -> str:
+    def shown(amount: int | None) -> str:
+        return amount_text(policy.metric, amount or 0)
+
+    if outcome == UNKNOWN:
+        return (
+            f"“{policy.name}” limits cost, and this model has no price, so what the call may cost "
+            "cannot be held. Give the model a price, or choose another."
+        )
+    used = f"{shown(counter.consumed)} consumed and {shown(counter.held)} held"
+    if outcome == BLOCKED:
+        return (
+            f"“{policy.name}” allows {shown(limit)}; with {used}, there is no room for "
+            f"{shown(requested)}, which is what this call may use."
+        )
+    if outcome == OVERRIDE_APPLIED:
+        return f"“{policy.name}” is past its limit, but was raised to {shown(limit)}."
+    if outcome == SOFT_LIMIT:
+        return f"“{policy.name}” is past its soft limit of {shown(policy.soft_limit)}, with {used}."
+    if limit is None:
+        return f"“{policy.name}” has {used}, and no hard limit."
+    return f"“{policy.name}” has room: {used} of {shown(limit)}."

@@ -1,0 +1,12 @@
+"""The ledger: holds before calls, settlement after them, and nothing lost in between.
+
+`LedgerWriter` is the one way in. Its thread gathers what concurrent calls ask for and commits it as
+one transaction (`store`), deciding each admission with the pure `budgets.admit`. `sweeper` settles
+what a dead process left behind.
+"""
+
+from governance.ledger.opening import open_window
+from governance.ledger.operations import AdmissionRequest, Admitted, Settlement
+from governance.ledger.writer import LedgerWriter
+
+__all__ = ["AdmissionRequest", "Admitted", "LedgerWriter", "Settlement", "open_window"]

@@ -1,0 +1,89 @@
+"""Opening a budget's window: it starts from what the ledger already says, never from nothing.
+
+So a policy made in the middle of a month counts the whole month, and calls in flight when it is
+made are held on it like any other.
+"""
+
+from __future__ import annotations
+
+from django.db import transaction
+from django.db.models import F, QuerySet, Sum, Value
+from django.db.models.functions import Coalesce
+
+from governance.budgets import Policy, WindowKey
+from governance.ledger.exclusion import own_ledger
+from governance.models import BudgetWindow, CallStatus, ModelCall
+
+TOKEN_COLUMNS = (
+    "uncached_input_tokens",
+    "cache_read_tokens",
+    "cache_write_5m_tokens",
+    "cache_write_1h_tokens",
+    "output_tokens",
+)
+COUNTED = (
+    CallStatus.SUCCEEDED,
+    CallStatus.FAILED,
+    CallStatus.CANCELLED,
+    CallStatus.UNCONFIRMED,
+)
+
+
+def open_window(policy: Policy, key: WindowKey) -> BudgetWindow:
+    """The window of `key`, made with its opening balance if there is none yet."""
+    with transaction.atomic():
+        own_ledger()
+        window, created = BudgetWindow.objects.get_or_create(
+            policy_id=key.policy_id,
+            scope_value=key.scope_value,
+            starts_at=key.period.starts_at,
+            defaults={"ends_at": key.period.ends_at},
+        )
+        if created:
+            calls = _calls(key)
+            window.consumed = _consumed(calls.filter(status__in=COUNTED), policy.metric)
+            window.held = _hold_in_flight(calls, window, policy.metric)
+            window.save(update_fields=["consumed", "held"])
+    return window
+
+
+def _calls(key: WindowKey) -> QuerySet[ModelCall]:
+    calls = ModelCall.objects.filter(admitted_at__gte=key.period.starts_at)
+    if key.period.ends_at is not None:
+        calls = calls.filter(admitted_at__lt=key.period.ends_at)
+    return calls.filter(team_id=int(key.scope_value)) if key.scope_value else calls
+
+
+def _consumed(calls: QuerySet[ModelCall], metric: str) -> int:
+    # A row's own list of what it charged is for the windows it was held on; this one is new to it.
+    if metric == "requests":
+        return calls.exclude(status=CallStatus.CANCELLED, attempts=[]).count()
+    if metric == "cost":
+        total = calls.aggregate(total=Sum("cost"))["total"]
+    else:
+        tokens = sum((Coalesce(F(name), Value(0)) for name in TOKEN_COLUMNS), start=Value(0))
+        total = calls.aggregate(total=Sum(tokens))["total"]
+    return int(total or 0)
+
+
+def _hold_in_flight(calls: QuerySet[ModelCall], window: BudgetWindow, metric: str) -> int:
+    """Hold on the new window what calls already under way may use; they settle on it too."""
+    held = 0
+    for call in calls.filter(status=CallStatus.IN_FLIGHT).order_by("pk"):
+        amount, expected = _in_flight_amounts(call, metric)
+        call.holds = [
+            *call.holds,
+            {"window": window.pk, "metric": metric, "amount": amount, "expected": expected},
+        ]
+        call.save(update_fields=["holds"])
+        held += amount
+    return held
+
+
+def _in_flight_amounts(call: ModelCall, metric: str) -> tuple[int, int]:
+    expected_tokens = call.expected_input_tokens + call.expected_output_tokens
+    return {
+        "requests": (1, 1),
+        "cost": (call.estimate_upper or 0, call.estimate_expected or 0),
+        "tokens": (call.token_bound, expected_tokens),
+    }[metric]

@@ -1,0 +1,160 @@
+"""The ledger's thread: one connection, one commit for whatever is pending (group commit).
+
+While one batch is being committed the next gathers by itself, so a hundred concurrent calls share
+a few commits, and a hot budget's row is locked once a batch and not once a call. The same thread
+beats the process's heart and sweeps what dead processes left, so that nothing else needs to run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import queue
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from django.db import DatabaseError, InterfaceError, OperationalError, connection
+from django.utils import timezone
+
+from governance import processes
+from governance.errors import LedgerUnavailable
+from governance.ledger import sweeper
+from governance.ledger.operations import AdmissionRequest, Admitted, Operation, Settlement
+from governance.ledger.store import LedgerStore
+
+logger = logging.getLogger(__name__)
+MOST_IN_BATCH = 256
+TRIES = 3
+PAUSE_SECONDS = 0.2
+UNAVAILABLE = "The ledger cannot be written now, so nothing was sent. Try again shortly."
+
+
+@dataclass(frozen=True, slots=True)
+class _Pending:
+    operation: Operation
+    future: Future[Any]
+
+
+class LedgerWriter:
+    """The process's way into the ledger. `start` before use; `stop` writes what is pending."""
+
+    def __init__(self, *, process_id: UUID, role: str) -> None:
+        self.process_id = process_id
+        self._role = role
+        self._started_at = timezone.now()
+        self._store = LedgerStore(process_id)
+        self._queue: queue.SimpleQueue[_Pending | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="ledger", daemon=True)
+        self._next_beat = 0.0
+
+    def start(self) -> None:
+        """Say that this process is alive, then begin to write."""
+        processes.beat(self.process_id, self._role, self._started_at)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Write everything pending, strike the process from those alive, and end the thread."""
+        self._queue.put(None)
+        if self._thread.is_alive():
+            self._thread.join()
+
+    async def admit(self, request: AdmissionRequest) -> Admitted:
+        """Hold and write the row, durably. Raises `LedgerUnavailable` if that cannot be done."""
+        admitted: Admitted = await asyncio.wrap_future(self.submit(request))
+        return admitted
+
+    def submit(self, operation: Operation) -> Future[Any]:
+        """Queue `operation`; the future has its result once it is committed."""
+        future: Future[Any] = Future()
+        self._queue.put(_Pending(operation, future))
+        return future
+
+    def _run(self) -> None:
+        running = True
+        while running:
+            batch, running = self._gather()
+            if batch:
+                self._commit(batch)
+            self._tend()
+        with contextlib.suppress(DatabaseError):
+            processes.end(self.process_id)
+        connection.close()
+
+    def _gather(self) -> tuple[list[_Pending], bool]:
+        """What is pending, waiting for the first until the next beat; and whether to go on."""
+        batch: list[_Pending] = []
+        try:
+            first = self._queue.get(timeout=max(0.0, self._next_beat - time.monotonic()))
+            while first is not None:
+                # One whose caller went away before its turn is never begun.
+                if first.future.running() or first.future.set_running_or_notify_cancel():
+                    batch.append(first)
+                if len(batch) == MOST_IN_BATCH:
+                    return batch, True
+                first = self._queue.get_nowait()
+        except queue.Empty:
+            return batch, True
+        return batch, False
+
+    def _commit(self, batch: Sequence[_Pending]) -> None:
+        try:
+            results = self._execute([pending.operation for pending in batch])
+        except Exception as error:
+            self._after_failure(batch, error)
+            return
+        for pending, result in zip(batch, results, strict=True):
+            pending.future.set_result(result)
+
+    def _execute(self, operations: Sequence[Operation]) -> list[Admitted | bool]:
+        """The batch, tried again where the database may be back in a moment."""
+        for tries_left in range(TRIES - 1, -1, -1):
+            try:
+                return self._store.execute(operations)
+            except (OperationalError, InterfaceError):
+                connection.close()
+                if not tries_left:
+                    raise
+                time.sleep(PAUSE_SECONDS)
+        raise AssertionError("unreachable")
+
+    def _after_failure(self, batch: Sequence[_Pending], error: Exception) -> None:
+        """One bad operation must not fail its neighbours: each is tried alone."""
+        if len(batch) > 1 and not isinstance(error, OperationalError | InterfaceError):
+            for pending in batch:
+                self._commit([pending])
+            return
+        for pending in batch:
+            logger.error("The ledger cannot write %s: %s", _name(pending.operation), error)
+            if isinstance(pending.operation, Settlement) and isinstance(
+                error, OperationalError | InterfaceError
+            ):
+                # The hold stands until it is settled; the work is not lost but comes later.
+                self._queue.put(pending)
+            else:
+                pending.future.set_exception(LedgerUnavailable(UNAVAILABLE))
+
+    def _tend(self) -> None:
+        """Beat and sweep when it is time to."""
+        if time.monotonic() < self._next_beat:
+            return
+        self._next_beat = time.monotonic() + processes.BEAT_SECONDS
+        try:
+            processes.beat(self.process_id, self._role, self._started_at)
+            left = sweeper.orphans()
+            if left:
+                self._store.execute(left)
+                logger.warning("Settled %d abandoned calls as unconfirmed.", len(left))
+        except DatabaseError as error:
+            connection.close()
+            logger.warning("This process's heartbeat cannot be written: %s", error)
+
+
+def _name(operation: Operation) -> str:
+    kind = "the admission" if isinstance(operation, AdmissionRequest) else "the settlement"
+    return f"{kind} of call {operation.call_id}"

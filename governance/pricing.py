@@ -1,0 +1,104 @@
+"""What a call costs, to the nano-dollar: integer arithmetic, no float, no rounding twice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from providers.usage import Usage
+
+TOKENS_PER_PRICE = 1_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PriceEntry:
+    """A model's price from `effective_from` on: nano-dollars per million tokens of each bucket.
+
+    A cache bucket without a price of its own costs what uncached input costs.
+    """
+
+    id: int
+    model_id: int
+    effective_from: datetime
+    uncached_input: int
+    output: int
+    cache_read: int | None = None
+    cache_write_5m: int | None = None
+    cache_write_1h: int | None = None
+    per_request: int = 0
+    source: str = "operator"
+    precision: str = "exact"
+
+    def rate(self, bucket: str) -> int:
+        """The nano-dollars per million tokens of `bucket`."""
+        own: int | None = getattr(self, bucket)
+        return self.uncached_input if own is None else own
+
+    @property
+    def dearest_input(self) -> int:
+        """The highest rate an input token may be charged at."""
+        return max(self.rate(bucket) for bucket in INPUT_BUCKETS)
+
+    @property
+    def cheapest_input(self) -> int:
+        """The lowest rate an input token may be charged at."""
+        return min(self.rate(bucket) for bucket in INPUT_BUCKETS)
+
+
+INPUT_BUCKETS = ("uncached_input", "cache_read", "cache_write_5m", "cache_write_1h")
+BUCKETS = (*INPUT_BUCKETS, "output")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PricingEstimate:
+    """What a call may cost before it is made, in nano-dollars, and how far that can be trusted."""
+
+    lower: int
+    expected: int
+    upper: int
+    source: str
+    precision: str
+
+
+def effective(prices: Iterable[PriceEntry], at: datetime) -> PriceEntry | None:
+    """The price in force at `at`: the latest that has begun, or None."""
+    begun = [price for price in prices if price.effective_from <= at]
+    return max(begun, key=lambda price: price.effective_from, default=None)
+
+
+def cost(price: PriceEntry, usage: Usage) -> int:
+    """The nano-dollars that `usage` costs, rounded half-even once, at the end."""
+    millionths = sum(getattr(usage, bucket) * price.rate(bucket) for bucket in BUCKETS)
+    return price.per_request + _divide_half_even(millionths, TOKENS_PER_PRICE)
+
+
+def estimate(
+    price: PriceEntry,
+    *,
+    input_bound: int,
+    expected_input: int,
+    output_cap: int,
+    expected_output: int,
+) -> PricingEstimate:
+    """Bounds on the cost of a call of at most `input_bound` input and `output_cap` output tokens.
+
+    The upper bound takes every input token at the dearest input rate and rounds up, so that no
+    usage within the bounds costs more. The lower bound is one cached input token and no output.
+    """
+    most = input_bound * price.dearest_input + output_cap * price.output
+    likely = expected_input * price.uncached_input + expected_output * price.output
+    return PricingEstimate(
+        lower=price.per_request + price.cheapest_input // TOKENS_PER_PRICE,
+        expected=price.per_request + _divide_half_even(likely, TOKENS_PER_PRICE),
+        upper=price.per_request + -(-most // TOKENS_PER_PRICE),
+        source=price.source,
+        precision=price.precision,
+    )
+
+
+def _divide_half_even(amount: int, divisor: int) -> int:
+    quotient, remainder = divmod(amount, divisor)
+    if remainder * 2 > divisor or (remainder * 2 == divisor and quotient % 2):
+        quotient += 1
+    return quotient

@@ -1,0 +1,210 @@
+"""Which model a call goes to, and why: a pure decision that explains itself.
+
+In mode `suggest`, the only one so far, the model asked for (or the default) is used, and what would
+have been the cheaper choice is published with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from governance.chat_request import ParsedChat
+from governance.errors import UnknownModel
+from governance.money import dollars_text
+from governance.pricing import PriceEntry, PricingEstimate, effective, estimate
+from providers.registry import AUTO, ModelEntry, Registry
+
+SUGGEST = "suggest"
+NAMES_SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A model that was considered. `estimate_upper` is nano-dollars, None without a price."""
+
+    model: str
+    eligible: bool
+    reason: str
+    estimate_upper: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoutingDecision:
+    """What was chosen and why. Models are named `provider/model`."""
+
+    mode: str
+    task_class: str
+    requested: str
+    default: str | None
+    recommended: str
+    actual: str
+    provider: str
+    model: str
+    action: str
+    output_cap: int
+    reason_codes: tuple[str, ...]
+    explanation: tuple[str, ...]
+    candidates: tuple[Candidate, ...]
+    estimate: PricingEstimate | None
+
+    def as_json(self) -> dict[str, Any]:
+        """For the ledger's row; amounts stay integer nano-dollars."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A decision with what making the call takes."""
+
+    decision: RoutingDecision
+    model: ModelEntry
+    price: PriceEntry | None
+    output_cap: int
+
+
+def decide(
+    chat: ParsedChat,
+    *,
+    registry: Registry,
+    prices: Mapping[int, Sequence[PriceEntry]],
+    task_class: str,
+    now: datetime,
+) -> Route:
+    """Choose the model for `chat`. Raises `UnknownModel` if nothing answers to its name."""
+    options = [
+        _Option(model, chat, effective(prices.get(model.id, ()), now)) for model in registry.models
+    ]
+    chosen = min(
+        (option for option in options if option.model in _named(chat.model, registry)),
+        key=_Option.preference,
+    )
+    eligible = [option for option in options if option.fits and option.model.role == "chat"]
+    recommended = min([*eligible, chosen], key=_Option.preference)
+    default = registry.default()
+    decision = RoutingDecision(
+        mode=SUGGEST,
+        task_class=task_class,
+        requested=chat.model,
+        default=default.qualified_name if default else None,
+        recommended=recommended.name,
+        actual=chosen.name,
+        provider=chosen.model.provider.name,
+        model=chosen.model.name,
+        action="proceed",
+        output_cap=chosen.output_cap,
+        reason_codes=_reason_codes(chat, chosen, recommended),
+        explanation=tuple(_explain(chat, chosen, recommended)),
+        candidates=tuple(option.candidate() for option in options),
+        estimate=chosen.estimate,
+    )
+    return Route(decision, chosen.model, chosen.price, chosen.output_cap)
+
+
+@dataclass(frozen=True, slots=True)
+class _Option:
+    """One model, measured against one request."""
+
+    model: ModelEntry
+    chat: ParsedChat
+    price: PriceEntry | None
+
+    @property
+    def name(self) -> str:
+        return self.model.qualified_name
+
+    @property
+    def output_cap(self) -> int:
+        return self.chat.output_cap(self.model.max_output_tokens)
+
+    @property
+    def fits(self) -> bool:
+        """Whether the request, as it is likely to be counted, fits the context window."""
+        return self.chat.expected_input < self.model.context_window
+
+    @property
+    def estimate(self) -> PricingEstimate | None:
+        if self.price is None:
+            return None
+        return estimate(
+            self.price,
+            input_bound=self.chat.input_bound,
+            expected_input=self.chat.expected_input,
+            output_cap=self.output_cap * self.chat.choices,
+            expected_output=self.chat.expected_output(self.output_cap),
+        )
+
+    def preference(self) -> tuple[bool, int, str]:
+        """Priced before unpriced, then by expected cost, then by name."""
+        estimated = self.estimate
+        return estimated is None, estimated.expected if estimated else 0, self.name
+
+    def candidate(self) -> Candidate:
+        estimated = self.estimate
+        return Candidate(
+            model=self.name,
+            eligible=self.fits,
+            reason="fits" if self.fits else "the request is larger than its context window",
+            estimate_upper=estimated.upper if estimated else None,
+        )
+
+
+def _named(name: str, registry: Registry) -> tuple[ModelEntry, ...]:
+    if name != AUTO:
+        found = registry.find(name)
+        if not found:
+            raise UnknownModel(_unknown(name, registry), param="model")
+        return found
+    default = registry.default()
+    if default is None:
+        raise UnknownModel(
+            "There is no default model for “auto” to stand for. Name a model, or have an "
+            "administrator mark one as the default.",
+            param="model",
+        )
+    return (default,)
+
+
+def _unknown(name: str, registry: Registry) -> str:
+    known = sorted({model.name for model in registry.models})
+    if not known:
+        return f"There is no model “{name}”: no model is enabled yet."
+    shown = ", ".join(known[:NAMES_SHOWN]) + (" and others" if len(known) > NAMES_SHOWN else "")
+    return f"There is no model “{name}”. Enabled are: {shown}."
+
+
+def _reason_codes(chat: ParsedChat, chosen: _Option, recommended: _Option) -> tuple[str, ...]:
+    codes = ["default_model" if chat.model == AUTO else "model_requested"]
+    if chosen.price is None:
+        codes.append("unpriced")
+    if recommended.name != chosen.name:
+        codes.append("cheaper_available")
+    if chat.output_limit is None:
+        codes.append("output_capped_by_model")
+    elif chat.output_limit > chosen.output_cap:
+        codes.append("output_limit_lowered")
+    return tuple(codes)
+
+
+def _explain(chat: ParsedChat, chosen: _Option, recommended: _Option) -> list[str]:
+    if chat.model == AUTO:
+        said = [f"The call left the choice open, so the default model {chosen.name} is used."]
+    else:
+        said = [f"The call asked for “{chat.model}”, which is {chosen.name}."]
+    estimated = chosen.estimate
+    if estimated is None:
+        said.append("It has no price, so what it costs is not known.")
+    else:
+        said.append(
+            f"It may cost up to {dollars_text(estimated.upper)}, with at most "
+            f"{chosen.output_cap:,} output tokens."
+        )
+    cheaper = recommended.estimate
+    if recommended.name != chosen.name and cheaper is not None:
+        said.append(
+            f"{recommended.name} would cost up to {dollars_text(cheaper.upper)}; the mode is "
+            "“suggest”, so this is only published."
+        )
+    return said

@@ -1,0 +1,188 @@
+"""What a process knows without asking: registry, keys, teams, policies and prices, all at once.
+
+A `Snapshot` is immutable and read from memory by every call. `SnapshotKeeper` replaces it within a
+second of any change that any process commits: a thread of its own compares one number.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import defaultdict
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db import DatabaseError, connection, transaction
+
+from governance.budgets import Policy
+from governance.models import ApiKey, BudgetPolicy, Price
+from governance.pricing import PriceEntry
+from providers import registry as provider_registry
+from providers import versioned
+from providers.registry import Registry
+
+logger = logging.getLogger(__name__)
+POLL_SECONDS = 0.25
+RETRY_SECONDS = 1.0
+# An unknown key makes the keeper look again, but no more often than this.
+SHORTEST_INTERVAL = 0.1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyEntry:
+    """An API key as calls see it."""
+
+    id: int
+    public_id: str
+    secret_hash: str
+    team_id: int
+    team_slug: str
+    team_enabled: bool
+    expires_at: datetime | None
+    revoked: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """Everything a call needs to be decided, as of one `version`."""
+
+    version: int
+    registry: Registry
+    keys: dict[str, KeyEntry]
+    policies: tuple[Policy, ...]
+    prices: dict[int, tuple[PriceEntry, ...]]
+
+    def policies_for(self, team_id: int) -> tuple[Policy, ...]:
+        """The policies that count a call of that team, in the order of their ids."""
+        return tuple(policy for policy in self.policies if policy.applies_to(team_id))
+
+
+def load() -> Snapshot:
+    """Read the whole snapshot in one transaction, so that its parts agree.
+
+    The version is read first: a change in between is then read again rather than missed.
+    """
+    with transaction.atomic():
+        return Snapshot(
+            version=versioned.current_version(),
+            registry=provider_registry.load(),
+            keys={key.public_id: key for key in _keys()},
+            policies=load_policies(),
+            prices=_prices(),
+        )
+
+
+def _keys() -> list[KeyEntry]:
+    return [
+        KeyEntry(
+            id=key.pk,
+            public_id=key.public_id,
+            secret_hash=key.secret_hash,
+            team_id=key.team_id,
+            team_slug=key.team.slug,
+            team_enabled=key.team.enabled,
+            expires_at=key.expires_at,
+            revoked=key.revoked_at is not None,
+        )
+        for key in ApiKey.objects.select_related("team")
+    ]
+
+
+def load_policies() -> tuple[Policy, ...]:
+    """Every enabled policy, by id."""
+    rows = BudgetPolicy.objects.filter(enabled=True).order_by("pk")
+    return tuple(policy_entry(row) for row in rows)
+
+
+def policy_entry(row: BudgetPolicy) -> Policy:
+    """A policy's row as the pure core sees it."""
+    return Policy(
+        id=row.pk,
+        name=row.name,
+        scope=row.scope,
+        team_id=row.team_id,
+        metric=row.metric,
+        interval=row.interval,
+        zone=row.zone,
+        soft_limit=row.soft_limit,
+        hard_limit=row.hard_limit,
+    )
+
+
+def _prices() -> dict[int, tuple[PriceEntry, ...]]:
+    prices: dict[int, list[PriceEntry]] = defaultdict(list)
+    for row in Price.objects.order_by("model_id", "effective_from"):
+        prices[row.model_id].append(
+            PriceEntry(
+                id=row.pk,
+                model_id=row.model_id,
+                effective_from=row.effective_from,
+                uncached_input=row.uncached_input,
+                output=row.output,
+                cache_read=row.cache_read,
+                cache_write_5m=row.cache_write_5m,
+                cache_write_1h=row.cache_write_1h,
+                per_request=row.per_request,
+                source=row.source,
+                precision=row.precision,
+            )
+        )
+    return {model_id: tuple(entries) for model_id, entries in prices.items()}
+
+
+class SnapshotKeeper:
+    """Keeps the process's snapshot fresh. `start` before use, `stop` at the end."""
+
+    def __init__(self) -> None:
+        self._snapshot: Snapshot | None = None
+        self._wake = threading.Event()
+        self._stopped = threading.Event()
+        self._refreshing = threading.Lock()
+        self._looked_at = 0.0
+        self._thread = threading.Thread(target=self._run, name="snapshot", daemon=True)
+
+    @property
+    def current(self) -> Snapshot:
+        """The snapshot of this moment. Reading it costs nothing."""
+        if self._snapshot is None:
+            raise RuntimeError("The snapshot is read before the keeper was started.")
+        return self._snapshot
+
+    def start(self) -> None:
+        """Read the first snapshot, here and now, and begin to keep it fresh."""
+        self._snapshot = load()
+        versioned.on_change(self._wake.set)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop keeping; the last snapshot stays readable."""
+        self._stopped.set()
+        self._wake.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def refresh(self) -> None:
+        """Look for a change now, unless one was looked for a moment ago. Blocks on the database."""
+        with self._refreshing:
+            if time.monotonic() - self._looked_at < SHORTEST_INTERVAL:
+                return
+            if self._snapshot is None or versioned.current_version() != self._snapshot.version:
+                self._snapshot = load()
+            self._looked_at = time.monotonic()
+
+    def _run(self) -> None:
+        pause = POLL_SECONDS
+        while not self._stopped.is_set():
+            if self._wake.wait(pause):
+                self._wake.clear()
+                self._looked_at = 0.0
+            try:
+                self.refresh()
+                pause = POLL_SECONDS
+            except DatabaseError as error:
+                # Calls go on with the last snapshot; the ledger decides whether they may be held.
+                logger.warning("The snapshot cannot be refreshed, will try again: %s", error)
+                connection.close()
+                pause = RETRY_SECONDS
+        connection.close()

@@ -1,0 +1,1 @@
+"""One module a provider kind, each with one function: `chat`."""
