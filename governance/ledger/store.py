@@ -6,7 +6,7 @@ windows' rows by id. So batches of several processes never wait for each other i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
@@ -99,17 +99,24 @@ class LedgerStore:
             wanted = {request.call_id: self._windows_of(request) for request in admissions}
             calls = _lock_calls(settlement.call_id for settlement in settlements)
             windows = self._lock_windows(wanted.values(), calls.values())
-            settled = {one.call_id: _settle(one, calls, windows) for one in settlements}
-            rows = []
-            results: dict[UUID, Admitted | bool] = dict(settled)
-            for request in admissions:
-                admission = _admit(request, wanted[request.call_id], windows)
-                rows.append(_row(request, admission, self._owner))
-                results[request.call_id] = Admitted(request.call_id, admission)
-            ModelCall.objects.bulk_create(rows)
-            _write_calls([calls[call_id] for call_id, done in settled.items() if done])
+            settled = [_settle(one, calls, windows) for one in settlements]
+            admitted = [
+                Admitted(one.call_id, _admit(one, wanted[one.call_id], windows))
+                for one in admissions
+            ]
+            ModelCall.objects.bulk_create(
+                _row(request, answer.admission, self._owner)
+                for request, answer in zip(admissions, admitted, strict=True)
+            )
+            _write_calls(
+                calls, {one.call_id for one, done in zip(settlements, settled, strict=True) if done}
+            )
             _write_windows(windows)
-        return [results[operation.call_id] for operation in operations]
+        answers: dict[type, Iterator[Admitted | bool]] = {
+            AdmissionRequest: iter(admitted),
+            Settlement: iter(settled),
+        }
+        return [next(answers[type(operation)]) for operation in operations]
 
     def _read_policies(self) -> None:
         """Decide on the policies of this commit: a changed limit counts from the next batch on."""
@@ -267,8 +274,8 @@ def _fill(call: ModelCall, settlement: Settlement) -> None:
     call.attempts = list(settlement.attempts)
 
 
-def _write_calls(calls: Sequence[ModelCall]) -> None:
-    _write(ModelCall, SETTLED_COLUMNS, calls)
+def _write_calls(calls: dict[UUID, ModelCall], settled: set[UUID]) -> None:
+    _write(ModelCall, SETTLED_COLUMNS, [calls[call_id] for call_id in sorted(settled)])
 
 
 def _write_windows(windows: _LockedWindows) -> None:

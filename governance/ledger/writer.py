@@ -52,6 +52,7 @@ class LedgerWriter:
         self._queue: queue.SimpleQueue[_Pending | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="ledger", daemon=True)
         self._next_beat = 0.0
+        self._stopping = False
 
     def start(self) -> None:
         """Say that this process is alive, then begin to write."""
@@ -76,33 +77,36 @@ class LedgerWriter:
         return future
 
     def _run(self) -> None:
-        running = True
-        while running:
-            batch, running = self._gather()
-            if batch:
-                self._commit(batch)
+        while not self._stopping:
+            self._commit(self._gather())
             self._tend()
+        # The last commits may have set off more: releasing a call cancelled while it was held.
+        while not self._queue.empty():
+            self._commit(self._gather())
         with contextlib.suppress(DatabaseError):
             processes.end(self.process_id)
         connection.close()
 
-    def _gather(self) -> tuple[list[_Pending], bool]:
-        """What is pending, waiting for the first until the next beat; and whether to go on."""
+    def _gather(self) -> list[_Pending]:
+        """What is pending, waiting for the first of it until the next beat."""
         batch: list[_Pending] = []
         try:
-            first = self._queue.get(timeout=max(0.0, self._next_beat - time.monotonic()))
-            while first is not None:
+            pending = self._queue.get(timeout=max(0.0, self._next_beat - time.monotonic()))
+            while True:
+                if pending is None:
+                    self._stopping = True
                 # One whose caller went away before its turn is never begun.
-                if first.future.running() or first.future.set_running_or_notify_cancel():
-                    batch.append(first)
+                elif pending.future.running() or pending.future.set_running_or_notify_cancel():
+                    batch.append(pending)
                 if len(batch) == MOST_IN_BATCH:
-                    return batch, True
-                first = self._queue.get_nowait()
+                    return batch
+                pending = self._queue.get_nowait()
         except queue.Empty:
-            return batch, True
-        return batch, False
+            return batch
 
     def _commit(self, batch: Sequence[_Pending]) -> None:
+        if not batch:
+            return
         try:
             results = self._execute([pending.operation for pending in batch])
         except Exception as error:
@@ -129,11 +133,10 @@ class LedgerWriter:
             for pending in batch:
                 self._commit([pending])
             return
+        away = isinstance(error, OperationalError | InterfaceError)
         for pending in batch:
             logger.error("The ledger cannot write %s: %s", _name(pending.operation), error)
-            if isinstance(pending.operation, Settlement) and isinstance(
-                error, OperationalError | InterfaceError
-            ):
+            if away and isinstance(pending.operation, Settlement) and not self._stopping:
                 # The hold stands until it is settled; the work is not lost but comes later.
                 self._queue.put(pending)
             else:

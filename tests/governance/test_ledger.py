@@ -1,0 +1,321 @@
+"""The ledger's store: holds, settlements, opening balances and sweeps, on the real database."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from django.utils import timezone
+
+from governance import processes
+from governance.budgets import Demand
+from governance.ledger import AdmissionRequest, Admitted, Settlement, sweeper
+from governance.ledger.store import LedgerStore
+from governance.models import (
+    BudgetPolicy,
+    BudgetWindow,
+    CallStatus,
+    ModelCall,
+    ProcessHeartbeat,
+    Team,
+)
+from providers.identifiers import new_id
+from providers.usage import Usage
+from tests.support.factories import make_policy, make_team
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def owner() -> UUID:
+    process_id = new_id()
+    processes.beat(process_id, "web", timezone.now())
+    return process_id
+
+
+@pytest.fixture
+def store(owner: UUID) -> LedgerStore:
+    return LedgerStore(owner)
+
+
+def admission(
+    team: Team, *, cost: int | None = 100, tokens: int = 50, **row: Any
+) -> AdmissionRequest:
+    now = timezone.now()
+    return AdmissionRequest(
+        call_id=new_id(),
+        team_id=team.pk,
+        admitted_at=row.pop("admitted_at", now),
+        expires_at=row.pop("expires_at", now + timedelta(minutes=2)),
+        demand=Demand(cost=cost, tokens=tokens),
+        expected={"cost": 40, "tokens": 20, "requests": 1},
+        row={
+            "surface": "openai",
+            "task_class": "primary_interactive",
+            "requested_model": "m",
+            "provider": "p",
+            "model": "m",
+            "estimate_upper": cost,
+            "estimate_expected": None if cost is None else 40,
+            "token_bound": tokens,
+            "expected_input_tokens": 12,
+            "expected_output_tokens": 8,
+            **row,
+        },
+    )
+
+
+def settlement(call_id: UUID, *, cost: int | None = 30, **fields: Any) -> Settlement:
+    return Settlement(
+        call_id=call_id,
+        status=fields.pop("status", CallStatus.SUCCEEDED),
+        settled_at=timezone.now(),
+        usage=fields.pop("usage", Usage(uncached_input=10, output=5)),
+        cost=cost,
+        **fields,
+    )
+
+
+def admitted(results: Sequence[Admitted | bool]) -> list[bool]:
+    return [isinstance(one, Admitted) and one.admission.blocking is None for one in results]
+
+
+def window_of(policy: BudgetPolicy, team: Team | None = None) -> tuple[int, int]:
+    window = BudgetWindow.objects.get(policy=policy, scope_value=str(team.pk) if team else "")
+    return window.consumed, window.held
+
+
+def test_an_admission_holds_on_every_window_and_a_settlement_replaces_the_holds(
+    store: LedgerStore, owner: UUID
+) -> None:
+    team = make_team()
+    cost = make_policy(hard_limit=1000)
+    tokens = make_policy(metric="tokens", hard_limit=1000, scope="global", interval="day")
+    requests = make_policy(metric="requests", hard_limit=10, interval="total")
+    request = admission(team)
+
+    store.execute([request])
+
+    row = ModelCall.objects.get(pk=request.call_id)
+    assert (row.status, row.owner) == (CallStatus.IN_FLIGHT, owner)
+    assert window_of(cost, team) == (0, 100)
+    assert window_of(tokens) == (0, 50)
+    assert window_of(requests, team) == (0, 1)
+
+    assert store.execute([settlement(request.call_id)]) == [True]
+
+    row.refresh_from_db()
+    assert (row.status, row.cost, row.total_tokens) == (CallStatus.SUCCEEDED, 30, 15)
+    assert window_of(cost, team) == (30, 0)
+    assert window_of(tokens) == (15, 0)
+    assert window_of(requests, team) == (1, 0)
+
+
+def test_a_call_is_settled_once(store: LedgerStore) -> None:
+    team, policy = make_team(), make_policy()
+    request = admission(team)
+    store.execute([request])
+
+    first, second = store.execute(
+        [settlement(request.call_id), settlement(request.call_id, cost=9999)]
+    )
+    again = store.execute([settlement(request.call_id, cost=9999)])
+
+    assert (first, second, again) == (True, False, [False])
+    assert window_of(policy, team) == (30, 0)
+
+
+def test_one_batch_admits_exactly_what_fits(store: LedgerStore) -> None:
+    team = make_team()
+    policy = make_policy(metric="requests", hard_limit=37)
+
+    results = store.execute([admission(team) for _ in range(100)])
+
+    assert sum(admitted(results)) == 37
+    assert window_of(policy, team) == (0, 37)
+    assert ModelCall.objects.filter(status=CallStatus.BLOCKED).count() == 63
+
+
+def test_a_refused_call_holds_nothing_anywhere_and_its_row_says_why(store: LedgerStore) -> None:
+    team = make_team()
+    roomy, tight = make_policy(hard_limit=10_000), make_policy(hard_limit=99, name="tight")
+    request = admission(team, cost=100)
+
+    assert admitted(store.execute([request])) == [False]
+
+    row = ModelCall.objects.get(pk=request.call_id)
+    assert row.status == CallStatus.BLOCKED
+    assert "“tight”" in row.error
+    assert row.holds == []
+    assert window_of(roomy, team) == window_of(tight, team) == (0, 0)
+
+
+def test_a_settlement_makes_room_within_the_same_batch(store: LedgerStore) -> None:
+    team = make_team()
+    policy = make_policy(hard_limit=100)
+    first = admission(team, cost=100)
+    store.execute([first])
+
+    results = store.execute([admission(team, cost=70), settlement(first.call_id, cost=30)])
+
+    assert admitted(results)[0] is True
+    assert window_of(policy, team) == (30, 70)
+
+
+def test_a_changed_limit_counts_for_the_next_call(store: LedgerStore) -> None:
+    team = make_team()
+    policy = make_policy(hard_limit=150)
+    assert admitted(store.execute([admission(team, cost=100)])) == [True]
+    policy.hard_limit = 250
+    policy.save()
+    assert admitted(store.execute([admission(team, cost=100)])) == [True]
+    BudgetPolicy.objects.filter(pk=policy.pk).update(hard_limit=210)
+    assert admitted(store.execute([admission(team, cost=100)])) == [False]
+
+
+def test_what_was_used_beyond_the_hold_is_charged(store: LedgerStore) -> None:
+    team = make_team()
+    policy = make_policy(hard_limit=100)
+    request = admission(team, cost=100)
+    store.execute([request])
+    store.execute([settlement(request.call_id, cost=140)])
+
+    assert window_of(policy, team) == (140, 0)
+    assert admitted(store.execute([admission(team, cost=1)])) == [False]
+
+
+def test_teams_have_windows_of_their_own(store: LedgerStore) -> None:
+    one, other = make_team(), make_team()
+    policy = make_policy(hard_limit=100)
+    only_one = make_policy(hard_limit=1000, team=one)
+
+    results = store.execute([admission(one), admission(other), admission(one)])
+
+    assert admitted(results) == [True, True, False]
+    assert window_of(policy, other) == (0, 100)
+    assert window_of(only_one, one) == (0, 100)
+    assert not BudgetWindow.objects.filter(policy=only_one, scope_value=str(other.pk)).exists()
+
+
+def test_a_new_policy_opens_with_what_the_ledger_says(store: LedgerStore) -> None:
+    team, other = make_team(), make_team()
+    done, under_way, elsewhere = admission(team), admission(team), admission(other)
+    last_year = timezone.now() - timedelta(days=400)
+    old = admission(team, admitted_at=last_year)
+    store.execute([done, under_way, elsewhere, old])
+    store.execute([settlement(done.call_id), settlement(elsewhere.call_id)])
+    store.execute([settlement(old.call_id, cost=5000)])
+
+    month = make_policy(hard_limit=10_000)
+    tokens = make_policy(metric="tokens", hard_limit=10_000)
+    requests = make_policy(metric="requests", hard_limit=10, scope="global", interval="total")
+    store.execute([admission(team)])
+
+    assert window_of(month, team) == (30, 200)
+    assert window_of(tokens, team) == (15, 100)
+    assert window_of(requests) == (3, 2)
+
+    store.execute([settlement(under_way.call_id, cost=11)])
+
+    assert window_of(month, team) == (41, 100)
+    assert window_of(tokens, team) == (30, 50)
+    assert window_of(requests) == (4, 1)
+
+
+def test_a_window_that_vanished_is_opened_again(store: LedgerStore) -> None:
+    team, policy = make_team(), make_policy()
+    first = admission(team)
+    store.execute([first])
+    BudgetWindow.objects.all().delete()
+
+    assert store.execute([settlement(first.call_id)]) == [True]
+    assert admitted(store.execute([admission(team)])) == [True]
+    assert window_of(policy, team) == (30, 100)
+
+
+def test_a_call_whose_policy_was_deleted_still_settles(store: LedgerStore) -> None:
+    team, policy = make_team(), make_policy()
+    request = admission(team)
+    store.execute([request])
+    policy.delete()
+
+    assert store.execute([settlement(request.call_id)]) == [True]
+    assert ModelCall.objects.get(pk=request.call_id).cost == 30
+
+
+def test_the_day_of_admission_is_charged_even_when_the_call_ends_on_the_next(
+    store: LedgerStore,
+) -> None:
+    team = make_team()
+    policy = make_policy(interval="day")
+    yesterday = timezone.now() - timedelta(days=1)
+    request = admission(team, admitted_at=yesterday)
+    store.execute([request])
+    store.execute([settlement(request.call_id)])
+
+    window = BudgetWindow.objects.get(policy=policy)
+    assert window.starts_at <= yesterday < _end(window)
+    assert (window.consumed, window.held) == (30, 0)
+
+
+def _end(window: BudgetWindow) -> datetime:
+    assert window.ends_at is not None
+    return window.ends_at
+
+
+class TestSweep:
+    """What dead processes leave is settled at the expected cost, and can be corrected."""
+
+    def test_a_living_owner_keeps_its_holds(self, store: LedgerStore) -> None:
+        store.execute([admission(make_team())])
+        assert sweeper.orphans() == []
+
+    @pytest.mark.parametrize("how", ["owner struck out", "owner silent", "call expired"])
+    def test_an_abandoned_call_is_unconfirmed_at_its_expected_cost(
+        self, store: LedgerStore, owner: UUID, how: str
+    ) -> None:
+        team, policy = make_team(), make_policy()
+        tokens = make_policy(metric="tokens", hard_limit=1000)
+        past = timezone.now() - timedelta(hours=1)
+        request = admission(team, **({"expires_at": past} if how == "call expired" else {}))
+        store.execute([request])
+        if how == "owner struck out":
+            process = ProcessHeartbeat.objects.get(pk=owner)
+            assert processes.mark_ended(process.host, process.pid) == 1
+        elif how == "owner silent":
+            ProcessHeartbeat.objects.update(seen_at=past)
+
+        store.execute(sweeper.orphans())
+
+        row = ModelCall.objects.get(pk=request.call_id)
+        assert (row.status, row.cost, row.usage_reported) == ("unconfirmed", 40, False)
+        assert "expected cost" in row.error
+        assert window_of(policy, team) == (40, 0)
+        assert window_of(tokens, team) == (20, 0)
+        assert sweeper.orphans() == []
+
+    def test_an_owner_that_was_alive_after_all_corrects_the_sweep(self, store: LedgerStore) -> None:
+        team, policy = make_team(), make_policy()
+        request = admission(team)
+        store.execute([request])
+        ProcessHeartbeat.objects.all().delete()
+        store.execute(sweeper.orphans())
+
+        assert store.execute([settlement(request.call_id, cost=90)]) == [True]
+
+        assert ModelCall.objects.get(pk=request.call_id).status == CallStatus.SUCCEEDED
+        assert window_of(policy, team) == (90, 0)
+        assert store.execute([settlement(request.call_id, cost=1)]) == [False]
+
+
+def test_a_process_beats_and_ends(owner: UUID) -> None:
+    assert [one.pk for one in processes.alive()] == [owner]
+    ProcessHeartbeat.objects.update(seen_at=timezone.now() - timedelta(hours=1))
+    assert processes.alive() == []
+    processes.beat(owner, "web", timezone.now())
+    assert [one.role for one in processes.alive()] == ["web"]
+    processes.end(owner)
+    assert not ProcessHeartbeat.objects.exists()

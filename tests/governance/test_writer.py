@@ -1,0 +1,188 @@
+"""The ledger's thread: group commit, neighbours that do no harm, many writers at once."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from django.db import OperationalError
+
+from governance.errors import LedgerUnavailable
+from governance.ledger import Admitted, LedgerWriter
+from governance.ledger.store import LedgerStore
+from governance.models import BudgetWindow, CallStatus, ModelCall, ProcessHeartbeat, Team
+from providers.identifiers import new_id
+from tests.governance.test_ledger import admission, settlement, window_of
+from tests.support.factories import make_policy, make_team
+
+pytestmark = pytest.mark.django_db(transaction=True)
+PATIENCE = 30
+
+
+@contextmanager
+def writing() -> Iterator[LedgerWriter]:
+    writer = LedgerWriter(process_id=new_id(), role="web")
+    writer.start()
+    try:
+        yield writer
+    finally:
+        writer.stop()
+
+
+class GatedStore(LedgerStore):
+    """Waits before each batch until it is let go, so that a test decides what gathers."""
+
+    def __init__(self, owner: Any) -> None:
+        super().__init__(owner)
+        self.waiting = threading.Event()
+        self.gate = threading.Event()
+        self.sizes: list[int] = []
+
+    def execute(self, operations: Sequence[Any]) -> list[Admitted | bool]:
+        self.waiting.set()
+        assert self.gate.wait(PATIENCE)
+        self.sizes.append(len(operations))
+        return super().execute(operations)
+
+
+@contextmanager
+def gated() -> Iterator[tuple[LedgerWriter, GatedStore]]:
+    writer = LedgerWriter(process_id=new_id(), role="web")
+    store = GatedStore(writer.process_id)
+    writer._store = store
+    writer.start()
+    try:
+        yield writer, store
+    finally:
+        store.gate.set()
+        writer.stop()
+
+
+def test_calls_that_come_while_one_commits_share_the_next_commit() -> None:
+    team, _ = make_team(), make_policy()
+    with gated() as (writer, store):
+        futures = [writer.submit(admission(team))]
+        assert store.waiting.wait(PATIENCE)
+        futures += [writer.submit(admission(team)) for _ in range(50)]
+        store.gate.set()
+        assert all(future.result(PATIENCE).admission.blocking is None for future in futures)
+    assert store.sizes == [1, 50]
+
+
+def test_a_request_withdrawn_before_its_turn_is_never_begun() -> None:
+    team, policy = make_team(), make_policy()
+    with gated() as (writer, store):
+        first = writer.submit(admission(team))
+        assert store.waiting.wait(PATIENCE)
+        withdrawn = admission(team)
+        assert writer.submit(withdrawn).cancel()
+        store.gate.set()
+        first.result(PATIENCE)
+    assert not ModelCall.objects.filter(pk=withdrawn.call_id).exists()
+    assert window_of(policy, team) == (0, 100)
+
+
+def test_one_impossible_admission_does_not_fail_its_neighbours() -> None:
+    team, policy = make_team(), make_policy()
+    with gated() as (writer, store):
+        first = writer.submit(admission(team))
+        assert store.waiting.wait(PATIENCE)
+        nobody = writer.submit(admission(Team(pk=987_654)))
+        after = writer.submit(admission(team))
+        store.gate.set()
+        assert first.result(PATIENCE).admission.holds
+        assert after.result(PATIENCE).admission.holds
+        with pytest.raises(LedgerUnavailable):
+            nobody.result(PATIENCE)
+    assert window_of(policy, team) == (0, 200)
+
+
+def test_while_the_database_is_away_admissions_fail_and_settlements_wait(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("governance.ledger.writer.PAUSE_SECONDS", 0)
+    team, policy = make_team(), make_policy()
+    with writing() as writer:
+        request = admission(team)
+        writer.submit(request).result(PATIENCE)
+        real, refused = writer._store.execute, threading.Event()
+
+        def away(operations: Sequence[Any]) -> Any:
+            refused.set()
+            raise OperationalError("the database is away")
+
+        monkeypatch.setattr(writer._store, "execute", away)
+        with pytest.raises(LedgerUnavailable):
+            writer.submit(admission(team)).result(PATIENCE)
+        refused.clear()
+        settled = writer.submit(settlement(request.call_id))
+        assert refused.wait(PATIENCE)
+        monkeypatch.setattr(writer._store, "execute", real)
+        assert settled.result(PATIENCE) is True
+    assert window_of(policy, team) == (30, 0)
+
+
+def test_stopping_writes_what_is_pending_and_strikes_the_process_out() -> None:
+    team, policy = make_team(), make_policy()
+    with gated() as (writer, store):
+        assert ProcessHeartbeat.objects.filter(pk=writer.process_id, role="web").exists()
+        futures: list[Future[Any]] = [writer.submit(admission(team)) for _ in range(10)]
+        store.gate.set()
+    assert all(future.done() for future in futures)
+    assert window_of(policy, team) == (0, 1000)
+    assert not ProcessHeartbeat.objects.exists()
+
+
+def test_many_writers_never_pass_a_hard_limit_and_lose_nothing() -> None:
+    """Four writers race for a limit that a third of the calls fit into, settling as they go."""
+    team = make_team()
+    policy = make_policy(hard_limit=3000)
+    everyones = make_policy(scope="global", hard_limit=10**9, interval="day")
+    outcomes: list[bool] = []
+    passed: list[tuple[int, int]] = []
+    racing = threading.Event()
+
+    def sample() -> None:
+        from django.db import connection  # noqa: PLC0415 - the sampler's own
+
+        while not racing.is_set():
+            for consumed, held in BudgetWindow.objects.filter(policy=policy).values_list(
+                "consumed", "held"
+            ):
+                if consumed + held > 3000:
+                    passed.append((consumed, held))
+        connection.close()
+
+    def race(writer: LedgerWriter) -> None:
+        pending = [(one, writer.submit(one)) for one in (admission(team) for _ in range(50))]
+        settled = []
+        for request, future in pending:
+            fits = future.result(PATIENCE).admission.blocking is None
+            outcomes.append(fits)
+            if fits:
+                settled.append(writer.submit(settlement(request.call_id, cost=55)))
+        assert all(future.result(PATIENCE) for future in settled)
+
+    sampler = threading.Thread(target=sample)
+    sampler.start()
+    with writing() as one, writing() as two, writing() as three, writing() as four:
+        racers = [threading.Thread(target=race, args=[each]) for each in (one, two, three, four)]
+        for racer in racers:
+            racer.start()
+        for racer in racers:
+            racer.join(PATIENCE)
+    racing.set()
+    sampler.join(PATIENCE)
+
+    assert passed == []
+    assert len(outcomes) == 200
+    assert 30 <= sum(outcomes) <= 54
+    total = sum(outcomes) * 55
+    assert window_of(policy, team) == window_of(everyones) == (total, 0)
+    counts = {status: ModelCall.objects.filter(status=status).count() for status in CallStatus}
+    assert counts[CallStatus.SUCCEEDED] == sum(outcomes)
+    assert counts[CallStatus.BLOCKED] == 200 - sum(outcomes)
