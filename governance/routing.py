@@ -52,7 +52,10 @@ class RoutingDecision:
 
     def as_json(self) -> dict[str, Any]:
         """For the ledger's row; amounts stay integer nano-dollars."""
-        return asdict(self)
+        row = {name: getattr(self, name) for name in self.__slots__}
+        row["candidates"] = [asdict(candidate) for candidate in self.candidates]
+        row["estimate"] = asdict(self.estimate) if self.estimate else None
+        return row
 
 
 @dataclass(frozen=True, slots=True)

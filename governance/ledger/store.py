@@ -11,9 +11,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
-from django.db import connection, models, transaction
+from django.db import connection, transaction
 
 from governance.budgets import Admission, Counter, Policy, WindowKey, admit
+from governance.ledger import rows
 from governance.ledger.exclusion import share_ledger
 from governance.ledger.opening import open_window
 from governance.ledger.operations import AdmissionRequest, Admitted, Operation, Settlement
@@ -104,13 +105,14 @@ class LedgerStore:
                 Admitted(one.call_id, _admit(one, wanted[one.call_id], windows))
                 for one in admissions
             ]
-            ModelCall.objects.bulk_create(
-                _row(request, answer.admission, self._owner)
-                for request, answer in zip(admissions, admitted, strict=True)
+            rows.insert(
+                [
+                    _row(request, answer.admission, self._owner)
+                    for request, answer in zip(admissions, admitted, strict=True)
+                ]
             )
-            _write_calls(
-                calls, {one.call_id for one, done in zip(settlements, settled, strict=True) if done}
-            )
+            done = {one.call_id for one, first in zip(settlements, settled, strict=True) if first}
+            rows.update([calls[call_id] for call_id in sorted(done)], SETTLED_COLUMNS)
             _write_windows(windows)
         answers: dict[type, Iterator[Admitted | bool]] = {
             AdmissionRequest: iter(admitted),
@@ -142,7 +144,7 @@ class LedgerStore:
         self._find_windows(needed)
         ids = {self._window_ids[key] for key in needed}
         ids.update(hold["window"] for call in calls for hold in call.holds)
-        rows = (
+        counters = (
             BudgetWindow.objects.select_for_update()
             .filter(pk__in=sorted(ids))
             .order_by("pk")
@@ -150,7 +152,7 @@ class LedgerStore:
         )
         locked = {
             pk: _Window(Counter(window_id=pk, consumed=consumed, held=held, raised_by=raised_by))
-            for pk, consumed, held, raised_by in rows
+            for pk, consumed, held, raised_by in counters
         }
         gone = [key for key in needed if self._window_ids[key] not in locked]
         if gone:
@@ -163,11 +165,11 @@ class LedgerStore:
         unknown = {key: policy for key, policy in needed.items() if key not in self._window_ids}
         if not unknown:
             return
-        rows = BudgetWindow.objects.filter(
+        known = BudgetWindow.objects.filter(
             policy_id__in={key.policy_id for key in unknown},
             starts_at__in={key.period.starts_at for key in unknown},
         ).values_list("pk", "policy_id", "scope_value", "starts_at")
-        found = {(policy, value, starts): pk for pk, policy, value, starts in rows}
+        found = {(policy, value, starts): pk for pk, policy, value, starts in known}
         for key in tuple(unknown):
             pk = found.get((key.policy_id, key.scope_value, key.period.starts_at))
             if pk is not None:
@@ -191,12 +193,13 @@ def _sort_key(key: WindowKey) -> tuple[int, str, Any]:
 
 
 def _lock_calls(ids: Iterable[UUID]) -> dict[UUID, ModelCall]:
-    rows = (
+    calls = (
         ModelCall.objects.select_for_update()
         .filter(pk__in=sorted(ids), status__in=SETTLEABLE)
         .order_by("pk")
+        .only("status", "holds")
     )
-    return {call.pk: call for call in rows}
+    return {call.pk: call for call in calls}
 
 
 def _admit(
@@ -274,32 +277,10 @@ def _fill(call: ModelCall, settlement: Settlement) -> None:
     call.attempts = list(settlement.attempts)
 
 
-def _write_calls(calls: dict[UUID, ModelCall], settled: set[UUID]) -> None:
-    _write(ModelCall, SETTLED_COLUMNS, [calls[call_id] for call_id in sorted(settled)])
-
-
 def _write_windows(windows: _LockedWindows) -> None:
     changed = [window.counter for window in windows.by_id.values() if window.changed]
-    rows = [
+    written = [
         BudgetWindow(pk=counter.window_id, consumed=counter.consumed, held=counter.held)
         for counter in changed
     ]
-    _write(BudgetWindow, ("consumed", "held"), rows)
-
-
-def _write(model: type[models.Model], names: Sequence[str], rows: Sequence[models.Model]) -> None:
-    """One prepared UPDATE for all rows: Django's `bulk_update` costs several times as much."""
-    if not rows:
-        return
-    quote = connection.ops.quote_name
-    by_name = {field.name: field for field in model._meta.concrete_fields}
-    fields = [by_name[name] for name in (*names, "id")]
-    *columns, key = [quote(str(field.column)) for field in fields]
-    assignments = ", ".join(f"{column} = %s" for column in columns)
-    statement = f"UPDATE {quote(model._meta.db_table)} SET {assignments} WHERE {key} = %s"  # noqa: S608
-    values = [
-        [field.get_db_prep_save(getattr(row, field.attname), connection) for field in fields]
-        for row in rows
-    ]
-    with connection.cursor() as cursor:
-        cursor.executemany(statement, values)
+    rows.update(written, ("consumed", "held"))
