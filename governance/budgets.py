@@ -33,6 +33,7 @@ class Policy:
     zone: str
     soft_limit: int | None
     hard_limit: int | None
+    enabled: bool = True
 
     def applies_to(self, team_id: int) -> bool:
         """Whether this policy counts the calls of that team."""
@@ -148,11 +149,15 @@ class Admission:
 
 
 def admit(demand: Demand, windows: Iterable[tuple[Policy, WindowKey, Counter]]) -> Admission:
-    """Hold `demand` on every window, or on none of them if one has no room for it."""
+    """Hold `demand` on every window, or on none of them if one has no room for it.
+
+    A disabled policy has no say, but its window goes on counting: enabled again, it knows all.
+    """
     windows = tuple(windows)
     evaluations = tuple(
         evaluate(policy, counter, demand.amount(policy.metric), key.period.ends_at)
         for policy, key, counter in windows
+        if policy.enabled
     )
     if any(said.blocks for said in evaluations):
         return Admission(evaluations, ())

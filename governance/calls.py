@@ -19,7 +19,13 @@ from governance import chat_request, routing
 from governance.amounts import amount_json
 from governance.budgets import UNKNOWN, Admission, BudgetEvaluation, Demand
 from governance.chat_request import BYTES_PER_TOKEN, ParsedChat
-from governance.errors import BudgetBlocked, CallError, ProviderFailed, UnpricedModel
+from governance.errors import (
+    BudgetBlocked,
+    CallError,
+    ProviderFailed,
+    ProviderRefused,
+    UnpricedModel,
+)
 from governance.ledger import AdmissionRequest, Settlement
 from governance.models import CallStatus, TaskClass
 from governance.pricing import cost
@@ -300,7 +306,8 @@ def _blocked(call_id: UUID, said: BudgetEvaluation) -> CallError:
 
 
 def _provider_failed(plan: _Plan, failure: Failure) -> CallError:
-    return ProviderFailed(
+    kind = ProviderRefused if failure.callers_fault else ProviderFailed
+    return kind(
         f"{plan.route.decision.actual} gave no answer. {failure.message}",
         call_id=plan.call_id,
         detail={

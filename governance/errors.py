@@ -79,6 +79,14 @@ class LedgerUnavailable(CallError):
     retryable = True
 
 
+class ProviderRefused(CallError):
+    """The provider judged the request itself to be at fault, and would again."""
+
+    status = 400
+    type = "invalid_request_error"
+    code = "provider_refused"
+
+
 class ProviderFailed(CallError):
     """The provider gave no usable answer; `detail["failure_class"]` says how."""
 

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections import defaultdict
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db import DatabaseError, connection, transaction
+from django.db import connection
 
 from governance.budgets import Policy
 from governance.models import ApiKey, BudgetPolicy, Price
@@ -26,7 +25,7 @@ logger = logging.getLogger(__name__)
 POLL_SECONDS = 0.25
 RETRY_SECONDS = 1.0
 # An unknown key makes the keeper look again, but no more often than this.
-SHORTEST_INTERVAL = 0.1
+SHORTEST_INTERVAL = 0.02
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,18 +58,18 @@ class Snapshot:
 
 
 def load() -> Snapshot:
-    """Read the whole snapshot in one transaction, so that its parts agree.
+    """Read the whole snapshot: a handful of queries.
 
-    The version is read first: a change in between is then read again rather than missed.
+    The version is read first: a change that is committed in between is then read again, rather
+    than missed.
     """
-    with transaction.atomic():
-        return Snapshot(
-            version=versioned.current_version(),
-            registry=provider_registry.load(),
-            keys={key.public_id: key for key in _keys()},
-            policies=load_policies(),
-            prices=_prices(),
-        )
+    return Snapshot(
+        version=versioned.current_version(),
+        registry=provider_registry.load(),
+        keys={key.public_id: key for key in _keys()},
+        policies=load_policies(),
+        prices=_prices(),
+    )
 
 
 def _keys() -> list[KeyEntry]:
@@ -90,9 +89,8 @@ def _keys() -> list[KeyEntry]:
 
 
 def load_policies() -> tuple[Policy, ...]:
-    """Every enabled policy, by id."""
-    rows = BudgetPolicy.objects.filter(enabled=True).order_by("pk")
-    return tuple(policy_entry(row) for row in rows)
+    """Every policy, by id. A disabled one stops nothing, but goes on counting."""
+    return tuple(policy_entry(row) for row in BudgetPolicy.objects.order_by("pk"))
 
 
 def policy_entry(row: BudgetPolicy) -> Policy:
@@ -107,6 +105,7 @@ def policy_entry(row: BudgetPolicy) -> Policy:
         zone=row.zone,
         soft_limit=row.soft_limit,
         hard_limit=row.hard_limit,
+        enabled=row.enabled,
     )
 
 
@@ -138,8 +137,8 @@ class SnapshotKeeper:
         self._snapshot: Snapshot | None = None
         self._wake = threading.Event()
         self._stopped = threading.Event()
-        self._refreshing = threading.Lock()
-        self._looked_at = 0.0
+        self._looked = threading.Condition()
+        self._looks = 0
         self._thread = threading.Thread(target=self._run, name="snapshot", daemon=True)
 
     @property
@@ -157,32 +156,44 @@ class SnapshotKeeper:
 
     def stop(self) -> None:
         """Stop keeping; the last snapshot stays readable."""
+        versioned.forget(self._wake.set)
         self._stopped.set()
         self._wake.set()
         if self._thread.is_alive():
             self._thread.join()
 
     def refresh(self) -> None:
-        """Look for a change now, unless one was looked for a moment ago. Blocks on the database."""
-        with self._refreshing:
-            if time.monotonic() - self._looked_at < SHORTEST_INTERVAL:
-                return
-            if self._snapshot is None or versioned.current_version() != self._snapshot.version:
-                self._snapshot = load()
-            self._looked_at = time.monotonic()
+        """Return once the keeper has looked for a change that was committed before this call.
+
+        Blocks, without a query of its own: however many ask, the keeper looks once for all of
+        them, and no more often than every `SHORTEST_INTERVAL`.
+        """
+        with self._looked:
+            # A look under way may have begun too early, so the one after it is waited for.
+            wanted = self._looks + 2
+            while self._looks < wanted and not self._stopped.is_set():
+                self._wake.set()
+                if not self._looked.wait(RETRY_SECONDS):
+                    return
 
     def _run(self) -> None:
-        pause = POLL_SECONDS
         while not self._stopped.is_set():
-            if self._wake.wait(pause):
-                self._wake.clear()
-                self._looked_at = 0.0
-            try:
-                self.refresh()
-                pause = POLL_SECONDS
-            except DatabaseError as error:
-                # Calls go on with the last snapshot; the ledger decides whether they may be held.
-                logger.warning("The snapshot cannot be refreshed, will try again: %s", error)
-                connection.close()
-                pause = RETRY_SECONDS
+            self._wake.clear()
+            pause = POLL_SECONDS if self._look() else RETRY_SECONDS
+            with self._looked:
+                self._looks += 1
+                self._looked.notify_all()
+            self._stopped.wait(SHORTEST_INTERVAL)
+            self._wake.wait(pause)
         connection.close()
+
+    def _look(self) -> bool:
+        try:
+            if versioned.current_version() != self.current.version:
+                self._snapshot = load()
+        except Exception as error:
+            # Calls go on with the last snapshot; the ledger decides whether they may be held.
+            logger.warning("The snapshot cannot be refreshed, will try again: %s", error)
+            connection.close()
+            return False
+        return True

@@ -54,11 +54,8 @@ _BY_STATUS = {
     429: FailureClass.RATE_LIMITED,
     501: FailureClass.PERMANENT_UPSTREAM,
 }
-_CALLERS_FAULT = {
-    FailureClass.CONTEXT_WINDOW_EXCEEDED,
-    FailureClass.CONTENT_POLICY_BLOCKED,
-    FailureClass.PERMANENT_UPSTREAM,
-}
+# What the request is to blame for. A 404 is not: the caller did not choose the upstream name.
+_CALLERS_FAULT = {400, 413, 422}
 SERVER_ERROR = 500
 MESSAGE_LENGTH = 300
 
@@ -89,5 +86,5 @@ def from_http(status: int, body: Any) -> Failure:
         failure_class=failure_class,
         message=message,
         http_status=status,
-        callers_fault=status < SERVER_ERROR and failure_class in _CALLERS_FAULT,
+        callers_fault=status in _CALLERS_FAULT and failure_class is not FailureClass.QUOTA_EXCEEDED,
     )

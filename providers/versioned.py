@@ -48,6 +48,12 @@ def on_change(listener: Callable[[], None]) -> None:
         _listeners.append(listener)
 
 
+def forget(listener: Callable[[], None]) -> None:
+    """Undo `on_change`."""
+    if listener in _listeners:
+        _listeners.remove(listener)
+
+
 class VersionedQuerySet(models.QuerySet[ModelT]):
     """Counts the bulk writes, which pass by `Model.save` and `Model.delete`."""
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from django.conf import settings
-from django.db import transaction
 from django.db.models import Exists, OuterRef, Q
 from django.db.models.functions import Now
 from django.utils import timezone
@@ -23,8 +22,7 @@ WHY = (
 
 def orphans(now: datetime | None = None) -> list[Settlement]:
     """Settlements for calls whose owner is dead or whose time is long over, a bounded number."""
-    with transaction.atomic():
-        return [_settlement(call, now or timezone.now()) for call in _abandoned()]
+    return [_settlement(call, now or timezone.now()) for call in _abandoned()]
 
 
 def _abandoned() -> list[ModelCall]:

@@ -83,7 +83,7 @@ class LedgerWriter:
         # The last commits may have set off more: releasing a call cancelled while it was held.
         while not self._queue.empty():
             self._commit(self._gather())
-        with contextlib.suppress(DatabaseError):
+        with contextlib.suppress(DatabaseError, InterfaceError):
             processes.end(self.process_id)
         connection.close()
 
@@ -153,7 +153,8 @@ class LedgerWriter:
             if left:
                 self._store.execute(left)
                 logger.warning("Settled %d abandoned calls as unconfirmed.", len(left))
-        except DatabaseError as error:
+        except Exception as error:
+            # Whatever it was, this thread must not end: every hold goes through it.
             connection.close()
             logger.warning("This process's heartbeat cannot be written: %s", error)
 

@@ -39,6 +39,9 @@ class BudgetInterval(models.TextChoices):
     TOTAL = "total", "Total"
 
 
+COUNTED_ALREADY = "This cannot be changed once calls were counted; make a new policy instead."
+
+
 class BudgetPolicy(Versioned):
     """A limit: scope × metric × interval. Limits are nano-dollars, tokens or requests."""
 
@@ -104,8 +107,20 @@ class BudgetPolicy(Versioned):
             faults["soft_limit"] = "The soft limit must not be above the hard limit."
         if self.team_id and self.scope != BudgetScope.TEAM:
             faults["team"] = "Only a policy of scope “team” names a team."
+        faults.update(self._identity_faults())
         if faults:
             raise ValidationError(faults)
+
+    def _identity_faults(self) -> dict[str, str]:
+        """What a policy counts cannot change once it has counted: its windows would lie."""
+        before = BudgetPolicy.objects.filter(pk=self.pk).first() if self.pk else None
+        if before is None or not before.windows.exists():
+            return {}
+        return {
+            name.removesuffix("_id"): COUNTED_ALREADY
+            for name in ("scope", "team_id", "metric", "interval", "zone")
+            if getattr(before, name) != getattr(self, name)
+        }
 
     def validate_constraints(self, exclude: Any = None) -> None:
         """`clean` has said it in better words, so the same faults are not repeated."""

@@ -17,6 +17,7 @@ from governance.errors import (
     BudgetBlocked,
     InvalidRequest,
     ProviderFailed,
+    ProviderRefused,
     UnknownModel,
     UnpricedModel,
 )
@@ -173,6 +174,25 @@ async def test_a_failure_costs_what_may_have_been_billed(
     assert row.usage_reported is not billed
     assert await scene.window() == (row.cost, 0)
     assert caught.value.detail["failure_class"] == "provider_timeout"
+
+
+async def test_what_the_provider_refuses_is_the_callers_to_mend(
+    scene: Scene, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outcome_of(
+        monkeypatch,
+        Failure(
+            failure_class=FailureClass.CONTEXT_WINDOW_EXCEEDED,
+            message="The provider answered 400: too long.",
+            http_status=400,
+            callers_fault=True,
+        ),
+    )
+    with pytest.raises(ProviderRefused) as caught:
+        await execute(scene.request(), runtime=runtime, settled=True)
+    assert caught.value.status == 400
+    assert "too long" in caught.value.message
+    assert (await ModelCall.objects.aget()).cost == 0
 
 
 async def test_an_answer_without_usage_is_settled_at_an_estimate_and_marked(

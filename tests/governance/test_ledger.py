@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from django.core.exceptions import ValidationError
 from django.utils import timezone
 
 from governance import processes
@@ -223,6 +224,36 @@ def test_a_new_policy_opens_with_what_the_ledger_says(store: LedgerStore) -> Non
     assert window_of(month, team) == (41, 100)
     assert window_of(tokens, team) == (30, 50)
     assert window_of(requests) == (4, 1)
+
+
+def test_a_disabled_policy_stops_nothing_but_goes_on_counting(store: LedgerStore) -> None:
+    team = make_team()
+    policy = make_policy(hard_limit=100)
+    store.execute([admission(team)])
+    BudgetPolicy.objects.update(enabled=False)
+    request = admission(team)
+
+    assert admitted(store.execute([request])) == [True]
+
+    assert ModelCall.objects.get(pk=request.call_id).evaluations == []
+    assert window_of(policy, team) == (0, 200)
+    BudgetPolicy.objects.update(enabled=True)
+    assert admitted(store.execute([admission(team)])) == [False]
+
+
+def test_what_a_policy_counts_cannot_change_once_it_has_counted(store: LedgerStore) -> None:
+    policy = make_policy(hard_limit=100)
+    policy.metric = "tokens"
+    policy.full_clean()
+    policy.metric = "cost"
+    store.execute([admission(make_team())])
+
+    policy.hard_limit = 200
+    policy.full_clean()
+    policy.metric, policy.zone = "tokens", "Europe/Prague"
+    with pytest.raises(ValidationError) as caught:
+        policy.full_clean()
+    assert set(caught.value.message_dict) == {"metric", "zone"}
 
 
 def test_a_window_that_vanished_is_opened_again(store: LedgerStore) -> None:
