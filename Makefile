@@ -19,7 +19,8 @@ $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "Palyra needs Python 3.11 or newer; name it with: make PYTHON=python3.12 ..."; exit 1; }
 	@echo "Making $(VENV)"
-	@$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+		echo "$(PYTHON) has no working venv module; on Debian: apt-get install python3-venv"; exit 1; }
 
 $(VENV)/.run: requirements/run.txt pyproject.toml | $(BIN)/python
 	@echo "Installing the locked packages (once)"

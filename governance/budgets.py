@@ -175,6 +175,9 @@ def evaluate(
     """What `policy` says of a call that may use `requested`, None if that is unknown."""
     limit = None if policy.hard_limit is None else policy.hard_limit + counter.raised_by
     outcome = _outcome(policy, counter, requested, limit)
+    explanation = _explanation(policy, counter, requested, limit, outcome)
+    if outcome == BLOCKED:
+        explanation += _reset_text(resets_at)
     return BudgetEvaluation(
         policy=policy.name,
         policy_id=policy.id,
@@ -187,7 +190,7 @@ def evaluate(
         held=counter.held,
         requested=requested,
         resets_at=resets_at,
-        explanation=_explanation(policy, counter, requested, limit, outcome),
+        explanation=explanation,
     )
 
 
@@ -223,9 +226,21 @@ def _explanation(
             f"{shown(requested)}, which is what this call may use."
         )
     if outcome == OVERRIDE_APPLIED:
-        return f"“{policy.name}” is past its limit, but was raised to {shown(limit)}."
+        return (
+            f"“{policy.name}” was raised from {shown(policy.hard_limit)} to {shown(limit)}, and "
+            f"this call may need that; it has {used}."
+        )
     if outcome == SOFT_LIMIT:
-        return f"“{policy.name}” is past its soft limit of {shown(policy.soft_limit)}, with {used}."
+        return (
+            f"This call may take “{policy.name}” past its soft limit of "
+            f"{shown(policy.soft_limit)}; it has {used}."
+        )
     if limit is None:
         return f"“{policy.name}” has {used}, and no hard limit."
     return f"“{policy.name}” has room: {used} of {shown(limit)}."
+
+
+def _reset_text(resets_at: datetime | None) -> str:
+    if resets_at is None:
+        return " It never resets."
+    return f" It resets at {resets_at:%Y-%m-%d %H:%M} UTC."

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 # How long after the provider's own time limit a call can still be at work.
 EXPIRY_MARGIN = timedelta(seconds=60)
-NOTHING_USED = Usage()
+NOTHING_USED = Usage(reported=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,16 +10,23 @@ import orjson
 
 from governance.errors import InvalidRequest
 
+IMAGE = "image_url"
 ROLES = {"system", "developer", "user", "assistant", "tool", "function"}
 MAX_CHOICES = 16
+LONGEST_NAME = 200
 BYTES_PER_TOKEN = 4
 EXPECTED_OUTPUT = 512
 # What chat templates add around messages, tools and images is counted generously: a bound that can
-# be low is no bound. The dearest image of any current provider is below IMAGE_TOKENS.
+# be low is no bound. The dearest image of a current provider is one of eight tiles for gpt-4o-mini:
+# 48,169 tokens.
 REQUEST_OVERHEAD = 64
 MESSAGE_OVERHEAD = 16
 TOOLS_OVERHEAD = 1024
-IMAGE_TOKENS = 16_384
+IMAGE_TOKENS = 49_152
+EXPECTED_IMAGE = 1_024
+# Parts that only point at their content: how much it is, nobody knows before the call.
+POINTERS = {"file", "input_file"}
+IN_PROMPT = ("tools", "functions", "response_format")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +59,10 @@ def parse(body: Any) -> ParsedChat:
     model = body.get("model")
     if not isinstance(model, str) or not model.strip():
         raise InvalidRequest("Name a model, or “auto” to let Palyra choose.", param="model")
+    if len(model) > LONGEST_NAME:
+        raise InvalidRequest(
+            f"A model's name has at most {LONGEST_NAME} characters.", param="model"
+        )
     messages = _messages(body.get("messages"))
     if body.get("stream"):
         raise InvalidRequest(
@@ -59,8 +70,10 @@ def parse(body: Any) -> ParsedChat:
             param="stream",
         )
     text_bytes, images = _measure(messages)
-    extras = [body.get(name) for name in ("tools", "functions", "response_format")]
-    extra_bytes = sum(len(orjson.dumps(extra)) for extra in extras if extra)
+    extra_bytes = sum(_size(body[name]) for name in IN_PROMPT if body.get(name))
+    # Hosts put fields of their own into the prompt as well, so every other one counts too.
+    measured = {"messages", *IN_PROMPT}
+    other_bytes = _size({name: body[name] for name in body if name not in measured})
     return ParsedChat(
         model=model.strip(),
         body=body,
@@ -70,8 +83,9 @@ def parse(body: Any) -> ParsedChat:
         + len(messages) * MESSAGE_OVERHEAD
         + text_bytes
         + images * IMAGE_TOKENS
-        + (extra_bytes + TOOLS_OVERHEAD if extra_bytes else 0),
-        expected_input=max(1, -(-(text_bytes + extra_bytes) // BYTES_PER_TOKEN)),
+        + (extra_bytes + TOOLS_OVERHEAD if extra_bytes else 0)
+        + other_bytes,
+        expected_input=-(-(text_bytes + extra_bytes) // BYTES_PER_TOKEN) + images * EXPECTED_IMAGE,
     )
 
 
@@ -79,17 +93,32 @@ def _messages(value: Any) -> list[Mapping[str, Any]]:
     if not isinstance(value, list) or not value:
         raise InvalidRequest("Give at least one message.", param="messages")
     for index, message in enumerate(value):
-        if not isinstance(message, Mapping) or message.get("role") not in ROLES:
+        role = message.get("role") if isinstance(message, Mapping) else None
+        if not isinstance(role, str) or role not in ROLES:
             raise InvalidRequest(
                 f"Each message is an object with one of the roles {', '.join(sorted(ROLES))}.",
                 param=f"messages[{index}]",
             )
-        if not isinstance(message.get("content"), str | list | None):
+        content = message.get("content")
+        if not isinstance(content, str | list | None):
             raise InvalidRequest(
                 "A message's content is text or a list of parts.",
                 param=f"messages[{index}].content",
             )
+        _refuse_pointers(content, f"messages[{index}].content")
     return value
+
+
+def _refuse_pointers(content: str | list[Any] | None, param: str) -> None:
+    parts = content if isinstance(content, list) else ()
+    for index, part in enumerate(parts):
+        kind = part.get("type") if isinstance(part, Mapping) else None
+        if isinstance(kind, str) and kind != IMAGE and (kind in POINTERS or kind.endswith("_url")):
+            raise InvalidRequest(
+                f"How large a part of type “{kind}” is cannot be told before the call, so no "
+                "budget could hold for it. Send its content as text or as images.",
+                param=f"{param}[{index}].type",
+            )
 
 
 def _output_limit(body: Mapping[str, Any]) -> int | None:
@@ -125,9 +154,16 @@ def _measure(messages: Iterable[Mapping[str, Any]]) -> tuple[int, int]:
         if isinstance(parts, list):
             bare["content"] = [part for part in parts if not _is_image(part)]
             images += len(parts) - len(bare["content"])
-        total += len(orjson.dumps(bare))
+        total += _size(bare)
     return total, images
 
 
+def _size(value: Any) -> int:
+    try:
+        return len(orjson.dumps(value))
+    except TypeError as error:
+        raise InvalidRequest(f"The request cannot be sent as JSON: {error}.") from None
+
+
 def _is_image(part: Any) -> bool:
-    return isinstance(part, Mapping) and part.get("type") == "image_url"
+    return isinstance(part, Mapping) and part.get("type") == IMAGE

@@ -22,7 +22,8 @@ class DollarsField(forms.DecimalField):
         super().__init__(**kwargs)
 
     def prepare_value(self, value: Any) -> Any:
-        return from_nano_dollars(value).normalize() + 0 if isinstance(value, int) else value
+        # As text: a Decimal this small would print itself as 1E-9.
+        return f"{from_nano_dollars(value).normalize():f}" if isinstance(value, int) else value
 
     def clean(self, value: Any) -> int | None:
         dollars: Decimal | None = super().clean(value)

@@ -59,9 +59,15 @@ def create(
         created_by=created_by,
         expires_at=expires_at,
     )
+    faults: dict[str, Any] = {}
+    try:
+        record.full_clean()
+    except ValidationError as error:
+        faults = error.update_error_dict(faults)
     if expires_at is not None and expires_at <= timezone.now():
-        raise ValidationError({"expires_at": "The key would expire before it could be used."})
-    record.full_clean()
+        faults["expires_at"] = "The key would expire before it could be used."
+    if faults:
+        raise ValidationError(faults)
     record.save()
     return NewKey(record, f"{PREFIX}_{record.public_id}_{secret}")
 

@@ -30,4 +30,6 @@ def dollars_text(amount: int) -> str:
     if dollars and abs(dollars) < 1:
         places = min(9, max(2, 1 - dollars.adjusted()))
     text = f"{abs(dollars):,.{places}f}"
+    whole, _, fraction = text.partition(".")
+    text = f"{whole}.{fraction.rstrip('0'):0<2}"
     return f"-${text}" if amount < 0 else f"${text}"

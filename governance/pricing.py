@@ -63,7 +63,7 @@ class PricingEstimate:
 
 def effective(prices: Iterable[PriceEntry], at: datetime) -> PriceEntry | None:
     """The price in force at `at`: the latest that has begun, or None."""
-    begun = [price for price in prices if price.effective_from <= at]
+    begun = (price for price in prices if price.effective_from <= at)
     return max(begun, key=lambda price: price.effective_from, default=None)
 
 
@@ -87,14 +87,19 @@ def estimate(
     usage within the bounds costs more. The lower bound is one cached input token and no output.
     """
     most = input_bound * price.dearest_input + output_cap * price.output
-    likely = expected_input * price.uncached_input + expected_output * price.output
     return PricingEstimate(
         lower=price.per_request + price.cheapest_input // TOKENS_PER_PRICE,
-        expected=price.per_request + _divide_half_even(likely, TOKENS_PER_PRICE),
+        expected=expected_cost(price, expected_input, expected_output),
         upper=price.per_request + -(-most // TOKENS_PER_PRICE),
         source=price.source,
         precision=price.precision,
     )
+
+
+def expected_cost(price: PriceEntry, expected_input: int, expected_output: int) -> int:
+    """The nano-dollars of so many tokens, none of them cached."""
+    likely = expected_input * price.uncached_input + expected_output * price.output
+    return price.per_request + _divide_half_even(likely, TOKENS_PER_PRICE)
 
 
 def _divide_half_even(amount: int, divisor: int) -> int:

@@ -7,18 +7,22 @@ have been the cheaper choice is published with it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
+from heapq import nsmallest
 from typing import Any
 
 from governance.chat_request import ParsedChat
 from governance.errors import UnknownModel
 from governance.money import dollars_text
-from governance.pricing import PriceEntry, PricingEstimate, effective, estimate
+from governance.pricing import PriceEntry, PricingEstimate, effective, estimate, expected_cost
+from providers.models import ModelRole
 from providers.registry import AUTO, ModelEntry, Registry
 
 SUGGEST = "suggest"
 NAMES_SHOWN = 5
+# Every call's row keeps its candidates, so of a long list only the best are published.
+MOST_CANDIDATES = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,15 +81,16 @@ def decide(
     now: datetime,
 ) -> Route:
     """Choose the model for `chat`. Raises `UnknownModel` if nothing answers to its name."""
+    named = {model.id for model in _named(chat.model, registry)}
     options = [
-        _Option(model, chat, effective(prices.get(model.id, ()), now)) for model in registry.models
+        _Option(model, chat, effective(prices.get(model.id, ()), now))
+        for model in registry.models
+        if model.role == ModelRole.CHAT
     ]
-    chosen = min(
-        (option for option in options if option.model in _named(chat.model, registry)),
-        key=_Option.preference,
-    )
-    eligible = [option for option in options if option.fits and option.model.role == "chat"]
-    recommended = min([*eligible, chosen], key=_Option.preference)
+    chosen = min((one for one in options if one.model.id in named), key=_Option.preference)
+    best = nsmallest(MOST_CANDIDATES, options, key=_Option.preference)
+    recommended = best[0] if best[0].fits and best[0].merit < chosen.merit else chosen
+    considered = best if chosen in best else [*best, chosen]
     default = registry.default()
     decision = RoutingDecision(
         mode=SUGGEST,
@@ -100,19 +105,26 @@ def decide(
         output_cap=chosen.output_cap,
         reason_codes=_reason_codes(chat, chosen, recommended),
         explanation=tuple(_explain(chat, chosen, recommended)),
-        candidates=tuple(option.candidate() for option in options),
+        candidates=tuple(option.candidate() for option in considered),
         estimate=chosen.estimate,
     )
     return Route(decision, chosen.model, chosen.price, chosen.output_cap)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class _Option:
     """One model, measured against one request."""
 
     model: ModelEntry
     chat: ParsedChat
     price: PriceEntry | None
+    merit: tuple[bool, bool, int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """The smaller the better: one that fits, then one with a price, then the cheapest."""
+        # Every model is measured on every call, so this is all that is worked out of each.
+        expected = 0 if self.price is None else expected_cost(self.price, *self._expected_tokens)
+        object.__setattr__(self, "merit", (not self.fits, self.price is None, expected))
 
     @property
     def name(self) -> str:
@@ -131,18 +143,22 @@ class _Option:
     def estimate(self) -> PricingEstimate | None:
         if self.price is None:
             return None
+        expected_input, expected_output = self._expected_tokens
         return estimate(
             self.price,
             input_bound=self.chat.input_bound,
-            expected_input=self.chat.expected_input,
+            expected_input=expected_input,
             output_cap=self.output_cap * self.chat.choices,
-            expected_output=self.chat.expected_output(self.output_cap),
+            expected_output=expected_output,
         )
 
-    def preference(self) -> tuple[bool, int, str]:
-        """Priced before unpriced, then by expected cost, then by name."""
-        estimated = self.estimate
-        return estimated is None, estimated.expected if estimated else 0, self.name
+    @property
+    def _expected_tokens(self) -> tuple[int, int]:
+        return self.chat.expected_input, self.chat.expected_output(self.output_cap)
+
+    def preference(self) -> tuple[bool, bool, int, str]:
+        """By merit, and by name where that is the same."""
+        return *self.merit, self.name
 
     def candidate(self) -> Candidate:
         estimated = self.estimate
@@ -182,13 +198,21 @@ def _reason_codes(chat: ParsedChat, chosen: _Option, recommended: _Option) -> tu
     codes = ["default_model" if chat.model == AUTO else "model_requested"]
     if chosen.price is None:
         codes.append("unpriced")
-    if recommended.name != chosen.name:
-        codes.append("cheaper_available")
+    if not chosen.fits:
+        codes.append("context_window_too_small")
+    if recommended is not chosen:
+        codes.append(_advantage(chosen, recommended))
     if chat.output_limit is None:
         codes.append("output_capped_by_model")
     elif chat.output_limit > chosen.output_cap:
         codes.append("output_limit_lowered")
     return tuple(codes)
+
+
+def _advantage(chosen: _Option, recommended: _Option) -> str:
+    if recommended.fits and not chosen.fits:
+        return "fitting_available"
+    return "priced_available" if chosen.price is None else "cheaper_available"
 
 
 def _explain(chat: ParsedChat, chosen: _Option, recommended: _Option) -> list[str]:
@@ -202,12 +226,15 @@ def _explain(chat: ParsedChat, chosen: _Option, recommended: _Option) -> list[st
     else:
         said.append(
             f"It may cost up to {dollars_text(estimated.upper)}, with at most "
-            f"{chosen.output_cap:,} output tokens."
+            f"{chosen.output_cap * chat.choices:,} output tokens."
         )
-    cheaper = recommended.estimate
-    if recommended.name != chosen.name and cheaper is not None:
+    if not chosen.fits:
         said.append(
-            f"{recommended.name} would cost up to {dollars_text(cheaper.upper)}; the mode is "
-            "“suggest”, so this is only published."
+            "The request is probably larger than its context window of "
+            f"{chosen.model.context_window:,} tokens."
         )
+    if recommended is not chosen:
+        other = recommended.estimate
+        cost = f"would cost up to {dollars_text(other.upper)}" if other else "has no price"
+        said.append(f"{recommended.name} {cost}; the mode is “suggest”, so this is only published.")
     return said

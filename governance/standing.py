@@ -100,7 +100,7 @@ def standings(*, now: datetime, team: Team | None = None) -> list[Standing]:
     if team is not None:
         policies = policies.filter(Q(team=team) | Q(team__isnull=True))
     rows = list(policies)
-    windows = _current_windows(rows, now)
+    windows = _current_windows(rows, now, team)
     teams = {str(one.pk): one for one in _teams(windows, team)}
     found = [
         standing for policy in rows for standing in _of_policy(policy, windows, teams, team, now)
@@ -108,12 +108,17 @@ def standings(*, now: datetime, team: Team | None = None) -> list[Standing]:
     return sorted(found, key=lambda one: (-one.percent, one.policy.name, str(one.team or "")))
 
 
-def _current_windows(policies: Iterable[BudgetPolicy], now: datetime) -> list[BudgetWindow]:
+def _current_windows(
+    policies: Iterable[BudgetPolicy], now: datetime, team: Team | None
+) -> list[BudgetWindow]:
     wanted = Q(pk__in=[])
     for policy in policies:
         current = period(policy.interval, policy.zone, now)
         wanted |= Q(policy=policy, starts_at=current.starts_at)
-    return list(BudgetWindow.objects.filter(wanted))
+    windows = BudgetWindow.objects.filter(wanted)
+    if team is not None:
+        windows = windows.filter(scope_value__in=["", str(team.pk)])
+    return list(windows)
 
 
 def _teams(windows: Iterable[BudgetWindow], team: Team | None) -> list[Team]:

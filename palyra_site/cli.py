@@ -3,22 +3,61 @@
 from __future__ import annotations
 
 import os
+import secrets
 import sys
+from collections.abc import Sequence
 
-from palyra_site import configuration
+from cryptography.fernet import Fernet
+
+from palyra_site.configuration import Configuration, ConfigurationError, read
 
 EXIT_USAGE = 2
+EXIT_INTERRUPTED = 130
+# Long-lived processes; the settings module reads PALYRA_ROLE to choose how connections are kept.
+ROLES = ("web", "worker", "scheduler")
+HELP_WORDS = {"help", "--help", "-h", "version", "--version"}
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command; settings that cannot be used are said in plain lines, with exit status 2."""
+    argv = list(sys.argv if arguments is None else arguments)
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "palyra_site.settings")
+    if argv[1:2] and argv[1] in ROLES:
+        os.environ["PALYRA_ROLE"] = argv[1]
     try:
-        configuration.read()
-    except configuration.ConfigurationError as error:
+        configuration = read()
+        if asks_for_help(argv):
+            _use_passing_keys(configuration)
+        else:
+            _make_data_dir(configuration)
+        from django.core.management import execute_from_command_line  # noqa: PLC0415
+
+        execute_from_command_line(argv)
+    except ConfigurationError as error:
         for fault in error.faults:
             sys.stderr.write(f"palyra: {fault}\n")
         raise SystemExit(EXIT_USAGE) from None
-    from django.core.management import execute_from_command_line  # noqa: PLC0415
+    except KeyboardInterrupt:
+        raise SystemExit(EXIT_INTERRUPTED) from None
 
-    execute_from_command_line(sys.argv)
+
+def asks_for_help(argv: Sequence[str]) -> bool:
+    """Whether this command line only shows something, so that it must leave nothing behind."""
+    return len(argv) < 2 or not HELP_WORDS.isdisjoint(argv[1:])  # noqa: PLR2004
+
+
+def _use_passing_keys(configuration: Configuration) -> None:
+    """Keys for this process alone, so that the settings make no key files."""
+    if not configuration.secret_key:
+        os.environ["PALYRA_SECRET_KEY"] = secrets.token_urlsafe(48)
+    if not configuration.vault_key:
+        os.environ["PALYRA_VAULT_KEY"] = Fernet.generate_key().decode()
+
+
+def _make_data_dir(configuration: Configuration) -> None:
+    try:
+        configuration.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(
+            f"PALYRA_DATA_DIR: {configuration.data_dir} cannot be made ({error.strerror})."
+        ) from None

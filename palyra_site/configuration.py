@@ -1,50 +1,74 @@
 """The settings an operator may give, read from the environment and `.env`, checked in one place.
 
-Nothing here touches Django: `read` is called by the settings module and by the command line, which
-turns a `ConfigurationError` into plain lines, one a fault.
+Nothing here touches Django or creates a file: `read` is called by the settings module and by the
+command line, which turns a `ConfigurationError` into plain lines, one a fault. Each variable is
+described in `.env.example` and `docs/settings.md`; a test keeps the three the same.
 """
 
 from __future__ import annotations
 
+import io
 import os
+import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import environ
 from cryptography.fernet import Fernet
 from environ.fileaware_mapping import FileAwareMapping
 
-REPOSITORY = Path(__file__).resolve().parent.parent
+PACKAGE_PARENT = Path(__file__).resolve().parent.parent
+# A checkout keeps `.env` and `var/` beside manage.py; an installed wheel, where it is started.
+HOME = PACKAGE_PARENT if (PACKAGE_PARENT / "manage.py").is_file() else Path.cwd()
+ENV_FILE = "PALYRA_ENV_FILE"
 DATABASE_SCHEMES = ("sqlite", "postgres", "postgresql")
 REDIS_SCHEMES = ("redis", "rediss", "unix")
-TRUE_WORDS = {"1", "true", "yes", "on"}
-FALSE_WORDS = {"0", "false", "no", "off"}
+LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+WORDS = {"1": True, "true": True, "yes": True, "on": True} | {
+    "0": False,
+    "false": False,
+    "no": False,
+    "off": False,
+}
 HIGHEST_PORT = 65535
+SHORTEST_SECRET = 32
+# Values of these may hold a credential, so a fault does not repeat them.
+CONFIDENTIAL = ("_KEY", "_URL")
+# Read elsewhere: by `up` and its children, by the tests, and by a person's own curl lines.
+NOT_OURS = (
+    "PALYRA_ROLE",
+    "PALYRA_TEST_",
+    "PALYRA_REQUIRE_BROWSER",
+    "PALYRA_CHROMIUM",
+    "PALYRA_KEY",
+)
+ENV_LINE = re.compile(r"(export )?[A-Za-z_][A-Za-z_0-9]*=")
+ValueT = TypeVar("ValueT")
 
 
 class ConfigurationError(Exception):
     """One or more settings cannot be used; `faults` holds a line for each, naming its variable."""
 
-    def __init__(self, faults: tuple[str, ...]) -> None:
+    def __init__(self, *faults: str) -> None:
         self.faults = faults
         super().__init__("\n".join(faults))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Configuration:
-    """Every setting, checked. Secrets are kept out of `repr` by `settings` never printing this."""
+    """Every setting, checked; what may hold a credential is not part of its `repr`."""
 
     data_dir: Path
     host: str
     port: int
     public_url: str
-    database: dict[str, Any]
-    redis_url: str
-    secret_key: str
-    vault_key: str
+    database: dict[str, Any] = field(repr=False)
+    redis_url: str = field(repr=False)
+    secret_key: str = field(repr=False)
+    vault_key: str = field(repr=False)
     debug: bool
     log_level: str
     allowed_hosts: tuple[str, ...]
@@ -52,49 +76,227 @@ class Configuration:
     request_body_limit: int
     owner_timeout: float
 
+    @property
+    def local_url(self) -> str:
+        """Where the web process answers on this very machine."""
+        return local_url(self.host, self.port)
+
 
 class _Reader:
-    """Reads variables one by one and gathers what is wrong with them."""
+    """Reads variables one by one and gathers their names and what is wrong with them."""
 
     def __init__(self, source: Mapping[str, str]) -> None:
         self.source = source
+        self.names: list[str] = []
         self.faults: list[str] = []
 
     def text(self, name: str, default: str = "") -> str:
         """The variable's text; an empty one counts as not given."""
+        self.names.append(name)
         try:
             return self.source.get(name, "").strip() or default
-        except (OSError, UnicodeDecodeError):
-            self.faults.append(f"{name}_FILE names a file that cannot be read.")
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is not text"
+            self.faults.append(f"{name}_FILE names a file that cannot be read ({reason}).")
             return default
 
-    def parsed(self, name: str, default: str, parse: Callable[[str], Any], wants: str) -> Any:
+    def parsed(self, name: str, default: str, parse: Callable[[str], ValueT], wants: str) -> ValueT:
+        """What `parse` makes of it; its ValueError is a fault, and the default is used then."""
         raw = self.text(name, default)
         try:
             return parse(raw)
-        except (ValueError, KeyError):
-            # The value is not repeated for names that may hold a credential.
-            shown = "the value given" if name.endswith(("_KEY", "_URL")) else repr(raw)
+        except ValueError:
+            shown = "the value given" if name.endswith(CONFIDENTIAL) else repr(raw)
             self.faults.append(f"{name}: {shown} is not {wants}.")
             return parse(default)
 
 
-def _port(raw: str) -> int:
-    port = int(raw)
-    if not 1 <= port <= HIGHEST_PORT:
+def read(environment: Mapping[str, str] | None = None) -> Configuration:
+    """Check every setting in `environment` (the process's own by default) over those in `.env`.
+
+    A name with `_FILE` behind it gives the path of a file that holds the value, as container
+    secrets do. Raises `ConfigurationError` with a line for each setting that cannot be used.
+    """
+    variables = dict(os.environ if environment is None else environment)
+    given, faults = _over_env_file(variables)
+    reader = _Reader(FileAwareMapping(given, cache=False))
+    configuration = _read(reader)
+    faults += [
+        f"{name} and {name}_FILE are both given: keep one of them."
+        for name in reader.names
+        if given.get(name) and given.get(f"{name}_FILE")
+    ]
+    if faults or reader.faults:
+        raise ConfigurationError(*faults, *reader.faults)
+    return configuration
+
+
+def names() -> tuple[str, ...]:
+    """Every variable that is read."""
+    reader = _Reader({})
+    _read(reader)
+    return (ENV_FILE, *reader.names)
+
+
+def unknown_names(environment: Mapping[str, str] | None = None) -> tuple[str, ...]:
+    """The PALYRA_ variables given that nothing reads: most likely misspelt."""
+    given, _ = _over_env_file(dict(os.environ if environment is None else environment))
+    known = {*names(), *(f"{name}_FILE" for name in names())}
+    return tuple(
+        sorted(
+            name
+            for name in given
+            if name.startswith("PALYRA_") and name not in known and not name.startswith(NOT_OURS)
+        )
+    )
+
+
+def local_url(host: str, port: int) -> str:
+    """The address of a server on this machine; one on every interface is found on loopback."""
+    reachable = "127.0.0.1" if host in {"0.0.0.0", "::"} else host  # noqa: S104
+    return f"http://[{reachable}]:{port}" if ":" in reachable else f"http://{reachable}:{port}"
+
+
+def _read(reader: _Reader) -> Configuration:
+    data_dir = Path(reader.text("PALYRA_DATA_DIR", str(HOME / "var"))).expanduser().resolve()
+    if reason := unusable(data_dir):
+        reader.faults.append(f"PALYRA_DATA_DIR: {data_dir} cannot hold Palyra's files: {reason}.")
+    host = reader.parsed("PALYRA_HOST", "127.0.0.1", _host, "a host name or an IP address")
+    port = reader.parsed("PALYRA_PORT", "8000", _port, "a whole number from 1 to 65535")
+    return Configuration(
+        data_dir=data_dir,
+        host=host,
+        port=port,
+        public_url=reader.parsed(
+            "PALYRA_PUBLIC_URL",
+            "",
+            _public_url,
+            "an http or https address without a path, such as https://palyra.example",
+        )
+        or local_url(host, port),
+        database=reader.parsed(
+            "DATABASE_URL",
+            f"sqlite:///{data_dir / 'palyra.sqlite3'}",
+            _database,
+            "the address of a database, such as postgres://user:password@host/name or "
+            "sqlite:////path/to/file",
+        ),
+        redis_url=reader.parsed(
+            "REDIS_URL", "", _redis, "an address such as redis://host:6379/0 or unix:///path"
+        ),
+        secret_key=reader.parsed(
+            "PALYRA_SECRET_KEY", "", _secret_key, f"a text of {SHORTEST_SECRET} characters or more"
+        ),
+        vault_key=reader.parsed(
+            "PALYRA_VAULT_KEY", "", _vault_key, "a vault key (32 bytes in URL-safe base64)"
+        ),
+        debug=reader.parsed("PALYRA_DEBUG", "no", _boolean, "yes or no"),
+        log_level=reader.parsed(
+            "PALYRA_LOG_LEVEL", "INFO", _log_level, "DEBUG, INFO, WARNING or ERROR"
+        ),
+        allowed_hosts=reader.parsed(
+            "PALYRA_ALLOWED_HOSTS", "*", _host_names, "a list of host names with commas between"
+        ),
+        worker_count=reader.parsed(
+            "PALYRA_WORKERS", "2", _between(1, 64, int), "a whole number from 1 to 64"
+        ),
+        request_body_limit=reader.parsed(
+            "PALYRA_REQUEST_BODY_LIMIT",
+            str(10 * 1024 * 1024),
+            _between(1024, 1024**3, int),
+            "a number of bytes from 1024 to 1073741824",
+        ),
+        owner_timeout=reader.parsed(
+            "PALYRA_OWNER_TIMEOUT",
+            "15",
+            _between(2.0, 3600.0, float),
+            "a number of seconds from 2 to 3600",
+        ),
+    )
+
+
+def _over_env_file(environment: dict[str, str]) -> tuple[dict[str, str], list[str]]:
+    """`environment` with what the `.env` file gives below it, and the file's faults.
+
+    A variable of the environment also outranks its `_FILE` form in the file, and the reverse.
+    """
+    named = environment.get(ENV_FILE, "").strip()
+    path = Path(named).expanduser() if named else HOME / ".env"
+    try:
+        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        if isinstance(error, FileNotFoundError) and not named:
+            return environment, []
+        return environment, [f"{ENV_FILE}: {path} cannot be read."]
+    faults = [
+        f"{ENV_FILE}: line {number} of {path} is not NAME=value."
+        for number, line in enumerate(lines, start=1)
+        if line and not line.startswith("#") and not ENV_LINE.match(line)
+    ]
+    if faults:
+        return environment, faults
+
+    class Source(environ.Env):  # type: ignore[misc]
+        ENVIRON: dict[str, str] = {}
+
+    Source.read_env(io.StringIO("\n".join(lines)))
+    below = {
+        name: text
+        for name, text in Source.ENVIRON.items()
+        if f"{name}_FILE" not in environment and name.removesuffix("_FILE") not in environment
+    }
+    return {**below, **environment}, []
+
+
+def unusable(directory: Path) -> str | None:
+    """Why files cannot be made in `directory`, there or yet to be made; None if they can."""
+    existing = directory
+    while not existing.exists() and existing != existing.parent:
+        existing = existing.parent
+    if not existing.is_dir():
+        return f"{existing} is not a directory"
+    if not os.access(existing, os.R_OK | os.W_OK | os.X_OK):
+        return f"{existing} may not be written by this user"
+    return None
+
+
+def _host(raw: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9._:-]+", raw):
         raise ValueError(raw)
-    return port
+    return raw
+
+
+def _host_names(raw: str) -> tuple[str, ...]:
+    hosts = tuple(name.strip() for name in raw.split(",") if name.strip())
+    if not hosts or not all(re.fullmatch(r"\*|\.?[A-Za-z0-9._:\[\]-]+", name) for name in hosts):
+        raise ValueError(raw)
+    return hosts
+
+
+def _port(raw: str) -> int:
+    return _between(1, HIGHEST_PORT, int)(raw)
 
 
 def _boolean(raw: str) -> bool:
-    word = raw.lower()
-    if word not in TRUE_WORDS | FALSE_WORDS:
+    try:
+        return WORDS[raw.lower()]
+    except KeyError:
+        raise ValueError(raw) from None
+
+
+def _log_level(raw: str) -> str:
+    if raw.upper() not in LOG_LEVELS:
         raise ValueError(raw)
-    return word in TRUE_WORDS
+    return raw.upper()
 
 
-def _between(lowest: float, highest: float, kind: Callable[[str], float]) -> Callable[[str], float]:
-    def parse(raw: str) -> float:
+NumberT = TypeVar("NumberT", int, float)
+
+
+def _between(
+    lowest: NumberT, highest: NumberT, kind: Callable[[str], NumberT]
+) -> Callable[[str], NumberT]:
+    def parse(raw: str) -> NumberT:
         number = kind(raw)
         if not lowest <= number <= highest:
             raise ValueError(raw)
@@ -106,116 +308,39 @@ def _between(lowest: float, highest: float, kind: Callable[[str], float]) -> Cal
 def _database(raw: str) -> dict[str, Any]:
     if urlsplit(raw).scheme not in DATABASE_SCHEMES:
         raise ValueError(raw)
-    return dict(environ.Env.db_url_config(raw))
+    database = dict(environ.Env.db_url_config(raw))
+    # Several processes share it, so a database in memory is none.
+    if database["NAME"] in {"", ":memory:"}:
+        raise ValueError(raw)
+    if database["ENGINE"].endswith("sqlite3"):
+        database["NAME"] = str(Path(database["NAME"]).expanduser().resolve())
+    return database
 
 
 def _redis(raw: str) -> str:
-    if raw and urlsplit(raw).scheme not in REDIS_SCHEMES:
+    parts = urlsplit(raw)
+    usable = parts.path if parts.scheme == "unix" else parts.hostname and parts.port != 0
+    if raw and (parts.scheme not in REDIS_SCHEMES or not usable):
         raise ValueError(raw)
     return raw
 
 
 def _public_url(raw: str) -> str:
-    parts = urlsplit(raw)
-    if raw and (parts.scheme not in {"http", "https"} or not parts.hostname):
+    address = raw.rstrip("/")
+    parts = urlsplit(address)
+    usable = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+    if raw and (not usable or parts.path or parts.query or parts.fragment or parts.username):
         raise ValueError(raw)
-    return raw.rstrip("/")
+    return address
+
+
+def _secret_key(raw: str) -> str:
+    if raw and len(raw) < SHORTEST_SECRET:
+        raise ValueError(raw)
+    return raw
 
 
 def _vault_key(raw: str) -> str:
     if raw:
         Fernet(raw)
     return raw
-
-
-def _log_level(raw: str) -> str:
-    level = raw.upper()
-    if level not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
-        raise ValueError(raw)
-    return level
-
-
-def read(
-    environment: Mapping[str, str] | None = None, *, env_file: Path | None = None
-) -> Configuration:
-    """Check every setting in `environment` (the process's own by default) over those in `.env`.
-
-    A name with `_FILE` behind it gives the path of a file that holds the value, as container
-    secrets do. Raises `ConfigurationError` with a line for each setting that cannot be used.
-    """
-    variables = _with_dotenv(
-        dict(os.environ if environment is None else environment), env_file or REPOSITORY / ".env"
-    )
-    reader = _Reader(FileAwareMapping(variables, cache=False))
-
-    data_dir = Path(reader.text("PALYRA_DATA_DIR", str(REPOSITORY / "var"))).expanduser().resolve()
-    port = reader.parsed("PALYRA_PORT", "8000", _port, "a whole number from 1 to 65535")
-    host = reader.text("PALYRA_HOST", "127.0.0.1")
-    configuration = Configuration(
-        data_dir=data_dir,
-        host=host,
-        port=port,
-        public_url=reader.parsed(
-            "PALYRA_PUBLIC_URL",
-            "",
-            _public_url,
-            "an http or https address such as https://palyra.example",
-        )
-        or f"http://{_reachable(host)}:{port}",
-        database=reader.parsed(
-            "DATABASE_URL",
-            f"sqlite:///{data_dir / 'palyra.sqlite3'}",
-            _database,
-            "a database address that begins with sqlite:// or postgres://",
-        ),
-        redis_url=reader.parsed("REDIS_URL", "", _redis, "an address that begins with redis://"),
-        secret_key=reader.text("PALYRA_SECRET_KEY"),
-        vault_key=reader.parsed(
-            "PALYRA_VAULT_KEY", "", _vault_key, "a vault key (32 bytes in URL-safe base64)"
-        ),
-        debug=reader.parsed("PALYRA_DEBUG", "no", _boolean, "yes or no"),
-        log_level=reader.parsed(
-            "PALYRA_LOG_LEVEL", "INFO", _log_level, "DEBUG, INFO, WARNING or ERROR"
-        ),
-        allowed_hosts=tuple(
-            name.strip()
-            for name in reader.text("PALYRA_ALLOWED_HOSTS", "*").split(",")
-            if name.strip()
-        ),
-        worker_count=int(
-            reader.parsed("PALYRA_WORKERS", "2", _between(1, 64, int), "a whole number, 1 to 64")
-        ),
-        request_body_limit=int(
-            reader.parsed(
-                "PALYRA_REQUEST_BODY_LIMIT",
-                str(10 * 1024 * 1024),
-                _between(1024, 1024**3, int),
-                "a number of bytes from 1024 to 1073741824",
-            )
-        ),
-        owner_timeout=reader.parsed(
-            "PALYRA_OWNER_TIMEOUT",
-            "15",
-            _between(2, 3600, float),
-            "a number of seconds from 2 to 3600",
-        ),
-    )
-    if reader.faults:
-        raise ConfigurationError(tuple(reader.faults))
-    return configuration
-
-
-def _reachable(host: str) -> str:
-    """The address to print for a server that listens on every interface."""
-    return "127.0.0.1" if host in {"0.0.0.0", "::", ""} else host  # noqa: S104
-
-
-def _with_dotenv(environment: dict[str, str], path: Path) -> dict[str, str]:
-    """`environment`, and below it what the `.env` file gives."""
-
-    class Source(environ.Env):  # type: ignore[misc]
-        ENVIRON = environment
-
-    if path.is_file():
-        Source.read_env(str(path))
-    return environment

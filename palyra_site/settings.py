@@ -12,6 +12,7 @@ from cryptography.fernet import Fernet
 from django.urls import reverse_lazy
 
 from palyra_site import configuration as palyra_configuration
+from palyra_site.console.settings import UNFOLD as UNFOLD
 from palyra_site.keyfiles import read_or_create
 
 # Lets Django's generic classes be written with their type arguments, as mypy wants them.
@@ -39,8 +40,8 @@ CSRF_TRUSTED_ORIGINS = [CONFIGURATION.public_url]
 
 INSTALLED_APPS = [
     "palyra_site.apps.PalyraSiteConfig",
-    "unfold",
-    "django.contrib.admin",
+    "unfold.apps.BasicAppConfig",
+    "palyra_site.console.apps.ConsoleConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -54,6 +55,8 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    # First, so that what any of the others refuses under /api/ is a problem as well.
+    "palyra_site.api.middleware.ProblemMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
+import httpx
 from django.core.exceptions import ValidationError
 
 
@@ -12,7 +13,11 @@ def validate_base_url(value: str) -> None:
     try:
         parts = urlsplit(value)
         host, _port = parts.hostname, parts.port
-    except ValueError:
+        httpx.URL(value)
+        # The former drops line breaks and outer blanks, the latter sends blanks as `%20`.
+        if any(character.isspace() for character in value):
+            raise ValueError
+    except (ValueError, httpx.InvalidURL):
         raise ValidationError(
             "This is not an address. Use one such as https://api.example.com/v1.", code="base_url"
         ) from None

@@ -42,49 +42,72 @@ class Failure:
 
 _BY_CODE = {
     "insufficient_quota": FailureClass.QUOTA_EXCEEDED,
+    "billing_hard_limit_reached": FailureClass.QUOTA_EXCEEDED,
     "context_length_exceeded": FailureClass.CONTEXT_WINDOW_EXCEEDED,
     "content_filter": FailureClass.CONTENT_POLICY_BLOCKED,
     "content_policy_violation": FailureClass.CONTENT_POLICY_BLOCKED,
 }
 _BY_STATUS = {
     401: FailureClass.AUTH_INVALID,
+    402: FailureClass.QUOTA_EXCEEDED,
     403: FailureClass.PERMISSION_DENIED,
     408: FailureClass.TRANSIENT_UPSTREAM,
     409: FailureClass.TRANSIENT_UPSTREAM,
     429: FailureClass.RATE_LIMITED,
     501: FailureClass.PERMANENT_UPSTREAM,
+    504: FailureClass.PROVIDER_TIMEOUT,
 }
 # What the request is to blame for. A 404 is not: the caller did not choose the upstream name.
 _CALLERS_FAULT = {400, 413, 422}
+SUCCESSES, REDIRECTS, ERRORS = range(200, 300), range(300, 400), range(400, 600)
 SERVER_ERROR = 500
-MESSAGE_LENGTH = 300
 
 
 def from_http(status: int, body: Any) -> Failure:
     """The failure that an error answer stands for; `body` is its parsed JSON, or anything else.
 
     OpenAI's error body is `{"error": {"message", "type", "param", "code"}}`; a code it defines says
-    more than the status does.
+    more than the status does. The message is whole and may repeat a key: `invocation` redacts it.
     """
     error = body.get("error") if isinstance(body, Mapping) else None
+    error = {"message": error} if isinstance(error, str) else error
     error = error if isinstance(error, Mapping) else {}
+    meant = _meant(status, error)
     failure_class = (
         _BY_CODE.get(str(error.get("code")))
         or _BY_CODE.get(str(error.get("type")))
-        or _BY_STATUS.get(status)
+        or _BY_STATUS.get(meant)
         or (
             FailureClass.TRANSIENT_UPSTREAM
-            if status >= SERVER_ERROR
+            if meant >= SERVER_ERROR
             else FailureClass.PERMANENT_UPSTREAM
         )
     )
-    said = error.get("message")
-    message = f"The provider answered {status}"
-    if isinstance(said, str) and said.strip():
-        message += f": {said.strip()[:MESSAGE_LENGTH]}"
     return Failure(
         failure_class=failure_class,
-        message=message,
+        message=_message(status, error.get("message")),
         http_status=status,
-        callers_fault=status in _CALLERS_FAULT and failure_class is not FailureClass.QUOTA_EXCEEDED,
+        # A success that turned into an error, or a gateway's patience at its end: work was done.
+        may_be_billed=(status in SUCCESSES and meant >= SERVER_ERROR)
+        or failure_class is FailureClass.PROVIDER_TIMEOUT,
+        callers_fault=meant in _CALLERS_FAULT and failure_class is not FailureClass.QUOTA_EXCEEDED,
     )
+
+
+def _meant(status: int, error: Mapping[str, Any]) -> int:
+    """The status the provider means: some answer 200 and put the real one into the error."""
+    if status not in SUCCESSES:
+        return status
+    code = error.get("code")
+    return code if type(code) is int and code in ERRORS else SERVER_ERROR
+
+
+def _message(status: int, said: Any) -> str:
+    if status in REDIRECTS:
+        return (
+            f"The provider answered {status}, a redirect, and those are not followed. Its base URL "
+            "is probably not right."
+        )
+    if isinstance(said, str) and said.strip():
+        return f"The provider answered {status}: {said.strip()}"
+    return f"The provider answered {status}."

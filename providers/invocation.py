@@ -13,6 +13,8 @@ from providers.models import ProviderKind
 from providers.transport import Transport
 from providers.vault import MASK
 
+MESSAGE_LENGTH = 350
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
@@ -42,7 +44,7 @@ class Invocation:
 async def invoke(request: ChatRequest, transport: Transport) -> Invocation:
     """Make the call. Whatever the provider does is an outcome; nothing is raised for it."""
     started = time.monotonic()
-    outcome = _redacted(await _chat(request, transport), request)
+    outcome = _presentable(await _chat(request, transport), request)
     latency_ms = round((time.monotonic() - started) * 1000)
     return Invocation(outcome, (_attempt(request, outcome, latency_ms),))
 
@@ -56,12 +58,19 @@ async def _chat(request: ChatRequest, transport: Transport) -> ChatOutcome:
     return await openai_compatible.chat(request, transport)
 
 
-def _redacted(outcome: ChatOutcome, request: ChatRequest) -> ChatOutcome:
-    """Hosts like to repeat the key they were given when they refuse it."""
-    credential = request.model.provider.credential
-    if isinstance(outcome, ChatAnswer) or credential is None:
+def _presentable(outcome: ChatOutcome, request: ChatRequest) -> ChatOutcome:
+    """A failure's message without the key, which hosts like to repeat, and not too long.
+
+    Redacted first: a message cut in the middle of a key would show the half of it.
+    """
+    if isinstance(outcome, ChatAnswer):
         return outcome
-    return replace(outcome, message=outcome.message.replace(credential.text, MASK))
+    message, credential = outcome.message, request.model.provider.credential
+    if credential is not None and credential.text:
+        message = message.replace(credential.text, MASK)
+    if len(message) > MESSAGE_LENGTH:
+        message = message[: MESSAGE_LENGTH - 1] + "…"
+    return replace(outcome, message=message)
 
 
 def _attempt(request: ChatRequest, outcome: ChatOutcome, latency_ms: int) -> Attempt:

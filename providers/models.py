@@ -102,7 +102,6 @@ class Provider(Versioned):
             models.CheckConstraint(
                 name="provider_base_url_when_remote",
                 condition=Q(kind=ProviderKind.DETERMINISTIC) | ~Q(base_url=""),
-                violation_error_message="A provider of this kind needs a base URL.",
             ),
         ]
 
@@ -110,10 +109,17 @@ class Provider(Versioned):
         return self.display_name or self.name
 
     def clean(self) -> None:
-        if self.kind == ProviderKind.DETERMINISTIC and self.base_url:
+        deterministic = self.kind == ProviderKind.DETERMINISTIC
+        if deterministic and self.base_url:
             raise ValidationError(
                 {"base_url": "A deterministic provider makes no request; leave the address empty."}
             )
+        if not deterministic and not self.base_url:
+            raise ValidationError({"base_url": "A provider of this kind needs a base URL."})
+
+    def validate_constraints(self, exclude: Any = None) -> None:
+        """`clean` has said it of the field, so the constraint does not say it again."""
+        super().validate_constraints(exclude={*(exclude or ()), "base_url"})
 
 
 class ProviderModel(Versioned):

@@ -60,12 +60,16 @@ class Registry:
     def __post_init__(self) -> None:
         by_name: dict[str, tuple[ModelEntry, ...]] = {}
         for model in self.models:
-            for name in (model.name, model.qualified_name):
-                by_name[name] = (*by_name.get(name, ()), model)
+            by_name[model.name] = (*by_name.get(model.name, ()), model)
+        # Last: hosts of many makers name models `maker/model`, and the maker may be registered too.
+        by_name.update({model.qualified_name: (model,) for model in self.models})
         object.__setattr__(self, "_by_name", by_name)
 
     def find(self, name: str, role: str = ModelRole.CHAT) -> tuple[ModelEntry, ...]:
-        """The models of that role that answer to `name` or `provider/name`; empty if none does."""
+        """The models of that role that answer to `name`; empty if none does.
+
+        `provider/model` is that provider's own model before it is another's model of that name.
+        """
         return tuple(model for model in self._by_name.get(name, ()) if model.role == role)
 
     def default(self, role: str = ModelRole.CHAT) -> ModelEntry | None:
@@ -78,7 +82,7 @@ class Registry:
 
 
 def load() -> Registry:
-    """Read the registry from the database: two queries, and one decryption a credential."""
+    """Read the registry from the database: one query, and a decryption for each provider."""
     rows = (
         ProviderModel.objects.filter(enabled=True, provider__enabled=True)
         .select_related("provider__credential")

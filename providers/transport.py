@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
 
 import aiohttp
@@ -21,6 +22,9 @@ from providers.failures import Failure, FailureClass
 
 MAX_RESPONSE_BYTES = 32 * 1024 * 1024
 MAX_CONNECTIONS = 512
+# Shorter than the five seconds after which many servers hang up: a call sent on a connection that
+# is just being closed is lost, and nobody can say whether it was worked on.
+KEEPALIVE_SECONDS = 4.0
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -53,9 +57,9 @@ class Transport:
 
     def __init__(self) -> None:
         self._client = httpx.AsyncClient(
-            transport=AiohttpTransport(
-                trust_env=False, limits=httpx.Limits(max_connections=MAX_CONNECTIONS)
-            ),
+            transport=_transport(),
+            # One pool serves many credentials, so no call carries what another was given.
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
             follow_redirects=False,
             trust_env=False,
         )
@@ -71,25 +75,50 @@ class Transport:
 
         Raises `TransportFailed` if there is none, or it is larger than `MAX_RESPONSE_BYTES`.
         """
-        host = httpx.URL(request.url).host
         limits = httpx.Timeout(total_timeout, connect=connect_timeout)
+        outbound = self._build(request, limits)
+        host = outbound.url.host
         try:
             async with asyncio.timeout(total_timeout):
-                status, content = await self._send(request, limits)
+                status, content = await self._send(outbound)
         except (TimeoutError, httpx.HTTPError, aiohttp.ClientError, OSError) as error:
             raise TransportFailed(_failure(error, host, total_timeout)) from None
         return InboundAnswer(status, _parse(content))
 
-    async def _send(self, request: OutboundRequest, limits: httpx.Timeout) -> tuple[int, bytes]:
-        async with self._client.stream(
-            "POST", request.url, headers=request.headers, content=request.body, timeout=limits
-        ) as response:
+    def _build(self, request: OutboundRequest, limits: httpx.Timeout) -> httpx.Request:
+        if not all(value.isascii() and value.isprintable() for value in request.headers.values()):
+            raise TransportFailed(_unsendable_credential())
+        try:
+            return self._client.build_request(
+                "POST", request.url, headers=request.headers, content=request.body, timeout=limits
+            )
+        except httpx.InvalidURL:
+            raise TransportFailed(_unsendable_address()) from None
+
+    async def _send(self, request: httpx.Request) -> tuple[int, bytes]:
+        response = await self._client.send(request, stream=True)
+        try:
             content = bytearray()
             async for chunk in response.aiter_bytes():
                 content += chunk
                 if len(content) > MAX_RESPONSE_BYTES:
                     raise TransportFailed(_too_large())
             return response.status_code, bytes(content)
+        finally:
+            await response.aclose()
+
+
+def _transport() -> AiohttpTransport:
+    def session() -> aiohttp.ClientSession:
+        connector = aiohttp.TCPConnector(
+            limit=MAX_CONNECTIONS,
+            keepalive_timeout=KEEPALIVE_SECONDS,
+            ssl=transport.ssl_context,
+        )
+        return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+
+    transport = AiohttpTransport(trust_env=False, client=session)
+    return transport
 
 
 def _parse(content: bytes) -> Any:
@@ -100,10 +129,12 @@ def _parse(content: bytes) -> Any:
 
 
 def _failure(error: Exception, host: str, total_timeout: float) -> Failure:
-    if _never_connected(error):
-        return Failure(
-            failure_class=FailureClass.NETWORK_UNAVAILABLE, message=f"{host} cannot be reached."
-        )
+    cause = error.__cause__ or error
+    if isinstance(cause, aiohttp.ClientConnectorCertificateError):
+        return _unreachable(f"{host} has no certificate that is trusted here.")
+    # The transport calls every lost connection a `ConnectTimeout`; its cause tells them apart.
+    if isinstance(cause, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError):
+        return _unreachable(f"{host} cannot be reached.")
     # The request may have arrived, and been worked on, although nothing came back.
     if isinstance(error, TimeoutError | httpx.ReadTimeout):
         return Failure(
@@ -118,10 +149,22 @@ def _failure(error: Exception, host: str, total_timeout: float) -> Failure:
     )
 
 
-def _never_connected(error: Exception) -> bool:
-    """The transport calls every lost connection a `ConnectTimeout`; its cause tells them apart."""
-    return isinstance(
-        error.__cause__ or error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError
+def _unreachable(message: str) -> Failure:
+    return Failure(failure_class=FailureClass.NETWORK_UNAVAILABLE, message=message)
+
+
+def _unsendable_credential() -> Failure:
+    return Failure(
+        failure_class=FailureClass.AUTH_INVALID,
+        message="The provider's credential has a character that no header can carry, such as a "
+        "line break. Enter it again.",
+    )
+
+
+def _unsendable_address() -> Failure:
+    return Failure(
+        failure_class=FailureClass.PERMANENT_UPSTREAM,
+        message="The provider's base URL is not an address. Correct it.",
     )
 
 

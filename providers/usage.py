@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+# Many times what any model can take. Two such numbers still add up within the ledger's columns.
+MOST_BELIEVED = 2**28
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
@@ -36,12 +39,15 @@ def from_openai(reported: Any) -> Usage | None:
     """The buckets of OpenAI's `usage` object; None if it is missing or cannot be believed.
 
     `prompt_tokens` includes cached tokens there, and any details object may be null or absent.
+    Where `completion_tokens` is not given, it is what `total_tokens` has beyond the prompt.
     """
     if not isinstance(reported, Mapping):
         return None
     prompt = _count(reported.get("prompt_tokens"))
-    completion = _count(reported.get("completion_tokens", 0))
-    if prompt is None or completion is None:
+    if prompt is None:
+        return None
+    completion = _completion(reported, prompt)
+    if completion is None:
         return None
     details = reported.get("prompt_tokens_details")
     details = details if isinstance(details, Mapping) else {}
@@ -55,6 +61,13 @@ def from_openai(reported: Any) -> Usage | None:
     )
 
 
+def _completion(reported: Mapping[str, Any], prompt: int) -> int | None:
+    if reported.get("completion_tokens") is not None:
+        return _count(reported["completion_tokens"])
+    total = _count(reported.get("total_tokens"))
+    return None if total is None else _count(total - prompt)
+
+
 def _count(value: Any) -> int | None:
-    """`value` if it is a count; a bool or a negative number is not one."""
-    return value if type(value) is int and value >= 0 else None
+    """`value` if it is a count; a bool, a negative or an absurd number is not one."""
+    return value if type(value) is int and 0 <= value <= MOST_BELIEVED else None

@@ -35,7 +35,11 @@ def current_version() -> int:
 
 
 def bump() -> None:
-    """Count a change, in the caller's transaction, and tell this process once it is committed."""
+    """Count a change, in the caller's transaction, and tell this process once it is committed.
+
+    Called before the change itself: whoever changes several rows then takes this row's lock first,
+    and two of them never wait for each other in a circle.
+    """
     if not SnapshotVersion.objects.filter(pk=1).update(version=F("version") + 1):
         SnapshotVersion.objects.update_or_create(pk=1, defaults={"version": 1})
     for listener in _listeners:
@@ -59,28 +63,26 @@ class VersionedQuerySet(models.QuerySet[ModelT]):
 
     def update(self, **kwargs: Any) -> int:
         with transaction.atomic():
-            changed = super().update(**kwargs)
-            if changed:
-                bump()
-        return changed
+            bump()
+            return super().update(**kwargs)
 
     def delete(self) -> tuple[int, dict[str, int]]:
         with transaction.atomic():
-            result = super().delete()
             bump()
-        return result
+            return super().delete()
+
+    # As Django's own: a manager has no `delete`, so that `objects.delete()` cannot empty a table.
+    delete.queryset_only = True  # type: ignore[attr-defined]
 
     def bulk_create(self, objs: Iterable[ModelT], *args: Any, **kwargs: Any) -> list[ModelT]:
         with transaction.atomic():
-            created = super().bulk_create(objs, *args, **kwargs)
             bump()
-        return created
+            return super().bulk_create(objs, *args, **kwargs)
 
     def bulk_update(self, objs: Iterable[ModelT], *args: Any, **kwargs: Any) -> int:
         with transaction.atomic():
-            changed = super().bulk_update(objs, *args, **kwargs)
             bump()
-        return changed
+            return super().bulk_update(objs, *args, **kwargs)
 
 
 class Versioned(models.Model):
@@ -93,11 +95,10 @@ class Versioned(models.Model):
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         with transaction.atomic():
-            super().save(*args, **kwargs)
             bump()
+            super().save(*args, **kwargs)
 
     def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
         with transaction.atomic():
-            result = super().delete(*args, **kwargs)
             bump()
-        return result
+            return super().delete(*args, **kwargs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
@@ -52,6 +53,16 @@ class OpenAIEndpoint:
             answer = error.answer
         except CallError as error:
             answer = answers.of_error(error)
+        except asyncio.CancelledError:
+            # Only a server that stops cancels. Its answer must not be one that clients retry: the
+            # provider may have done the work, and the call is settled as if it had.
+            answer = refusal(
+                503,
+                "Palyra is stopping and broke this call off. The provider may bill it, so its "
+                "expected cost is charged.",
+                code="shutting_down",
+                kind="server_error",
+            )
         except Exception:
             logger.exception("Request %s failed.", request_id)
             answer = refusal(
@@ -138,7 +149,7 @@ async def _models(_path: str, _key: KeyEntry, _body: bytes, runtime: Runtime) ->
 
 
 async def _model(path: str, _key: KeyEntry, _body: bytes, runtime: Runtime) -> Answer:
-    return answers.of_model(runtime.snapshot, unquote(path.removeprefix(f"{MODELS}/")))
+    return answers.of_model(runtime.snapshot, unquote(path.removeprefix(f"{MODELS}/").rstrip("/")))
 
 
 async def _send(answer: Answer, request_id: str, send: Send) -> None:

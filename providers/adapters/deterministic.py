@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -14,6 +14,7 @@ from providers.failures import Failure, FailureClass
 from providers.usage import Usage
 
 BYTES_PER_TOKEN = 4
+IMAGE_TOKENS = 256
 QUOTED_CHARACTERS = 60
 SENTENCES = (
     "The figures agree with what was expected.",
@@ -51,8 +52,8 @@ def _answer(request: ChatRequest, digest: bytes) -> ChatAnswer:
     text, finished = _cut(_text(request.body, digest), request.output_cap)
     choices = int(request.body.get("n") or 1)
     usage = Usage(
-        uncached_input=tokens_of(orjson.dumps(request.body.get("messages"))),
-        output=tokens_of(text.encode()) * choices,
+        uncached_input=_input_tokens(request.body["messages"]),
+        output=tokens_of(len(text.encode())) * choices,
     )
     message = {"role": "assistant", "content": text, "refusal": None}
     body = {
@@ -78,9 +79,28 @@ def _answer(request: ChatRequest, digest: bytes) -> ChatAnswer:
     return ChatAnswer(body, usage)
 
 
-def tokens_of(content: bytes) -> int:
-    """A plausible token count: one for every four bytes, at least one."""
-    return max(1, -(-len(content) // BYTES_PER_TOKEN))
+def tokens_of(size: int) -> int:
+    """A plausible token count for so many bytes: one for every four, at least one."""
+    return max(1, -(-size // BYTES_PER_TOKEN))
+
+
+def _input_tokens(messages: Sequence[Mapping[str, Any]]) -> int:
+    """An image counts the same however long its address or its data."""
+    parts = [part for message in messages for part in _parts(message)]
+    images = [part for part in parts if _is_image(part)]
+    whole = len(orjson.dumps(messages))
+    return tokens_of(whole - sum(len(orjson.dumps(image)) for image in images)) + (
+        IMAGE_TOKENS * len(images)
+    )
+
+
+def _parts(message: Mapping[str, Any]) -> Sequence[Any]:
+    content = message.get("content")
+    return content if isinstance(content, list) else ()
+
+
+def _is_image(part: Any) -> bool:
+    return isinstance(part, Mapping) and part.get("type") == "image_url"
 
 
 def _text(body: Mapping[str, Any], digest: bytes) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
+import httpx
 import orjson
 
 from providers import failures, usage
@@ -13,6 +14,10 @@ from providers.failures import Failure, FailureClass
 from providers.transport import InboundAnswer, OutboundRequest, Transport, TransportFailed
 
 HTTP_OK = 200
+CAP_NAMES = ("max_completion_tokens", "max_tokens")
+# Only OpenAI's own hosts want the newer name: there, newer models refuse the older one. Many others
+# know just the older and ignore the newer without a word, so that nothing would cap their output.
+NEWER_NAME_HOSTS = ("api.openai.com", "openai.azure.com", "services.ai.azure.com")
 
 
 async def chat(request: ChatRequest, transport: Transport) -> ChatOutcome:
@@ -32,19 +37,21 @@ async def chat(request: ChatRequest, transport: Transport) -> ChatOutcome:
 def encode(request: ChatRequest) -> OutboundRequest:
     """The request as it is sent: the upstream's model name, and an output cap that is paid for."""
     provider = request.model.provider
-    body = dict(request.body)
+    body = {name: value for name, value in request.body.items() if name not in CAP_NAMES}
     body["model"] = request.model.upstream_name
-    body.update(capped(body, request.output_cap))
+    body[cap_name(provider.base_url)] = request.output_cap
     headers = {"content-type": "application/json", "accept": "application/json"}
     if provider.credential is not None:
         headers["authorization"] = f"Bearer {provider.credential.text}"
     return OutboundRequest(f"{provider.base_url}/chat/completions", headers, orjson.dumps(body))
 
 
-def capped(body: Mapping[str, Any], output_cap: int) -> dict[str, int]:
-    """The output cap under the name the caller used, or `max_tokens`, which every host knows."""
-    named = [name for name in ("max_completion_tokens", "max_tokens") if body.get(name) is not None]
-    return dict.fromkeys(named or ["max_tokens"], output_cap)
+@lru_cache(maxsize=256)
+def cap_name(base_url: str) -> str:
+    """The field that host obeys as the output cap, whichever of the two the caller used."""
+    host = httpx.URL(base_url).host
+    newer = any(host == known or host.endswith(f".{known}") for known in NEWER_NAME_HOSTS)
+    return "max_completion_tokens" if newer else "max_tokens"
 
 
 def decode(answer: InboundAnswer, request: ChatRequest) -> ChatOutcome:

@@ -75,6 +75,6 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='provider',
-            constraint=models.CheckConstraint(condition=models.Q(('kind', 'deterministic'), models.Q(('base_url', ''), _negated=True), _connector='OR'), name='provider_base_url_when_remote', violation_error_message='A provider of this kind needs a base URL.'),
+            constraint=models.CheckConstraint(condition=models.Q(('kind', 'deterministic'), models.Q(('base_url', ''), _negated=True), _connector='OR'), name='provider_base_url_when_remote'),
         ),
     ]

@@ -311,7 +311,8 @@ class TestSweep:
         team, policy = make_team(), make_policy()
         tokens = make_policy(metric="tokens", hard_limit=1000)
         past = timezone.now() - timedelta(hours=1)
-        request = admission(team, **({"expires_at": past} if how == "call expired" else {}))
+        row: dict[str, Any] = {"expires_at": past} if how == "call expired" else {}
+        request = admission(team, **row)
         store.execute([request])
         if how == "owner struck out":
             process = ProcessHeartbeat.objects.get(pk=owner)
@@ -321,9 +322,9 @@ class TestSweep:
 
         store.execute(sweeper.orphans())
 
-        row = ModelCall.objects.get(pk=request.call_id)
-        assert (row.status, row.cost, row.usage_reported) == ("unconfirmed", 40, False)
-        assert "expected cost" in row.error
+        call = ModelCall.objects.get(pk=request.call_id)
+        assert (call.status, call.cost, call.usage_reported) == ("unconfirmed", 40, False)
+        assert "expected cost" in call.error
         assert window_of(policy, team) == (40, 0)
         assert window_of(tokens, team) == (20, 0)
         assert sweeper.orphans() == []

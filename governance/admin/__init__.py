@@ -1,0 +1,20 @@
+"""The console's pages of teams, keys, prices, budgets, approvals and the ledger."""
+
+from governance.admin.approvals import ApprovalAdmin
+from governance.admin.budgets import BudgetPolicyAdmin, BudgetWindowAdmin
+from governance.admin.calls import ModelCallAdmin
+from governance.admin.keys import ApiKeyAdmin
+from governance.admin.prices import PriceAdmin
+from governance.admin.processes import ProcessHeartbeatAdmin
+from governance.admin.teams import TeamAdmin
+
+__all__ = [
+    "ApiKeyAdmin",
+    "ApprovalAdmin",
+    "BudgetPolicyAdmin",
+    "BudgetWindowAdmin",
+    "ModelCallAdmin",
+    "PriceAdmin",
+    "ProcessHeartbeatAdmin",
+    "TeamAdmin",
+]

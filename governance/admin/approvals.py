@@ -1,0 +1,220 @@
+"""Requests for more budget in the console: read with their context, decided once."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from django import forms
+from django.contrib import admin
+from django.contrib.auth.models import User
+from django.core.exceptions import ValidationError
+from django.db.models import Case, QuerySet, Value, When
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.html import format_html
+
+from governance import approvals
+from governance.amounts import amount_text
+from governance.approvals import ApprovalAlreadyDecided, ApprovalNotAllowed
+from governance.display import APPROVAL_TONES, resets, standing_badge, standing_meter
+from governance.models import Approval, ApprovalStatus
+from governance.standing import Standing, standings
+from providers.admin.actions import object_action
+from providers.admin.base import ReadOnlyAdmin, remembered
+from providers.display import NOTHING, badge, moment, muted, preformatted, two_lines
+
+
+class CommentForm(forms.Form):
+    """What the requester is told with the decision."""
+
+    comment = forms.CharField(
+        required=False,
+        max_length=Approval._meta.get_field("comment").max_length,
+        label="Comment",
+        help_text="The team reads it with the decision.",
+        widget=forms.Textarea(attrs={"rows": 2}),
+    )
+
+
+def _is_pending(approval: Approval) -> bool:
+    return approval.status == ApprovalStatus.PENDING
+
+
+def _what_approving_does(approval: Approval) -> str:
+    return (
+        f"Raises {approval.team}'s limit of “{approval.policy}” by {asked_for(approval)} until it "
+        "resets; then the limit is the policy's own again. A decision cannot be taken back."
+    )
+
+
+def asked_for(approval: Approval) -> str:
+    """The amount asked for, in the metric of its policy."""
+    return amount_text(approval.policy.metric, approval.amount)
+
+
+@admin.register(Approval)
+class ApprovalAdmin(ReadOnlyAdmin):
+    """Requests for more, those that wait first."""
+
+    list_display = ("what", "team", "amount_asked", "requester", "asked", "state", "decision")
+    list_filter = ("status", "team", "policy")
+    search_fields = ("team__name", "policy__name", "reason", "requested_by__username")
+    search_help_text = "Team, budget, reason or person"
+    list_select_related = ("team", "policy", "requested_by", "decided_by")
+    empty_text = "Nobody has asked for more. Teams ask on their own pages when a budget is short."
+    object_actions = ("approve", "deny")
+    readonly_fields = (
+        "what",
+        "team",
+        "amount_asked",
+        "why",
+        "requester",
+        "asked",
+        "stands",
+        "would_be",
+        "before",
+        "state",
+        "decision",
+        "said",
+    )
+    fieldsets = (
+        ("Asked", {"fields": ("team", "what", "amount_asked", "why", "requester", "asked")}),
+        ("Where the budget stands", {"fields": ("stands", "would_be", "before")}),
+        ("Decision", {"fields": ("state", "decision", "said")}),
+    )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Approval]:
+        found: QuerySet[Approval] = super().get_queryset(request)
+        return found.select_related(*self.list_select_related)
+
+    def get_ordering(self, request: HttpRequest) -> Any:
+        waiting = Case(When(status=ApprovalStatus.PENDING, then=Value(0)), default=Value(1))
+        return (waiting, "-requested_at")
+
+    def has_decide_permission(self, request: HttpRequest, obj: Approval | None = None) -> bool:
+        """Those with the permission, and never the one who asked."""
+        own = obj is not None and obj.requested_by_id == request.user.pk
+        return not own and request.user.has_perm(approvals.DECIDE_PERMISSION)
+
+    def object_note(self, request: HttpRequest, obj: Approval) -> str:
+        if not _is_pending(obj) or self.has_decide_permission(request, obj):
+            return ""
+        if obj.requested_by_id == request.user.pk:
+            return "This is your own request: somebody else has to decide it."
+        return "It waits for somebody who may decide requests."
+
+    @object_action(
+        label="Approve",
+        permission="decide",
+        icon="check",
+        consequence=_what_approving_does,
+        tone="primary",
+        form_class=CommentForm,
+        applies=_is_pending,
+    )
+    def approve(self, request: HttpRequest, approval: Approval, data: dict[str, Any]) -> str:
+        decided = _decide(request, approval, data, approve=True)
+        return f"Approved: {decided.team} has {asked_for(approval)} more of “{approval.policy}”."
+
+    @object_action(
+        label="Deny",
+        permission="decide",
+        icon="close",
+        consequence="The limit stays as it is, and the team is told so with your comment.",
+        form_class=CommentForm,
+        applies=_is_pending,
+    )
+    def deny(self, request: HttpRequest, approval: Approval, data: dict[str, Any]) -> str:
+        _decide(request, approval, data, approve=False)
+        return f"Denied: the limit of “{approval.policy}” stays as it is."
+
+    @admin.display(description="budget", ordering="policy__name")
+    def what(self, approval: Approval) -> str:
+        return approval.policy.name
+
+    @admin.display(description="more", ordering="amount")
+    def amount_asked(self, approval: Approval) -> str:
+        return asked_for(approval)
+
+    @admin.display(description="reason")
+    def why(self, approval: Approval) -> str:
+        return preformatted(approval.reason)
+
+    @admin.display(description="asked by", ordering="requested_by__username")
+    def requester(self, approval: Approval) -> str:
+        return _person(approval.requested_by)
+
+    @admin.display(description="asked", ordering="requested_at")
+    def asked(self, approval: Approval) -> str:
+        return moment(approval.requested_at)
+
+    @admin.display(description="state", ordering="status")
+    def state(self, approval: Approval) -> str:
+        return badge(approval.get_status_display(), APPROVAL_TONES.get(approval.status, "quiet"))
+
+    @admin.display(description="decided", ordering="decided_at")
+    def decision(self, approval: Approval) -> str:
+        if approval.decided_at is None:
+            return NOTHING
+        by = _person(approval.decided_by) if approval.decided_by else "somebody since deleted"
+        return two_lines(moment(approval.decided_at), muted(f"by {by}"))
+
+    @admin.display(description="comment")
+    def said(self, approval: Approval) -> str:
+        return preformatted(approval.comment)
+
+    @admin.display(description="now")
+    def stands(self, approval: Approval) -> str:
+        standing = _standing(approval)
+        if standing is None:
+            return "The budget no longer counts this team's calls."
+        when = muted(f"resets {resets(standing)}")
+        return format_html("{} {} {}", standing_meter(standing), standing_badge(standing), when)
+
+    @admin.display(description="limit if approved")
+    def would_be(self, approval: Approval) -> str:
+        standing = _standing(approval)
+        if not _is_pending(approval) or standing is None or standing.hard_limit is None:
+            return NOTHING
+        return amount_text(approval.policy.metric, standing.hard_limit + approval.amount)
+
+    @admin.display(description="earlier requests")
+    def before(self, approval: Approval) -> str:
+        return str(remembered(approval, "earlier", lambda: _earlier(approval)))
+
+
+def _earlier(approval: Approval) -> str:
+    earlier = Approval.objects.filter(
+        team=approval.team, policy=approval.policy, requested_at__lt=approval.requested_at
+    )
+    approved = earlier.filter(status=ApprovalStatus.APPROVED).count()
+    denied = earlier.filter(status=ApprovalStatus.DENIED).count()
+    return f"{approved} approved, {denied} denied" if approved or denied else "There are none"
+
+
+def _decide(
+    request: HttpRequest, approval: Approval, data: dict[str, Any], *, approve: bool
+) -> Approval:
+    try:
+        return approvals.decide(
+            approval_id=approval.pk,
+            decided_by=cast(User, request.user),
+            approve=approve,
+            comment=data["comment"],
+            now=timezone.now(),
+        )
+    except (ApprovalAlreadyDecided, ApprovalNotAllowed) as refused:
+        raise ValidationError(str(refused)) from None
+
+
+def _standing(approval: Approval) -> Standing | None:
+    def find() -> Standing | None:
+        found = standings(team=approval.team, now=timezone.now())
+        return next((one for one in found if one.policy.pk == approval.policy_id), None)
+
+    standing: Standing | None = remembered(approval, "standing", find)
+    return standing
+
+
+def _person(user: Any) -> str:
+    return user.get_full_name() or user.get_username()

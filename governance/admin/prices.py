@@ -1,0 +1,174 @@
+"""Prices in the console: US dollars per million tokens, fixed once a call was charged by one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.contrib import admin
+from django.db.models import Exists, OuterRef, QuerySet
+from django.http import HttpRequest
+from django.utils import timezone
+
+from governance.display import dollars
+from governance.fields import NanoDollarsField
+from governance.models import ModelCall, Price, PricePrecision
+from providers.admin.base import ConsoleAdmin
+from providers.display import badge, moment, muted, two_lines, viewers_zone_name
+
+if TYPE_CHECKING:
+    from django.forms import TextInput as UnfoldAdminTextInputWidget
+else:
+    from unfold.widgets import UnfoldAdminTextInputWidget
+
+BUCKETS = ("uncached_input", "output", "cache_read", "cache_write_5m", "cache_write_1h")
+
+
+@admin.register(Price)
+class PriceAdmin(ConsoleAdmin):
+    """What models cost, from when on."""
+
+    list_display = (
+        "model",
+        "from_when",
+        "amount_input",
+        "amount_output",
+        "amount_cache_read",
+        "amount_per_request",
+        "source_name",
+        "state",
+    )
+    list_filter = ("model__provider", "precision")
+    search_fields = ("model__name", "model__provider__name", "source")
+    search_help_text = "Model, provider or source"
+    list_select_related = ("model__provider",)
+    empty_text = (
+        "Without a price a model's calls cost an unknown amount, and a cost budget refuses them."
+    )
+    empty_action = ("admin:governance_price_add", "Set the first price")
+    fieldsets = (
+        (None, {"fields": ("model", "effective_from")}),
+        (
+            "Per million tokens",
+            {
+                "description": "In US dollars. A cache bucket left empty costs what input costs.",
+                "fields": BUCKETS,
+            },
+        ),
+        ("Besides", {"fields": ("per_request", "source", "precision")}),
+    )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Price]:
+        prices: QuerySet[Price] = super().get_queryset(request)
+        later = Price.objects.filter(
+            model=OuterRef("model"),
+            effective_from__gt=OuterRef("effective_from"),
+            effective_from__lte=timezone.now(),
+        )
+        return prices.annotate(
+            is_charged=Exists(ModelCall.objects.filter(price=OuterRef("pk"))),
+            is_replaced=Exists(later),
+        )
+
+    def formfield_for_dbfield(self, db_field: Any, request: Any, **kwargs: Any) -> Any:
+        if isinstance(db_field, NanoDollarsField):
+            return db_field.formfield(
+                widget=UnfoldAdminTextInputWidget(
+                    {"inputmode": "decimal", "autocomplete": "off", "class": "palyra-money"}
+                )
+            )
+        field = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if db_field.name == "effective_from":
+            field.help_text = f"From then on calls are charged by it. In {viewers_zone_name()}."
+        return field
+
+    def has_change_permission(self, request: HttpRequest, obj: Price | None = None) -> bool:
+        """A price that a call was charged by stays as it was; a later price replaces it."""
+        return not _is_charged(obj) and super().has_change_permission(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Price | None = None) -> bool:
+        return not _is_charged(obj) and super().has_delete_permission(request, obj)
+
+    def get_fieldsets(self, request: HttpRequest, obj: Price | None = None) -> Any:
+        if self.has_change_permission(request, obj):
+            return super().get_fieldsets(request, obj)
+        facts = ("amount_input", "amount_output", "amount_cache_read", "amount_cache_write_5m")
+        return (
+            (
+                None,
+                {
+                    "description": "Calls were charged by this price, so it stays as it is. To "
+                    "charge differently, add a price that takes effect later.",
+                    "fields": ("model", "from_when", "state"),
+                },
+            ),
+            ("Per million tokens", {"fields": (*facts, "amount_cache_write_1h")}),
+            ("Besides", {"fields": ("amount_per_request", "source_name")}),
+        )
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Price | None = None) -> Any:
+        if self.has_change_permission(request, obj):
+            return ()
+        return (
+            "from_when",
+            "state",
+            "amount_input",
+            "amount_output",
+            "amount_cache_read",
+            "amount_cache_write_5m",
+            "amount_cache_write_1h",
+            "amount_per_request",
+            "source_name",
+        )
+
+    @admin.display(description="from", ordering="effective_from")
+    def from_when(self, price: Price) -> str:
+        return moment(price.effective_from)
+
+    @admin.display(description="input / M", ordering="uncached_input")
+    def amount_input(self, price: Price) -> str:
+        return dollars(price.uncached_input)
+
+    @admin.display(description="output / M", ordering="output")
+    def amount_output(self, price: Price) -> str:
+        return dollars(price.output)
+
+    @admin.display(description="cache read / M", ordering="cache_read")
+    def amount_cache_read(self, price: Price) -> str:
+        return _cache(price.cache_read)
+
+    @admin.display(description="cache write, 5 min / M")
+    def amount_cache_write_5m(self, price: Price) -> str:
+        return _cache(price.cache_write_5m)
+
+    @admin.display(description="cache write, 1 h / M")
+    def amount_cache_write_1h(self, price: Price) -> str:
+        return _cache(price.cache_write_1h)
+
+    @admin.display(description="per request", ordering="per_request")
+    def amount_per_request(self, price: Price) -> str:
+        return dollars(price.per_request)
+
+    @admin.display(description="source", ordering="source")
+    def source_name(self, price: Price) -> str:
+        if price.precision == PricePrecision.ESTIMATE:
+            return two_lines(price.source, muted("an estimate"))
+        return price.source
+
+    @admin.display(description="state")
+    def state(self, price: Any) -> str:
+        if price.effective_from > timezone.now():
+            return badge("Not yet in force", "busy")
+        return badge("Replaced", "quiet") if price.is_replaced else badge("In force", "good")
+
+
+def _cache(amount: int | None) -> str:
+    return "As input" if amount is None else dollars(amount)
+
+
+def _is_charged(price: Price | None) -> bool:
+    if price is None or price.pk is None:
+        return False
+    known = getattr(price, "is_charged", None)
+    if known is None:
+        known = ModelCall.objects.filter(price=price).exists()
+    return bool(known)

@@ -1,0 +1,243 @@
+"""A call's story in the order it happened: asked, decided, held, tried, settled."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from governance.amounts import amount_text
+from governance.display import dollars
+from governance.models import CallStatus, ModelCall, Price
+from governance.pricing import TOKENS_PER_PRICE
+from providers.display import Tone, duration, moment, number
+
+OUTCOMES: dict[str, tuple[str, Tone]] = {
+    "ok": ("Has room", "good"),
+    "soft_limit": ("Past soft limit", "warning"),
+    "blocked": ("Refused", "bad"),
+    "override_applied": ("Raised on request", "busy"),
+    "unknown": ("Cost unknown", "bad"),
+    "approval_required": ("Needs approval", "warning"),
+}
+BUCKETS = (
+    ("Input", "uncached_input_tokens", "uncached_input"),
+    ("Input read from cache", "cache_read_tokens", "cache_read"),
+    ("Input written to cache for 5 min", "cache_write_5m_tokens", "cache_write_5m"),
+    ("Input written to cache for 1 h", "cache_write_1h_tokens", "cache_write_1h"),
+    ("Output", "output_tokens", "output"),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A model that was considered."""
+
+    model: str
+    is_chosen: bool
+    says: str
+    may_cost: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluation:
+    """What one policy said before the call began."""
+
+    policy: str
+    policy_id: int | None
+    outcome: str
+    tone: Tone
+    limit: str
+    consumed: str
+    held: str
+    requested: str
+    resets: str
+    explanation: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hold:
+    """What was set aside on one window, and what was charged to it in the end."""
+
+    window_id: int | None
+    amount: str
+    charged: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One try at one provider."""
+
+    target: str
+    outcome: str
+    tone: Tone
+    says: str
+    took: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bucket:
+    """Tokens of one kind, what a million of them costs and what these did."""
+
+    name: str
+    tokens: str
+    rate: str
+    cost: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Story:
+    """Everything a call's page says, in words."""
+
+    sentences: tuple[str, ...]
+    mode: str
+    candidates: tuple[Candidate, ...]
+    estimate: str
+    evaluations: tuple[Evaluation, ...]
+    holds: tuple[Hold, ...]
+    nothing_held: str
+    attempts: tuple[Attempt, ...]
+    buckets: tuple[Bucket, ...]
+    per_request: str
+    cost: str
+    usage_note: str
+    latency: str
+
+
+def tell(call: ModelCall) -> Story:
+    """The story of `call`; nothing is read that the row and its price do not say."""
+    decision = call.decision or {}
+    actual = str(decision.get("actual", ""))
+    return Story(
+        sentences=tuple(decision.get("explanation", ())),
+        mode=str(decision.get("mode", "")),
+        candidates=tuple(_candidate(one, actual) for one in decision.get("candidates", ())),
+        estimate=_estimate(call),
+        evaluations=tuple(_evaluation(one) for one in call.evaluations),
+        holds=tuple(_hold(one, call) for one in call.holds),
+        nothing_held=_nothing_held(call),
+        attempts=tuple(_attempt(one) for one in call.attempts),
+        buckets=_buckets(call),
+        per_request=dollars(call.price.per_request) if call.price else "",
+        cost=dollars(call.cost),
+        usage_note=_usage_note(call),
+        latency="" if call.latency_ms is None else duration(call.latency_ms / 1000),
+    )
+
+
+def _candidate(row: dict[str, Any], actual: str) -> Candidate:
+    upper = row.get("estimate_upper")
+    return Candidate(
+        model=str(row.get("model", "")),
+        is_chosen=row.get("model") == actual,
+        says="Fits" if row.get("eligible") else str(row.get("reason", "")).capitalize(),
+        may_cost="No price" if upper is None else f"up to {dollars(upper)}",
+    )
+
+
+def _estimate(call: ModelCall) -> str:
+    if call.estimate_upper is None:
+        return "Not known: the model had no price."
+    return f"{dollars(call.estimate_expected)} expected, {dollars(call.estimate_upper)} at most"
+
+
+def _evaluation(row: dict[str, Any]) -> Evaluation:
+    metric = str(row.get("metric", ""))
+    outcome = str(row.get("outcome", ""))
+    words, tone = OUTCOMES.get(outcome, (outcome, "quiet"))
+
+    def shown(name: str, absent: str) -> str:
+        amount = row.get(name)
+        return absent if amount is None else amount_text(metric, int(amount))
+
+    ends = row.get("resets_at")
+    return Evaluation(
+        policy=str(row.get("policy", "")),
+        policy_id=row.get("policy_id"),
+        outcome=words,
+        tone=tone,
+        limit=shown("limit", "No hard limit"),
+        consumed=shown("consumed", "–"),
+        held=shown("held", "–"),
+        requested=shown("requested", "Unknown"),
+        resets=moment(datetime.fromisoformat(ends)) if ends else "Never",
+        explanation=str(row.get("explanation", "")),
+    )
+
+
+def _hold(row: dict[str, Any], call: ModelCall) -> Hold:
+    metric = str(row.get("metric", ""))
+    charged = row.get("charged")
+    if charged is not None:
+        became = f"{amount_text(metric, charged)} charged"
+    else:
+        became = "still held" if call.status == CallStatus.IN_FLIGHT else "released"
+    return Hold(
+        window_id=row.get("window"),
+        amount=amount_text(metric, int(row.get("amount", 0))),
+        charged=became,
+    )
+
+
+def _nothing_held(call: ModelCall) -> str:
+    if call.holds:
+        return ""
+    if call.status == CallStatus.BLOCKED:
+        return "Nothing was held and nothing was sent: a budget refused the call."
+    return "No budget counts this call, so nothing was held."
+
+
+def _attempt(row: dict[str, Any]) -> Attempt:
+    failed = row.get("outcome") != "answered"
+    says = [str(row.get("message") or "")]
+    if row.get("failure_class"):
+        says.append(str(row["failure_class"]).replace("_", " "))
+    if row.get("http_status"):
+        says.append(f"HTTP {row['http_status']}")
+    return Attempt(
+        target=f"{row.get('provider', '')}/{row.get('model', '')}",
+        outcome="Failed" if failed else "Answered",
+        tone="bad" if failed else "good",
+        says=" · ".join(part for part in says if part),
+        took=duration(int(row.get("latency_ms") or 0) / 1000),
+    )
+
+
+def _buckets(call: ModelCall) -> tuple[Bucket, ...]:
+    return tuple(
+        Bucket(
+            name=name,
+            tokens=number(tokens),
+            rate=_rate(call.price, bucket),
+            cost=_bucket_cost(call.price, bucket, tokens),
+        )
+        for name, column, bucket in BUCKETS
+        if (tokens := getattr(call, column)) or column in {"uncached_input_tokens", "output_tokens"}
+    )
+
+
+def _nano_rate(price: Price | None, bucket: str) -> int | None:
+    """Nano-dollars per million: a cache bucket without a price of its own costs what input does."""
+    if price is None:
+        return None
+    own: int | None = getattr(price, bucket)
+    return price.uncached_input if own is None else own
+
+
+def _rate(price: Price | None, bucket: str) -> str:
+    return dollars(_nano_rate(price, bucket))
+
+
+def _bucket_cost(price: Price | None, bucket: str, tokens: int | None) -> str:
+    rate = _nano_rate(price, bucket)
+    if rate is None or tokens is None:
+        return dollars(None)
+    return dollars((tokens * rate + TOKENS_PER_PRICE // 2) // TOKENS_PER_PRICE)
+
+
+def _usage_note(call: ModelCall) -> str:
+    if call.total_tokens is None:
+        return ""
+    if call.usage_reported:
+        return "The provider reported this usage."
+    return "The provider reported no usage, so this is an estimate."

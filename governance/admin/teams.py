@@ -1,0 +1,122 @@
+"""Teams and their members in the console."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.contrib import admin
+from django.db.models import Count, Q, QuerySet
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils import timezone
+
+from governance.models import ApiKey, Membership, ModelCall, Team
+from governance.zones import zone_names
+from providers.admin.actions import object_action
+from providers.admin.base import ConsoleAdmin, TabularInline
+from providers.display import enabled_badge, link, muted, number, two_lines
+
+if TYPE_CHECKING:
+    from django.forms import TextInput as UnfoldAdminTextInputWidget
+else:
+    from unfold.widgets import UnfoldAdminTextInputWidget
+
+
+class ZoneInput(UnfoldAdminTextInputWidget):
+    """A text field that suggests every IANA zone as one types."""
+
+    template_name = "admin/zone_input.html"
+
+    def get_context(self, name: str, value: Any, attrs: dict[str, Any] | None) -> dict[str, Any]:
+        context: dict[str, Any] = super().get_context(name, value, attrs)
+        context["zones"] = zone_names()
+        shown = context["widget"]["attrs"]
+        shown |= {"list": f"{shown.get('id', name)}_zones", "autocomplete": "off"}
+        return context
+
+
+class MembersInline(TabularInline):
+    """A team's members, on its page."""
+
+    model = Membership
+    verbose_name = "member"
+    verbose_name_plural = "members"
+    extra = 0
+    fields = ("user", "role")
+    autocomplete_fields = ("user",)
+
+
+@admin.register(Team)
+class TeamAdmin(ConsoleAdmin):
+    """Groups of people and integrations that share budgets."""
+
+    inlines = (MembersInline,)
+    list_display = ("shown_name", "zone", "amount_members", "amount_keys", "state")
+    list_filter = ("enabled",)
+    search_fields = ("name", "slug", "memberships__user__username")
+    search_help_text = "Name or member"
+    prepopulated_fields = {"slug": ("name",)}
+    fields = ("name", "slug", "zone", "enabled")
+    empty_text = "A team has members, keys and budgets of its own. Calls are made for a team."
+    empty_action = ("admin:governance_team_add", "Add the first team")
+    object_actions = ("disable", "enable")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Team]:
+        teams: QuerySet[Team] = super().get_queryset(request)
+        now = timezone.now()
+        live = Q(api_keys__revoked_at__isnull=True) & (
+            Q(api_keys__expires_at__isnull=True) | Q(api_keys__expires_at__gt=now)
+        )
+        return teams.annotate(
+            member_count=Count("memberships", distinct=True),
+            key_count=Count("api_keys", filter=live, distinct=True),
+        )
+
+    def formfield_for_dbfield(self, db_field: Any, request: Any, **kwargs: Any) -> Any:
+        if db_field.name == "zone":
+            kwargs["widget"] = ZoneInput()
+        return super().formfield_for_dbfield(db_field, request, **kwargs)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Team | None = None) -> bool:
+        """What has a history is disabled, not deleted."""
+        if obj is not None and ModelCall.objects.filter(team=obj).exists():
+            return False
+        return super().has_delete_permission(request, obj)
+
+    @admin.display(description="team", ordering="name")
+    def shown_name(self, team: Team) -> str:
+        return two_lines(team.name, muted(team.slug))
+
+    @admin.display(description="members", ordering="member_count")
+    def amount_members(self, team: Any) -> str:
+        return number(team.member_count)
+
+    @admin.display(description="live keys", ordering="key_count")
+    def amount_keys(self, team: Any) -> str:
+        address = reverse("admin:governance_apikey_changelist")
+        return link(f"{address}?team__id__exact={team.pk}&state=live", number(team.key_count))
+
+    @admin.display(description="state", ordering="enabled")
+    def state(self, team: Team) -> str:
+        return enabled_badge(team.enabled)
+
+    @object_action(
+        label="Disable",
+        permission="change",
+        icon="block",
+        consequence="The team's keys are refused within a second, until it is enabled again. Calls "
+        "under way finish. Nothing is deleted.",
+        applies=lambda team: team.enabled,
+    )
+    def disable(self, _request: HttpRequest, team: Team, _data: Any) -> str:
+        Team.objects.filter(pk=team.pk).update(enabled=False)
+        live = ApiKey.objects.filter(team=team, revoked_at__isnull=True).count()
+        keys = "key is" if live == 1 else "keys are"
+        return f"{team} is disabled: its {live} {keys} refused."
+
+    @object_action(
+        label="Enable", permission="change", icon="check", applies=lambda team: not team.enabled
+    )
+    def enable(self, _request: HttpRequest, team: Team, _data: Any) -> str:
+        Team.objects.filter(pk=team.pk).update(enabled=True)
+        return f"{team} is enabled: its keys are accepted."

@@ -1,0 +1,15 @@
+"""Governance's part of the JSON API, by what it is about."""
+
+from ninja import Router
+
+from governance.api import approvals, budgets, ledger, prices, routing, teams
+
+router = Router()
+router.add_router("", teams.router, tags=["Teams and keys"])
+router.add_router("", prices.router, tags=["Providers and models"])
+router.add_router("", budgets.router, tags=["Budgets"])
+router.add_router("", approvals.router, tags=["Budgets"])
+router.add_router("", ledger.router, tags=["Calls and usage"])
+router.add_router("", routing.router, tags=["Calls and usage"])
+
+__all__ = ["router"]

@@ -1,0 +1,239 @@
+"""A call of the ledger as the JSON API tells it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ninja import Schema
+from pydantic import Field
+
+from governance.amounts import amount_json
+from governance.api.conventions import dollars_json
+from governance.models import BudgetWindow, CallStatus, ModelCall
+from providers.api.conventions import Moment
+
+
+class UsageOut(Schema):
+    """Tokens by bucket; the buckets are disjoint."""
+
+    uncached_input: int | None
+    cache_read: int | None
+    cache_write_5m: int | None
+    cache_write_1h: int | None
+    output: int | None
+    total: int | None
+    reported: bool = Field(description="The provider said so; otherwise it is an estimate.")
+
+
+class CallOut(Schema):
+    """One call: who asked, what answered, what it used and cost."""
+
+    id: str
+    team: str
+    key: str | None = Field(description="The public part of the key that asked.")
+    person: str | None
+    job_id: str | None
+    run_id: str | None
+    surface: str
+    task_class: str
+    requested_model: str
+    provider: str
+    model: str
+    status: CallStatus
+    failure_class: str
+    error: str
+    admitted_at: Moment
+    settled_at: Moment | None
+    latency_ms: int | None
+    usage: UsageOut
+    estimate_lower: str | None
+    estimate_upper: str | None
+    cost: str | None = Field(description="US dollars; null while it is not known.")
+
+    @classmethod
+    def values(cls, call: ModelCall) -> dict[str, Any]:
+        """The fields of any account of `call`."""
+        return {
+            "id": str(call.pk),
+            "team": call.team.slug,
+            "key": call.api_key.public_id if call.api_key else None,
+            "person": call.user.get_username() if call.user else None,
+            "job_id": str(call.job_id) if call.job_id else None,
+            "run_id": str(call.run_id) if call.run_id else None,
+            **{name: getattr(call, name) for name in _PLAIN},
+            "usage": _usage(call),
+            "estimate_lower": dollars_json(call.estimate_lower),
+            "estimate_upper": dollars_json(call.estimate_upper),
+            "cost": dollars_json(call.cost),
+        }
+
+
+_PLAIN = (
+    "surface",
+    "task_class",
+    "requested_model",
+    "provider",
+    "model",
+    "status",
+    "failure_class",
+    "error",
+    "admitted_at",
+    "settled_at",
+    "latency_ms",
+)
+
+
+def _usage(call: ModelCall) -> UsageOut:
+    return UsageOut(
+        uncached_input=call.uncached_input_tokens,
+        cache_read=call.cache_read_tokens,
+        cache_write_5m=call.cache_write_5m_tokens,
+        cache_write_1h=call.cache_write_1h_tokens,
+        output=call.output_tokens,
+        total=call.total_tokens,
+        reported=call.usage_reported,
+    )
+
+
+class EstimateOut(Schema):
+    """What a call may cost before it is made, in US dollars."""
+
+    lower: str | None = None
+    expected: str | None = None
+    upper: str | None = None
+    source: str = ""
+    precision: str = ""
+
+
+class CandidateOut(Schema):
+    """A model that was considered."""
+
+    model: str = ""
+    eligible: bool = False
+    reason: str = ""
+    estimate_upper: str | None = Field(None, description="US dollars; null without a price.")
+
+
+class RoutingDecisionOut(Schema):
+    """What was chosen and why. Models are named `provider/model`."""
+
+    mode: str = ""
+    task_class: str = ""
+    requested: str = ""
+    default: str | None = None
+    recommended: str = ""
+    actual: str = ""
+    provider: str = ""
+    model: str = ""
+    action: str = ""
+    output_cap: int | None = None
+    reason_codes: list[str] = []
+    explanation: list[str] = []
+    candidates: list[CandidateOut] = []
+    estimate: EstimateOut | None = None
+
+    @classmethod
+    def of(cls, stored: Mapping[str, Any]) -> RoutingDecisionOut:
+        """From a decision as the ledger keeps it, whose amounts are nano-dollars."""
+        estimate = stored.get("estimate")
+        return cls.model_validate(
+            {
+                **stored,
+                "candidates": [
+                    {**one, "estimate_upper": dollars_json(one.get("estimate_upper"))}
+                    for one in stored.get("candidates", ())
+                ],
+                "estimate": estimate
+                and {
+                    **estimate,
+                    **{name: dollars_json(estimate.get(name)) for name in _ESTIMATED},
+                },
+            }
+        )
+
+
+_ESTIMATED = ("lower", "expected", "upper")
+
+
+class EvaluationOut(Schema):
+    """What one policy said of the call, on which figures."""
+
+    policy: str = ""
+    policy_id: str = ""
+    scope: str = ""
+    metric: str = ""
+    outcome: str = ""
+    soft_limit: str | None = None
+    limit: str | None = None
+    consumed: str | None = None
+    held: str | None = None
+    requested: str | None = None
+    resets_at: Moment | None = None
+    explanation: str = ""
+
+    @classmethod
+    def of(cls, stored: Mapping[str, Any]) -> EvaluationOut:
+        """From an evaluation as the ledger keeps it."""
+        amounts = {
+            name: amount_json(stored["metric"], stored.get(name)) for name in _EVALUATED_AMOUNTS
+        }
+        return cls.model_validate({**stored, **amounts, "policy_id": str(stored["policy_id"])})
+
+
+_EVALUATED_AMOUNTS = ("soft_limit", "limit", "consumed", "held", "requested")
+
+
+class HoldOut(Schema):
+    """What was set aside on one budget until the call was settled."""
+
+    policy: str | None = Field(description="null if the policy is gone.")
+    metric: str
+    amount: str
+    charged: str | None = Field(description="What replaced the hold; null while it is held.")
+
+    @classmethod
+    def of(cls, stored: Mapping[str, Any], windows: Mapping[int, BudgetWindow]) -> HoldOut:
+        """From a hold as the ledger keeps it."""
+        window = windows.get(stored["window"])
+        return cls(
+            policy=window.policy.name if window else None,
+            metric=stored["metric"],
+            amount=str(amount_json(stored["metric"], stored["amount"])),
+            charged=amount_json(stored["metric"], stored.get("charged")),
+        )
+
+
+class AttemptOut(Schema):
+    """One try at one provider."""
+
+    provider: str = ""
+    model: str = ""
+    outcome: str = ""
+    failure_class: str = ""
+    message: str = ""
+    http_status: int | None = None
+    latency_ms: int | None = None
+
+
+class CallStoryOut(CallOut):
+    """A call with everything that was decided, held and tried."""
+
+    decision: RoutingDecisionOut
+    evaluations: list[EvaluationOut]
+    holds: list[HoldOut]
+    attempts: list[AttemptOut]
+
+    @classmethod
+    def of(cls, call: ModelCall) -> CallStoryOut:
+        """One query, for the budgets that were held on."""
+        windows = BudgetWindow.objects.select_related("policy").in_bulk(
+            [hold["window"] for hold in call.holds]
+        )
+        return cls(
+            **cls.values(call),
+            decision=RoutingDecisionOut.of(call.decision),
+            evaluations=[EvaluationOut.of(one) for one in call.evaluations],
+            holds=[HoldOut.of(one, windows) for one in call.holds],
+            attempts=[AttemptOut.model_validate(one) for one in call.attempts],
+        )

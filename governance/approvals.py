@@ -1,0 +1,168 @@
+"""Requests for more budget, and deciding them once.
+
+What is approved raises the policy's current window only: when it resets, the limit is the policy's
+own again.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.contrib.auth.models import User
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.db.models import F, Q, QuerySet
+
+from governance.ledger import open_window
+from governance.models import Approval, ApprovalStatus, BudgetPolicy, BudgetWindow, Team
+from governance.snapshot import policy_entry
+
+DECIDE_PERMISSION = "governance.decide_approval"
+# A window's limit with everything it was raised by must stay within a database integer.
+LARGEST_LIMIT = 2**63 - 1
+
+
+class ApprovalAlreadyDecided(Exception):
+    """Somebody has decided this request already; nothing was changed."""
+
+    def __init__(self) -> None:
+        super().__init__(str(self.__doc__))
+
+
+class ApprovalNotAllowed(Exception):
+    """This person may not decide this request, or its budget can no longer be raised."""
+
+
+def policies_for(team: Team) -> QuerySet[BudgetPolicy]:
+    """The enabled policies with a hard limit that count `team`'s calls: those it may ask about."""
+    policies: QuerySet[BudgetPolicy] = BudgetPolicy.objects.filter(
+        Q(team=team) | Q(team__isnull=True), enabled=True, hard_limit__isnull=False
+    )
+    return policies
+
+
+def request_more(
+    *,
+    team: Team,
+    policy: BudgetPolicy,
+    requested_by: Any,
+    amount: int,
+    reason: str,
+    now: datetime,
+) -> Approval:
+    """Ask for `amount` more of `policy` (nano-dollars, tokens or requests) until it resets.
+
+    One request for a team and policy can be pending at a time. Raises `ValidationError` with every
+    fault, and stores nothing then.
+    """
+    approval = Approval(
+        team=team,
+        policy=policy,
+        requested_by=requested_by,
+        requested_at=now,
+        amount=amount,
+        reason=reason.strip(),
+    )
+    with transaction.atomic():
+        # Two requests at once would not see one another: the team's row lets one pass at a time,
+        # without holding up calls, which only need it to go on existing.
+        Team.objects.select_for_update(no_key=True).get(pk=team.pk)
+        faults = _faults(approval)
+        if faults:
+            raise ValidationError(faults)
+        approval.save()
+    return approval
+
+
+def _faults(approval: Approval) -> dict[str, list[str]]:
+    faults: dict[str, list[str]] = {}
+    try:
+        approval.full_clean(exclude=["decided_by", "decided_at", "window"])
+    except ValidationError as error:
+        faults = dict(error.message_dict)
+    fault = _policy_fault(approval.team, approval.policy)
+    if fault is None and _pending(approval).exists():
+        fault = (
+            f"A request for more of “{approval.policy}” is already waiting to be decided. "
+            "Ask again once it is."
+        )
+    if fault is not None:
+        faults.setdefault("policy", []).append(fault)
+    return faults
+
+
+def _policy_fault(team: Team, policy: BudgetPolicy) -> str | None:
+    if policy.team_id not in (None, team.pk):
+        return "This budget does not count the team's calls."
+    if not policy.enabled:
+        return f"“{policy}” is switched off, so it stops nothing; there is no need to raise it."
+    if policy.hard_limit is None:
+        return f"“{policy}” only warns and never stops a call; there is no limit to raise."
+    return None
+
+
+def _pending(approval: Approval) -> QuerySet[Approval]:
+    return Approval.objects.filter(
+        team=approval.team, policy=approval.policy, status=ApprovalStatus.PENDING
+    )
+
+
+def decide(
+    *, approval_id: UUID, decided_by: User, approve: bool, comment: str, now: datetime
+) -> Approval:
+    """Approve or deny a request, once; approving raises the policy's current window.
+
+    Raises `ApprovalNotAllowed` for one's own request, without the permission
+    `governance.decide_approval`, or when the budget can no longer be raised;
+    `ApprovalAlreadyDecided` if somebody was faster; `ValidationError` if the comment is too long;
+    `Approval.DoesNotExist` for an unknown request. Nothing is changed by a decision that raises.
+    """
+    with transaction.atomic():
+        approval = Approval.objects.select_related("team", "requested_by").get(pk=approval_id)
+        _refuse_unless_allowed(approval, decided_by)
+        approval.status = ApprovalStatus.APPROVED if approve else ApprovalStatus.DENIED
+        approval.decided_by = decided_by
+        approval.decided_at = now
+        approval.comment = comment.strip()
+        approval.clean_fields(exclude=["reason", "amount", "window"])
+        # Only the first decision finds the request pending; the database says which that is.
+        decided = Approval.objects.filter(pk=approval.pk, status=ApprovalStatus.PENDING).update(
+            status=approval.status,
+            decided_by=decided_by,
+            decided_at=now,
+            comment=approval.comment,
+        )
+        if not decided:
+            raise ApprovalAlreadyDecided
+        if approve:
+            approval.window = _raise_current_window(approval, now)
+            approval.save(update_fields=["window"])
+    return approval
+
+
+def _refuse_unless_allowed(approval: Approval, decided_by: User) -> None:
+    if not decided_by.has_perm(DECIDE_PERMISSION):
+        raise ApprovalNotAllowed("You do not have the permission to decide requests for budget.")
+    if approval.requested_by_id == decided_by.pk:
+        raise ApprovalNotAllowed("This is your own request; somebody else has to decide it.")
+
+
+def _raise_current_window(approval: Approval, now: datetime) -> BudgetWindow:
+    # The policy is locked so that it cannot be switched off, or its limit removed, meanwhile.
+    row = BudgetPolicy.objects.select_for_update(no_key=True).get(pk=approval.policy_id)
+    fault = _policy_fault(approval.team, row)
+    if fault is not None:
+        raise ApprovalNotAllowed(f"{fault} Deny the request instead.")
+    policy = policy_entry(row)
+    window = open_window(policy, policy.window(approval.team_id, now))
+    raised = BudgetWindow.objects.filter(
+        pk=window.pk, raised_by__lte=LARGEST_LIMIT - (row.hard_limit or 0) - approval.amount
+    ).update(raised_by=F("raised_by") + approval.amount)
+    if not raised:
+        raise ApprovalNotAllowed(
+            f"“{row}” cannot be raised by so much: its limit would be larger than can be stored."
+        )
+    window.refresh_from_db()
+    return window

@@ -1,0 +1,5 @@
+"""Registers what belongs to no room with the console, and takes away what must not be there."""
+
+from palyra_site.console import people, queue
+
+__all__ = ["people", "queue"]

@@ -1,0 +1,1 @@
+"""The administrators' console: its site, navigation and overview."""

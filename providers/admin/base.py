@@ -1,0 +1,167 @@
+"""What every page of objects in the console is built on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from django.contrib import admin, messages
+from django.contrib.admin.utils import quote, unquote
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.urls import URLPattern, URLResolver, path, reverse
+
+from providers.admin.actions import ObjectAction, faults_in, faults_of
+
+if TYPE_CHECKING:
+    # Unfold carries no types; its classes add options to Django's and change none of their methods.
+    class ModelAdmin(admin.ModelAdmin[Any]):
+        pass
+
+    class UnfoldTabularInline(admin.TabularInline[Any, Any]):
+        pass
+else:
+    from unfold.admin import ModelAdmin
+    from unfold.admin import TabularInline as UnfoldTabularInline
+
+__all__ = ["ConsoleAdmin", "ReadOnlyAdmin", "TabularInline", "remembered"]
+
+
+def remembered(obj: Any, name: str, find: Callable[[], Any]) -> Any:
+    """What `find` gives, found once an object: Unfold asks for a shown value several times."""
+    kept = vars(obj)
+    if name not in kept:
+        kept[name] = find()
+    return kept[name]
+
+
+class ConsoleAdmin(ModelAdmin):
+    """An object's list, form and actions.
+
+    Display methods named `amount_…` are set flush right. `empty_text` and `empty_action` (an
+    address's name and a label) are what an empty list says and offers.
+    """
+
+    list_per_page = 25
+    list_max_show_all = 100
+    # The ledger has millions of rows: a filtered list does not count the unfiltered one as well.
+    show_full_result_count = False
+    list_filter_sheet = True
+    compressed_fields = True
+    warn_unsaved_form = True
+    view_on_site = False
+    change_form_outer_before_template = "admin/object_actions.html"
+    empty_text = "Nothing here yet."
+    empty_action: tuple[str, str] | None = None
+    object_actions: Iterable[str] = ()
+
+    @property
+    def empty_action_adds(self) -> bool:
+        """Whether what an empty list offers is to add something, which takes the permission to."""
+        return self.empty_action is not None and self.empty_action[0].endswith("_add")
+
+    def get_urls(self) -> list[URLPattern | URLResolver]:
+        own = path(
+            "<path:object_id>/do/<slug:action_name>/",
+            self.admin_site.admin_view(self.object_action_view),
+            name=self._address("do").removeprefix("admin:"),
+        )
+        return [own, *super().get_urls()]
+
+    def object_action_view(
+        self, request: HttpRequest, object_id: str, action_name: str
+    ) -> HttpResponse:
+        """Do what was asked, once method, permission and form are right; then show the object."""
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        obj = self.get_object(request, unquote(object_id))
+        action = next((one for one in self._actions() if one.name == action_name), None)
+        if obj is None or action is None or not self._permitted(request, obj, action):
+            raise PermissionDenied
+        self._perform(request, obj, action)
+        return HttpResponseRedirect(reverse(self._address("change"), args=[quote(obj.pk)]))
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> Any:
+        obj = self.get_object(request, unquote(object_id)) if object_id else None
+        context = {**(extra_context or {})}
+        if obj is not None:
+            context["object_actions"] = self._offered(request, obj)
+            context["object_note"] = self.object_note(request, obj)
+        return super().changeform_view(request, object_id, form_url, context)
+
+    def object_note(self, request: HttpRequest, obj: Any) -> str:
+        """A sentence to show above the object, or nothing."""
+        return ""
+
+    def _actions(self) -> list[ObjectAction]:
+        return [getattr(self, name).object_action for name in self.object_actions]
+
+    def _permitted(self, request: HttpRequest, obj: Any, action: ObjectAction) -> bool:
+        may = getattr(self, f"has_{action.permission}_permission")
+        return bool(self.has_view_permission(request, obj) and may(request, obj))
+
+    def _offered(self, request: HttpRequest, obj: Any) -> list[dict[str, Any]]:
+        """The actions this person may take on the object as it is now."""
+        return [
+            {
+                "action": action,
+                "form": action.form_class(prefix=action.name),
+                "address": reverse(self._address("do"), args=[quote(obj.pk), action.name]),
+                "warning": action.warns(obj),
+            }
+            for action in self._actions()
+            if action.applies(obj) and self._permitted(request, obj, action)
+        ]
+
+    def _perform(self, request: HttpRequest, obj: Any, action: ObjectAction) -> None:
+        form = action.form_class(request.POST, prefix=action.name)
+        if not action.applies(obj):
+            faults = [f"“{action.label}” no longer applies: this changed since the page was read."]
+        elif not form.is_valid():
+            faults = faults_in(form.errors, form)
+        else:
+            try:
+                said = getattr(self, action.name)(request, obj, form.cleaned_data)
+            except ValidationError as error:
+                faults = faults_of(error)
+            else:
+                self.log_change(request, obj, said)
+                messages.success(request, said)
+                return
+        for fault in faults:
+            messages.error(request, fault)
+
+    def _address(self, view: str) -> str:
+        return f"admin:{self.opts.app_label}_{self.opts.model_name}_{view}"
+
+
+class TabularInline(UnfoldTabularInline):
+    """Rows of other objects on an object's page; each field says its name, as there is no label."""
+
+    def formfield_for_dbfield(self, db_field: Any, request: Any, **kwargs: Any) -> Any:
+        field = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if field is not None:
+            widget = getattr(field.widget, "widget", field.widget)
+            widget.attrs["aria-label"] = str(field.label).capitalize()
+        return field
+
+
+class ReadOnlyAdmin(ConsoleAdmin):
+    """Objects that are written by the system alone: nobody adds, changes or deletes them here."""
+
+    actions = None
+
+    def has_add_permission(self, request: HttpRequest, *_: Any) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False

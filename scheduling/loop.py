@@ -1,0 +1,74 @@
+"""What a scheduler process does, over and over: dispatch, look after runs, sleep until the next."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+from django.db import Error, connection
+
+from governance.runtime import blocking_runtime, stop_blocking_runtime
+from scheduling.dispatcher import database_now, dispatch, next_due
+from scheduling.recovery import recover
+from scheduling.stopping import StopRequest
+from scheduling.wakeups import JOBS_CHANGED, Watch, watch
+
+logger = logging.getLogger(__name__)
+LOOK_EVERY = 0.03
+RECOVERY_INTERVAL = 5.0
+LONGEST_BACKOFF = 10.0
+# A due job that was not to be had is in another scheduler's hands.
+OTHERS_TURN = 0.005
+
+
+class SchedulerLoop:
+    """Runs until asked to stop. Errors of the database are waited out, and said once."""
+
+    def __init__(self, stop: StopRequest) -> None:
+        self._stop = stop
+        self._watch: Watch = watch(JOBS_CHANGED, interval=LOOK_EVERY)
+        self._recover_at = 0.0
+        self._failures = 0
+
+    def run(self) -> None:
+        """Return when asked to stop."""
+        try:
+            while not self._stop.is_set():
+                self._turn_or_back_off()
+        finally:
+            self._watch.close()
+            stop_blocking_runtime()
+
+    def _turn_or_back_off(self) -> None:
+        try:
+            # Beats for this process, and sweeps the holds of those that died.
+            blocking_runtime(role="scheduler")
+            self._turn()
+        except Error as error:
+            self._back_off(error)
+            return
+        if self._failures:
+            logger.warning("The database is back; scheduling goes on.")
+            self._failures = 0
+
+    def _turn(self) -> None:
+        started = time.monotonic()
+        now = database_now()
+        if started >= self._recover_at:
+            self._recover_at = started + RECOVERY_INTERVAL
+            recover(now)
+        if dispatch(now):
+            return
+        due = next_due()
+        seconds = self._watch.longest_wait
+        if due is not None:
+            remaining = (due - now).total_seconds() - (time.monotonic() - started)
+            seconds = min(seconds, remaining if due > now else OTHERS_TURN)
+        self._watch.wait(max(0.0, seconds), self._stop)
+
+    def _back_off(self, error: Error) -> None:
+        if self._failures == 0:
+            logger.warning("The database failed, trying again: %s", error)
+        connection.close()
+        self._stop.wait(min(LONGEST_BACKOFF, 0.1 * 2**self._failures))
+        self._failures += 1

@@ -1,0 +1,257 @@
+"""Scheduled prompts and their runs through the API."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from governance.models import Team
+from scheduling.models import CronJob, CronRun, RunStatus
+from tests.api.callers import Caller, body_of, items_of, member_of, person, signed_in
+from tests.api.problems import assert_problem, faults
+from tests.api.sides import NOON, make_job, make_run
+from tests.support.factories import make_team
+
+pytestmark = pytest.mark.django_db
+NothingStored = Callable[[], AbstractContextManager[None]]
+
+JOB = {
+    "name": "Digest",
+    "schedule_kind": "cron",
+    "cron": "0 9 * * 1",
+    "zone": "Europe/Prague",
+    "prompt": "Sum up the week.",
+}
+
+
+def test_a_key_schedules_a_prompt_for_its_team(integration: Caller, team: Team) -> None:
+    response = integration.post("/jobs", JOB)
+    assert response.status_code == 201
+    made = body_of(response)
+    job = CronJob.objects.get()
+    assert made["id"] == str(job.pk)
+    assert (made["team"], made["created_by"], made["enabled"]) == ("demo", None, True)
+    assert made["sentence"]
+    assert datetime.fromisoformat(made["next_slot"]) == job.next_slot
+    assert made["next_slot"].endswith("Z")
+    assert (job.team, job.prompt, job.model) == (team, "Sum up the week.", "auto")
+    assert body_of(integration.get(f"/jobs/{job.pk}")) == made
+    assert items_of(integration.get("/jobs")) == [made]
+
+
+def test_a_member_is_named_as_the_one_who_made_it(team: Team) -> None:
+    member = member_of(team)
+    made = body_of(signed_in(member).post("/jobs", JOB))
+    assert made["created_by"] == member.get_username()
+
+
+def test_a_job_runs_every_so_often(integration: Caller) -> None:
+    body = {"name": "Pulse", "schedule_kind": "every", "every_seconds": 2, "prompt": "Ping."}
+    made = body_of(integration.post("/jobs", body))
+    assert (made["every_seconds"], made["cron"]) == (2, "")
+
+
+def test_a_time_without_an_offset_is_meant_in_the_jobs_zone(integration: Caller) -> None:
+    body = {**JOB, "schedule_kind": "at", "cron": "", "at": "2040-07-01T09:00:00"}
+    made = body_of(integration.post("/jobs", body))
+    assert made["at"] == made["next_slot"] == "2040-07-01T07:00:00.000000Z"
+    body |= {"name": "Another", "at": "2040-07-01T09:00:00+01:00"}
+    assert body_of(integration.post("/jobs", body))["at"] == "2040-07-01T08:00:00.000000Z"
+
+
+@pytest.mark.parametrize(
+    ("changes", "fields"),
+    [
+        ({"cron": "0 0 9 * * 1"}, {"cron"}),
+        ({"cron": ""}, {"cron"}),
+        ({"zone": "Mars/Olympus"}, {"zone"}),
+        ({"cron": "0 0 9 * * 1", "zone": "Mars/Olympus", "prompt": ""}, {"cron", "zone", "prompt"}),
+        ({"schedule_kind": "at", "cron": "", "at": "2020-01-01T00:00:00Z"}, {"at"}),
+        ({"schedule_kind": "at", "cron": "", "at": "tomorrow"}, {"at"}),
+        ({"schedule_kind": "at", "cron": "", "at": 1_700_000_000}, {"at"}),
+        ({"schedule_kind": "every", "cron": "", "every_seconds": 0}, {"every_seconds"}),
+        ({"schedule_kind": "every", "cron": "", "every_seconds": True}, {"every_seconds"}),
+        ({"schedule_kind": "sometimes"}, {"schedule_kind"}),
+        ({"max_output_tokens": 0}, {"max_output_tokens"}),
+        ({"name": "x" * 101}, {"name"}),
+        ({"name": "Taken"}, {"name"}),
+        ({"next_slot": "2030-01-01T00:00:00Z"}, {"next_slot"}),
+    ],
+)
+def test_a_bad_job_stores_nothing(
+    integration: Caller,
+    team: Team,
+    nothing_stored: NothingStored,
+    changes: dict[str, Any],
+    fields: set[str | None],
+) -> None:
+    make_job(team, name="Taken")
+    with nothing_stored():
+        assert faults(integration.post("/jobs", {**JOB, **changes})).keys() == fields
+
+
+def test_a_job_is_changed(integration: Caller, team: Team) -> None:
+    job = make_job(team)
+    changes = {"schedule_kind": "every", "every_seconds": 60, "max_output_tokens": None}
+    changed = body_of(integration.patch(f"/jobs/{job.pk}", changes))
+    assert (changed["schedule_kind"], changed["every_seconds"], changed["cron"]) == (
+        "every",
+        60,
+        "",
+    )
+    assert changed["prompt"] == job.prompt
+    soon = timezone.now() + timedelta(seconds=61)
+    assert datetime.fromisoformat(changed["next_slot"]) < soon
+
+
+@pytest.mark.parametrize(
+    ("changes", "fields"),
+    [
+        ({"cron": "0 0 9 * * 1", "prompt": ""}, {"cron", "prompt"}),
+        ({"prompt": None}, {"prompt"}),
+        ({"enabled": False}, {"enabled"}),
+        ({"team": "second"}, {"team"}),
+    ],
+)
+def test_a_bad_change_changes_nothing(
+    integration: Caller, team: Team, changes: dict[str, Any], fields: set[str]
+) -> None:
+    job = make_job(team)
+    before = CronJob.objects.values().get()
+    assert faults(integration.patch(f"/jobs/{job.pk}", changes)).keys() == fields
+    assert CronJob.objects.values().get() == before
+
+
+def test_a_job_is_paused_with_a_reason_and_resumed(integration: Caller, team: Team) -> None:
+    job = make_job(team)
+    paused = body_of(integration.post(f"/jobs/{job.pk}/pause", {"reason": "Holidays."}))
+    assert (paused["enabled"], paused["paused_reason"]) == (False, "Holidays.")
+    assert paused["next_slot"] is None
+    resumed = body_of(integration.post(f"/jobs/{job.pk}/resume"))
+    assert (resumed["enabled"], resumed["paused_reason"]) == (True, "")
+    assert datetime.fromisoformat(resumed["next_slot"]) > timezone.now()
+
+
+def test_a_reason_that_is_too_long_pauses_nothing(integration: Caller, team: Team) -> None:
+    job = make_job(team)
+    found = faults(integration.post(f"/jobs/{job.pk}/pause", {"reason": "x" * 201}))
+    assert found.keys() == {"reason"}
+    assert CronJob.objects.get().enabled
+
+
+def test_a_job_whose_time_has_passed_is_not_resumed(integration: Caller, team: Team) -> None:
+    at = timezone.now() + timedelta(days=1)
+    job = make_job(team, schedule_kind="at", cron="", at=at)
+    integration.post(f"/jobs/{job.pk}/pause", {})
+    CronJob.objects.update(at=timezone.now() - timedelta(seconds=1))
+    assert faults(integration.post(f"/jobs/{job.pk}/resume")).keys() == {"at"}
+
+
+def test_a_job_is_run_now_and_not_twice_at_once(
+    integration: Caller, team: Team, nothing_stored: NothingStored
+) -> None:
+    job = make_job(team)
+    response = integration.post(f"/jobs/{job.pk}/run")
+    assert response.status_code == 201
+    made = body_of(response)
+    assert (made["trigger"], made["status"], made["job_id"]) == ("manual", "queued", str(job.pk))
+    assert body_of(integration.get(f"/runs/{made['id']}")) == made
+    with nothing_stored():
+        assert_problem(integration.post(f"/jobs/{job.pk}/run"), 409, "busy")
+
+
+def test_a_job_is_deleted(integration: Caller, team: Team) -> None:
+    job = make_job(team)
+    make_run(job)
+    response = integration.delete(f"/jobs/{job.pk}")
+    assert (response.status_code, response.content) == (204, b"")
+    assert not CronJob.objects.exists()
+    assert_problem(integration.get(f"/jobs/{job.pk}"), 404)
+
+
+def test_a_schedule_is_previewed(integration: Caller, nothing_stored: NothingStored) -> None:
+    timing = {"schedule_kind": "cron", "cron": "0 9 * * 1", "zone": "Europe/Prague"}
+    with nothing_stored():
+        shown = body_of(integration.post("/jobs/preview", timing))
+    assert shown["sentence"]
+    times = [datetime.fromisoformat(text) for text in shown["times"]]
+    assert len(times) == 6
+    assert times == sorted(times)
+    assert {moment.weekday() for moment in times} == {0}
+    assert {moment.astimezone(UTC).hour for moment in times} <= {7, 8}
+
+
+@pytest.mark.parametrize(
+    ("changes", "fields"),
+    [
+        ({"cron": "0 0 9 * * 1", "zone": "Mars/Olympus"}, {"cron", "zone"}),
+        ({"schedule_kind": "at", "cron": "", "at": "2020-01-01T00:00:00Z"}, {"at"}),
+    ],
+)
+def test_a_schedule_that_cannot_be_is_not_previewed(
+    integration: Caller, changes: dict[str, Any], fields: set[str]
+) -> None:
+    timing = {"schedule_kind": "cron", "cron": "0 9 * * 1", "zone": "UTC", **changes}
+    assert faults(integration.post("/jobs/preview", timing)).keys() == fields
+
+
+def test_runs_are_listed_with_what_came_of_them(integration: Caller, team: Team) -> None:
+    job = make_job(team)
+    run = make_run(job)
+    failed = make_run(job, slot=NOON + timedelta(days=1), status=RunStatus.FAILED, cost=None)
+    path = f"/jobs/{job.pk}/runs"
+    items = items_of(integration.get(path))
+    assert [item["id"] for item in items] == [str(failed.pk), str(run.pk)]
+    assert items[1] == {
+        "id": str(run.pk),
+        "job_id": str(job.pk),
+        "slot": "2026-03-01T12:00:00.000000Z",
+        "trigger": "schedule",
+        "status": "succeeded",
+        "reason": "",
+        "missed_before": 0,
+        "queued_at": "2026-03-01T12:00:00.000000Z",
+        "started_at": "2026-03-01T12:00:00.000000Z",
+        "finished_at": "2026-03-01T12:00:00.000000Z",
+        "call_id": None,
+        "model": "small",
+        "output": "All is well.",
+        "input_tokens": 10,
+        "output_tokens": 5,
+        "cost": "0.000012500",
+    }
+    only_failed = items_of(integration.get(path, status="failed"))
+    assert [item["id"] for item in only_failed] == [str(failed.pk)]
+
+
+def test_who_may_only_see_changes_nothing(team: Team, nothing_stored: NothingStored) -> None:
+    job = make_job(team)
+    caller = signed_in(person("viewer", "scheduling.view_cronjob"))
+    path = f"/jobs/{job.pk}"
+    assert caller.get(path).status_code == 200
+    with nothing_stored():
+        for response in (
+            caller.patch(path, {"name": "Mine"}),
+            caller.delete(path),
+            caller.post(f"{path}/run"),
+            caller.post(f"{path}/pause", {}),
+            caller.post(f"{path}/resume"),
+        ):
+            assert_problem(response, 403)
+
+
+def test_lists_take_few_queries(organisation: Caller, django_assert_max_num_queries: Any) -> None:
+    for _ in range(5):
+        team = make_team()
+        job = make_job(team, created_by=member_of(team))
+        make_run(job)
+    with django_assert_max_num_queries(3):
+        assert len(items_of(organisation.get("/jobs"))) == 5
+    with django_assert_max_num_queries(5):
+        assert len(items_of(organisation.get(f"/jobs/{job.pk}/runs"))) == 1
+    assert CronRun.objects.count() == 5

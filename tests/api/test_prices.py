@@ -1,0 +1,107 @@
+"""Models with their prices, and prices, through the API."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from governance.models import Price
+from tests.api.callers import Caller, body_of, items_of
+from tests.api.problems import faults
+from tests.support.factories import LONG_AGO, make_model, make_price
+
+pytestmark = pytest.mark.django_db
+NothingStored = Callable[[], AbstractContextManager[None]]
+
+
+def test_a_team_reads_models_with_the_price_in_force(integration: Caller) -> None:
+    model = make_model(name="small", context_window=1000, max_output_tokens=100)
+    make_price(model, uncached_input=1)
+    make_price(model, effective_from=timezone.now() - timedelta(days=1), uncached_input=150_000_000)
+    make_price(model, effective_from=timezone.now() + timedelta(days=1), uncached_input=3)
+    make_model(name="unpriced")
+    priced, unpriced = items_of(integration.get("/models"))
+    assert priced["name"] == "small"
+    assert priced["provider"] == model.provider.name
+    assert (priced["context_window"], priced["max_output_tokens"]) == (1000, 100)
+    assert (priced["enabled"], priced["provider_enabled"]) == (True, True)
+    assert priced["price"]["uncached_input"] == "0.150000000"
+    assert priced["price"]["output"] == "2.000000000"
+    assert priced["price"]["cache_read"] is None
+    assert unpriced["price"] is None
+
+
+def test_a_price_is_added(organisation: Caller) -> None:
+    model = make_model()
+    response = organisation.post(
+        "/prices",
+        {
+            "model": str(model.pk),
+            "effective_from": "2026-03-01T10:00:00+01:00",
+            "uncached_input": "0.15",
+            "cache_read": "0.000000001",
+            "output": "0.60",
+        },
+    )
+    assert response.status_code == 201
+    price = Price.objects.get()
+    assert body_of(response) == {
+        "id": str(price.pk),
+        "model": str(model.pk),
+        "effective_from": "2026-03-01T09:00:00.000000Z",
+        "uncached_input": "0.150000000",
+        "cache_read": "0.000000001",
+        "cache_write_5m": None,
+        "cache_write_1h": None,
+        "output": "0.600000000",
+        "per_request": "0.000000000",
+        "source": "operator",
+        "precision": "exact",
+    }
+    assert (price.uncached_input, price.cache_read, price.output) == (150_000_000, 1, 600_000_000)
+    listed = items_of(organisation.get("/prices", model=str(model.pk)))
+    assert listed == [body_of(response)]
+
+
+@pytest.mark.parametrize(
+    ("changes", "fields"),
+    [
+        ({"uncached_input": "-0.15", "output": "-1"}, {"uncached_input", "output"}),
+        ({"uncached_input": "cheap"}, {"uncached_input"}),
+        ({"uncached_input": "NaN"}, {"uncached_input"}),
+        ({"uncached_input": ""}, {"uncached_input"}),
+        ({"uncached_input": 0.15}, {"uncached_input"}),
+        ({"uncached_input": "0.0000000001"}, {"uncached_input"}),
+        ({"uncached_input": "9999999999"}, {"uncached_input"}),
+        ({"uncached_input": None}, {"uncached_input"}),
+        ({"model": "999999", "precision": "vague"}, {"model", "precision"}),
+        ({"model": "small"}, {"model"}),
+        ({"model": 1}, {"model"}),
+        ({"effective_from": "2020-01-01T00:00:00Z"}, {None}),
+        ({"effective_from": "2020-01-01"}, {"effective_from"}),
+    ],
+)
+def test_a_bad_price_stores_nothing(
+    organisation: Caller,
+    nothing_stored: NothingStored,
+    changes: dict[str, Any],
+    fields: set[str | None],
+) -> None:
+    model = make_model()
+    make_price(model, effective_from=LONG_AGO)
+    body = {"model": str(model.pk), "uncached_input": "0.15", "output": "0.60"}
+    with nothing_stored():
+        found = faults(organisation.post("/prices", {**body, **changes}))
+    assert found.keys() == fields
+
+
+def test_models_take_few_queries(integration: Caller, django_assert_max_num_queries: Any) -> None:
+    for _ in range(5):
+        make_price(make_model())
+    with django_assert_max_num_queries(3):
+        assert len(items_of(integration.get("/models"))) == 5

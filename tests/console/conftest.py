@@ -1,0 +1,52 @@
+"""An administrator's browser, and data for them to look at."""
+
+from __future__ import annotations
+
+import pytest
+from django.contrib.auth.models import Permission, User
+from django.test import Client
+from pytest_django import Settings
+
+from tests.browser.seed import Seeded, seed
+
+
+@pytest.fixture(autouse=True)
+def quick_passwords(settings: Settings) -> None:
+    """Hashing a password well takes most of a second; none is guessed here."""
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
+@pytest.fixture
+def administrator(db: None) -> User:
+    """Somebody with every permission."""
+    return User.objects.create_superuser("root", "root@example.com", "a-long-password-1")
+
+
+@pytest.fixture
+def browser(administrator: User) -> Client:
+    """A browser in which the administrator is signed in."""
+    return signed_in(administrator)
+
+
+@pytest.fixture
+def seeded(db: None) -> Seeded:
+    """Some of everything."""
+    return seed(calls_made=30)
+
+
+def signed_in(user: User) -> Client:
+    """A browser in which `user` is signed in."""
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+def staff(name: str, *permissions: str) -> User:
+    """Somebody who may enter the console, with the permissions named `app.codename`."""
+    user = User.objects.create_user(name, is_staff=True)
+    for permission in permissions:
+        app, _, codename = permission.partition(".")
+        user.user_permissions.add(
+            Permission.objects.get(content_type__app_label=app, codename=codename)
+        )
+    return user

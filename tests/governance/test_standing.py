@@ -1,0 +1,177 @@
+"""Where budgets stand: the figures of the rows, for those whom they concern."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from governance.models import BudgetPolicy, BudgetWindow, Team
+from governance.standing import Standing, standings
+from governance.windows import BEGINNING
+from tests.support.factories import make_policy, make_team
+
+NOW = datetime(2026, 3, 15, 12, tzinfo=UTC)
+MARCH, APRIL = datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 4, 1, tzinfo=UTC)
+DOLLAR = 10**9
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def blue() -> Team:
+    return make_team(slug="blue", name="Blue")
+
+
+@pytest.fixture
+def red() -> Team:
+    return make_team(slug="red", name="Red")
+
+
+def open_window(policy: BudgetPolicy, team: Team | None = None, **fields: Any) -> BudgetWindow:
+    defaults = {"starts_at": MARCH, "ends_at": APRIL, "scope_value": str(team.pk) if team else ""}
+    return BudgetWindow.objects.create(policy=policy, **{**defaults, **fields})
+
+
+def figures(found: list[Standing]) -> list[tuple[str, str | None, int, int]]:
+    return [
+        (one.policy.name, one.team.slug if one.team else None, one.consumed, one.held)
+        for one in found
+    ]
+
+
+def test_a_window_not_yet_opened_has_used_nothing(blue: Team) -> None:
+    make_policy(name="Own", team=blue, hard_limit=10 * DOLLAR, soft_limit=8 * DOLLAR)
+    (one,) = standings(now=NOW, team=blue)
+    assert one.window is None
+    assert (one.consumed, one.held, one.raised_by, one.percent) == (0, 0, 0, 0)
+    assert (one.soft_limit, one.hard_limit) == (8 * DOLLAR, 10 * DOLLAR)
+    assert (one.limit, one.remaining, one.state) == (10 * DOLLAR, 10 * DOLLAR, "ok")
+    assert (one.starts_at, one.resets_at, one.team) == (MARCH, APRIL, blue)
+
+
+def test_the_figures_are_those_of_the_row(blue: Team) -> None:
+    policy = make_policy(team=blue, hard_limit=10 * DOLLAR)
+    window = open_window(policy, blue, consumed=3 * DOLLAR, held=DOLLAR, raised_by=2 * DOLLAR)
+    (one,) = standings(now=NOW, team=blue)
+    assert one.window == window
+    assert (one.consumed, one.held, one.raised_by) == (3 * DOLLAR, DOLLAR, 2 * DOLLAR)
+    assert (one.hard_limit, one.remaining, one.percent) == (12 * DOLLAR, 8 * DOLLAR, 33)
+    assert one.text(one.remaining) == "$8.00"
+
+
+@pytest.mark.parametrize(
+    ("limits", "used", "state", "percent"),
+    [
+        pytest.param({"hard_limit": 100}, (99, 0), "ok", 99, id="almost"),
+        pytest.param({"hard_limit": 100}, (60, 40), "hard_limit", 100, id="reached with holds"),
+        pytest.param({"hard_limit": 100}, (130, 0), "hard_limit", 130, id="passed"),
+        pytest.param({"hard_limit": 100, "soft_limit": 50}, (49, 0), "ok", 49, id="below both"),
+        pytest.param(
+            {"hard_limit": 100, "soft_limit": 50}, (50, 0), "soft_limit", 50, id="the soft one"
+        ),
+        pytest.param({"hard_limit": 100, "soft_limit": 50}, (100, 0), "hard_limit", 100, id="both"),
+        pytest.param({"soft_limit": 50}, (40, 0), "ok", 80, id="only a soft one"),
+        pytest.param({"soft_limit": 50}, (60, 0), "soft_limit", 120, id="past the only soft one"),
+        pytest.param({"hard_limit": 0}, (0, 0), "hard_limit", 0, id="a limit of nothing"),
+        pytest.param({"hard_limit": 0}, (1, 0), "hard_limit", 100, id="past a limit of nothing"),
+    ],
+)
+def test_the_state_says_which_limit_is_reached(
+    blue: Team, limits: dict[str, int], used: tuple[int, int], state: str, percent: int
+) -> None:
+    policy = make_policy(team=blue, metric="requests", **limits)
+    open_window(policy, blue, consumed=used[0], held=used[1])
+    (one,) = standings(now=NOW, team=blue)
+    assert (one.state, one.percent) == (state, percent)
+    assert one.remaining == max(0, one.limit - sum(used))
+
+
+def test_a_team_sees_its_own_windows_and_everyones(blue: Team, red: Team) -> None:
+    own = make_policy(name="Own", team=blue)
+    each = make_policy(name="Each")
+    everyone = make_policy(name="Everyone", scope="global")
+    others = make_policy(name="Others", team=red)
+    make_policy(name="Disabled", enabled=False)
+    open_window(own, blue, consumed=1)
+    open_window(each, blue, consumed=2)
+    open_window(each, red, consumed=3 * DOLLAR)
+    open_window(everyone, consumed=4)
+    open_window(others, red, consumed=5)
+
+    assert sorted(figures(standings(now=NOW, team=blue))) == [
+        ("Each", "blue", 2, 0),
+        ("Everyone", None, 4, 0),
+        ("Own", "blue", 1, 0),
+    ]
+    assert sorted(figures(standings(now=NOW, team=red))) == [
+        ("Each", "red", 3 * DOLLAR, 0),
+        ("Everyone", None, 4, 0),
+        ("Others", "red", 5, 0),
+    ]
+
+
+def test_an_administrator_sees_every_window_that_was_begun(blue: Team, red: Team) -> None:
+    each, own = make_policy(name="Each"), make_policy(name="Own", team=red)
+    everyone = make_policy(name="Everyone", scope="global")
+    open_window(each, blue, consumed=2)
+    open_window(each, red, consumed=3)
+    make_team(name="Without a call")
+    assert sorted(figures(standings(now=NOW))) == [
+        ("Each", "blue", 2, 0),
+        ("Each", "red", 3, 0),
+        ("Everyone", None, 0, 0),
+        ("Own", "red", 0, 0),
+    ]
+    assert {one.policy for one in standings(now=NOW)} == {each, own, everyone}
+
+
+def test_only_the_window_of_now_counts(blue: Team) -> None:
+    policy = make_policy(team=blue, zone="Europe/Prague", interval="day")
+    starts_at = datetime(2026, 3, 14, 23, tzinfo=UTC)
+    yesterday = starts_at - timedelta(days=1)
+    open_window(policy, blue, starts_at=yesterday, ends_at=starts_at, consumed=5)
+    open_window(
+        policy, blue, starts_at=starts_at, ends_at=starts_at + timedelta(days=1), consumed=7
+    )
+    (one,) = standings(now=NOW, team=blue)
+    assert (one.consumed, one.starts_at) == (7, starts_at)
+    (next_month,) = standings(now=NOW + timedelta(days=30), team=blue)
+    assert next_month.window is None
+
+
+def test_a_total_never_resets(blue: Team) -> None:
+    policy = make_policy(team=blue, interval="total")
+    open_window(policy, blue, starts_at=BEGINNING, ends_at=None, consumed=7)
+    (one,) = standings(now=NOW, team=blue)
+    assert (one.consumed, one.resets_at) == (7, None)
+
+
+def test_the_tightest_comes_first(blue: Team) -> None:
+    for name, consumed in (("b", 50), ("a", 50), ("c", 90), ("d", 0)):
+        open_window(
+            make_policy(name=name, team=blue, metric="tokens", hard_limit=100),
+            blue,
+            consumed=consumed,
+        )
+    assert [one.policy.name for one in standings(now=NOW, team=blue)] == ["c", "a", "b", "d"]
+
+
+def test_without_policies_there_is_nothing_to_say(blue: Team) -> None:
+    assert standings(now=NOW) == []
+    assert standings(now=NOW, team=blue) == []
+
+
+@pytest.mark.parametrize("count", [1, 12])
+def test_the_number_of_queries_does_not_grow(
+    blue: Team, count: int, django_assert_max_num_queries: Callable[[int], Any]
+) -> None:
+    for _ in range(count):
+        open_window(make_policy(), blue)
+        open_window(make_policy(), make_team())
+    with django_assert_max_num_queries(3):
+        assert len(figures(standings(now=NOW))) == 2 * count
+    with django_assert_max_num_queries(2):
+        assert len(figures(standings(now=NOW, team=blue))) == 2 * count

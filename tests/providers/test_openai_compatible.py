@@ -1,0 +1,174 @@
+"""OpenAI's protocol on the wire: what is sent, and what an answer stands for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from providers.adapters.openai_compatible import decode, encode
+from providers.chat import ChatAnswer, ChatRequest
+from providers.failures import Failure, FailureClass
+from providers.transport import InboundAnswer
+from providers.usage import Usage
+from tests.providers.entries import chat_request, model_entry, question, remote_entry
+
+BASE_URL = "https://models.example.com/v1"
+OPENAI = "https://api.openai.com/v1"
+CAPS = ("max_tokens", "max_completion_tokens")
+
+
+def request_to(base_url: str = BASE_URL, *, key: str | None = None, **body: Any) -> ChatRequest:
+    model = model_entry(remote_entry(base_url, key=key), name="nice", upstream_name="vendor/nice-1")
+    return chat_request(model, **body)
+
+
+def sent(request: ChatRequest) -> dict[str, Any]:
+    body: dict[str, Any] = orjson.loads(encode(request).body)
+    return body
+
+
+def test_everything_else_is_passed_on_as_it_is() -> None:
+    asked: dict[str, Any] = {
+        "messages": question("Hello."),
+        "temperature": 0.3,
+        "seed": None,
+        "tools": [
+            {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
+        ],
+        "something_new": {"nested": [1, 2.5, "three", None]},
+    }
+    body = sent(request_to(**asked, output_cap=50))
+    assert body == {**asked, "model": "vendor/nice-1", "max_tokens": 50}
+
+
+def test_it_goes_to_the_chat_path_below_the_base_url() -> None:
+    outbound = encode(request_to())
+    assert outbound.url == f"{BASE_URL}/chat/completions"
+    assert outbound.headers["content-type"] == "application/json"
+
+
+def test_the_key_is_in_its_header_and_nowhere_else() -> None:
+    outbound = encode(request_to(key="sk-very-secret"))
+    assert outbound.headers["authorization"] == "Bearer sk-very-secret"
+    others = {name: value for name, value in outbound.headers.items() if name != "authorization"}
+    assert b"sk-very-secret" not in outbound.body + repr((outbound.url, others)).encode()
+    assert "sk-very-secret" not in repr(outbound)
+
+
+def test_without_a_credential_no_header_is_sent() -> None:
+    assert "authorization" not in encode(request_to()).headers
+
+
+@pytest.mark.parametrize(
+    ("base_url", "obeyed"),
+    [
+        (OPENAI, "max_completion_tokens"),
+        ("https://eu.api.openai.com/v1", "max_completion_tokens"),
+        ("https://ours.openai.azure.com/openai/v1", "max_completion_tokens"),
+        ("https://models.example.com/v1", "max_tokens"),
+        ("http://127.0.0.1:11434/v1", "max_tokens"),
+        ("https://api.openai.com.example.com/v1", "max_tokens"),
+    ],
+)
+@pytest.mark.parametrize(
+    "asked", [{}, {"max_tokens": 7}, {"max_completion_tokens": 7}, dict.fromkeys(CAPS, 7)]
+)
+def test_the_cap_goes_under_the_one_name_the_host_obeys(
+    base_url: str, obeyed: str, asked: dict[str, Any]
+) -> None:
+    body = sent(request_to(base_url, output_cap=7, **asked))
+    assert {name: body[name] for name in CAPS if name in body} == {obeyed: 7}
+
+
+limits = st.none() | st.integers(min_value=1, max_value=10**9)
+
+
+@given(
+    output_cap=st.integers(1, 10**6),
+    max_tokens=limits,
+    max_completion_tokens=limits,
+    base_url=st.sampled_from([BASE_URL, OPENAI]),
+)
+def test_no_more_output_is_asked_for_than_is_paid_for(
+    output_cap: int, max_tokens: int | None, max_completion_tokens: int | None, base_url: str
+) -> None:
+    body = sent(
+        request_to(
+            base_url,
+            output_cap=output_cap,
+            max_tokens=max_tokens,
+            max_completion_tokens=max_completion_tokens,
+        )
+    )
+    assert [body[name] for name in CAPS if name in body] == [output_cap]
+
+
+def completion(**fields: Any) -> dict[str, Any]:
+    message = {"role": "assistant", "content": "Hi."}
+    return {
+        "id": "chatcmpl-1",
+        "object": "chat.completion",
+        "model": "vendor/nice-1-2026-01-01",
+        "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
+        "usage": {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5},
+        **fields,
+    }
+
+
+def test_an_answer_is_passed_on_under_the_name_the_client_knows() -> None:
+    body = completion(system_fingerprint="fp_1", service_tier="default")
+    outcome = decode(InboundAnswer(200, body), request_to())
+    assert isinstance(outcome, ChatAnswer)
+    assert outcome.usage == Usage(uncached_input=3, output=2)
+    expected = completion(system_fingerprint="fp_1", service_tier="default", model="nice")
+    assert outcome.body == expected
+
+
+@pytest.mark.parametrize("usage", [None, {}, {"prompt_tokens": -1}])
+def test_an_answer_without_usage_says_so(usage: Any) -> None:
+    outcome = decode(InboundAnswer(200, completion(usage=usage)), request_to())
+    assert isinstance(outcome, ChatAnswer)
+    assert outcome.usage is None
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(None, id="not JSON"),
+        pytest.param("text", id="text"),
+        pytest.param([], id="a list"),
+        pytest.param({}, id="an empty object"),
+        pytest.param(completion(choices=None), id="null choices"),
+        pytest.param(completion(choices=[]), id="no choices"),
+        pytest.param(completion(choices=["Hi."]), id="a choice that is text"),
+        pytest.param(completion(choices=[{"index": 0}]), id="a choice without a message"),
+        pytest.param(completion(choices=[{"message": "Hi."}]), id="a message that is text"),
+    ],
+)
+def test_what_is_no_completion_is_malformed_and_may_be_billed(body: Any) -> None:
+    outcome = decode(InboundAnswer(200, body), request_to())
+    assert isinstance(outcome, Failure)
+    assert outcome.failure_class is FailureClass.MALFORMED_RESPONSE
+    assert outcome.may_be_billed
+
+
+def test_an_error_inside_a_success_is_a_failure() -> None:
+    body = completion(error={"message": "The model fell over.", "code": 502})
+    outcome = decode(InboundAnswer(200, body), request_to())
+    assert isinstance(outcome, Failure)
+    assert outcome.failure_class is FailureClass.TRANSIENT_UPSTREAM
+    assert "The model fell over." in outcome.message
+
+
+def test_an_empty_error_beside_an_answer_is_none() -> None:
+    assert isinstance(decode(InboundAnswer(200, completion(error=None)), request_to()), ChatAnswer)
+
+
+def test_an_error_status_is_a_failure_whatever_the_body() -> None:
+    outcome = decode(InboundAnswer(503, completion()), request_to())
+    assert isinstance(outcome, Failure)
+    assert (outcome.failure_class, outcome.http_status) == (FailureClass.TRANSIENT_UPSTREAM, 503)

@@ -1,0 +1,168 @@
+"""`python -m tests` counts and concludes rightly: it is what says whether all is well."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests import __main__ as runner
+from tests.__main__ import Outcome, Step
+
+REPORT = """<?xml version="1.0" encoding="utf-8"?>
+<testsuites><testsuite name="pytest" errors="1" failures="2" skipped="3" tests="10" time="1">
+</testsuite></testsuites>"""
+FILES = {
+    "good": "def test_one():\n    pass\n\n\ndef test_two():\n    pass\n",
+    "bad": "def test_one():\n    pass\n\n\ndef test_two():\n    raise ValueError('so it is')\n",
+    "broken": "import nothing_of_that_name\n",
+    "empty": "",
+}
+Pytest = Callable[..., Outcome]
+
+
+@pytest.fixture
+def pytest_on(data_dir: Path) -> Pytest:
+    """Run pytest as a step on a file of its own, away from this project's settings."""
+
+    def carry_out(content: str, *, may_be_empty: bool = False) -> Outcome:
+        (data_dir / "test_it.py").write_text(FILES[content])
+        (data_dir / "pytest.ini").write_text("[pytest]\n")
+        report = data_dir / "report.xml"
+        command = [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-p",
+            "no:django",
+            "-p",
+            "no:cacheprovider",
+        ]
+        step = Step(
+            name="them",
+            command=[*command, f"--rootdir={data_dir}", f"--junitxml={report}", data_dir],
+            report=report,
+            may_be_empty=may_be_empty,
+        )
+        return runner.carry_out(step, data_dir, [])
+
+    return carry_out
+
+
+def outcome(*, passed: int = 1, failed: int = 0, skipped: int = 0) -> Outcome:
+    return Outcome(
+        step=Step(name="a step", command=[]),
+        status=int(failed > 0),
+        passed=passed,
+        failed=failed,
+        skipped=skipped,
+        seconds=1.5,
+        output="",
+    )
+
+
+def test_a_report_is_read() -> None:
+    assert runner.read_report(REPORT) == (4, 3, 3)
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize(
+    ("content", "counts"),
+    [("good", (2, 0)), ("bad", (1, 1)), ("broken", (0, 1)), ("empty", (0, 1))],
+)
+def test_what_pytest_says_is_counted(
+    pytest_on: Pytest, content: str, counts: tuple[int, int]
+) -> None:
+    ended = pytest_on(content)
+    assert (ended.passed, ended.failed) == counts
+    assert ended.ok is (content == "good")
+
+
+@pytest.mark.processes
+def test_a_part_may_have_no_tests_of_a_kind(pytest_on: Pytest) -> None:
+    ended = pytest_on("empty", may_be_empty=True)
+    assert (ended.passed, ended.failed, ended.ok) == (0, 0, True)
+
+
+@pytest.mark.processes
+def test_what_a_failing_step_printed_is_kept_whole(pytest_on: Pytest) -> None:
+    assert "ValueError: so it is" in pytest_on("bad").output
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize(("status", "counts"), [(0, (1, 0)), (3, (0, 1))])
+def test_a_check_passes_or_fails_as_one(
+    data_dir: Path, status: int, counts: tuple[int, int]
+) -> None:
+    step = Step(name="a check", command=[sys.executable, "-c", f"raise SystemExit({status})"])
+    ended = runner.carry_out(step, data_dir, [])
+    assert (ended.passed, ended.failed) == counts
+
+
+@pytest.mark.processes
+def test_a_step_that_hangs_is_killed_and_failed(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "PATIENCE_SECONDS", 0.2)
+    step = Step(name="it hangs", command=[sys.executable, "-c", "import signal; signal.pause()"])
+    ended = runner.carry_out(step, data_dir, [])
+    assert not ended.ok
+    assert "It was killed after 0.2 s." in ended.output
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "status", "last"),
+    [
+        ([outcome(), outcome(passed=7)], 0, "8 passed, 0 failed"),
+        ([outcome(), outcome(passed=7, failed=2)], 1, "8 passed, 2 failed"),
+        ([outcome(passed=7, skipped=1)], 0, "7 passed, 0 failed, 1 skipped"),
+        ([outcome(passed=0)], 1, "0 passed, 0 failed"),
+        ([], 1, "0 passed, 0 failed"),
+    ],
+)
+def test_the_last_line_and_the_exit_status(
+    outcomes: list[Outcome], status: int, last: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert runner.conclude(outcomes) == status
+    assert capsys.readouterr().out.splitlines()[-1] == last
+
+
+def test_a_failed_step_is_named_at_the_end(capsys: pytest.CaptureFixture[str]) -> None:
+    runner.conclude([outcome(), outcome(failed=1)])
+    assert "failed: a step" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("required", [True, False])
+def test_without_a_browser_it_says_so_and_fails_only_where_one_is_required(
+    required: bool,
+    data_dir: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(runner, "executable", lambda: None)
+    monkeypatch.setenv("PALYRA_REQUIRE_BROWSER", "1" if required else "")
+    outcomes = runner.run_browser_tests([], data_dir)
+    assert [one.ok for one in outcomes] == ([False] if required else [])
+    assert "apt-get install chromium" in capsys.readouterr().out
+
+
+def test_every_test_is_run_on_both_databases(data_dir: Path) -> None:
+    for browser in (True, False):
+        steps = runner.tests([], data_dir, browser=browser)
+        given = [step.environment["PALYRA_TEST_DATABASE"] for step in steps]
+        assert given == ["sqlite", "postgresql"]
+        assert all("tests" not in step.command[4:] for step in steps)
+
+
+def test_the_callers_palyra_is_left_alone(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("PALYRA_DATA_DIR", "DATABASE_URL", "REDIS_URL", "PALYRA_VAULT_KEY_FILE"):
+        monkeypatch.setenv(name, "theirs")
+    for name in ("PALYRA_REQUIRE_BROWSER", "PALYRA_CHROMIUM", "PALYRA_TEST_DATABASE"):
+        monkeypatch.setenv(name, "ours")
+    given = runner.environment(data_dir)
+    assert "theirs" not in given.values()
+    assert sum(text == "ours" for text in given.values()) == 3
+    assert given["PALYRA_DATA_DIR"].startswith(str(data_dir))

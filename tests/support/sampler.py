@@ -1,0 +1,56 @@
+"""A witness that reads a budget window for as long as calls are made."""
+
+from __future__ import annotations
+
+import threading
+from types import TracebackType
+from typing import Self
+
+from tests.support.records import Records, Window
+
+PAUSE = 0.002
+
+
+class WindowSampler:
+    """Reads a policy's window again and again in a thread of its own; `samples` is what it saw."""
+
+    def __init__(self, records: Records, policy: str) -> None:
+        self._records = records
+        self._policy = policy
+        self._stop = threading.Event()
+        self._failure: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name=f"sampler of {policy}", daemon=True)
+        self.samples: list[Window] = []
+
+    def _run(self) -> None:
+        try:
+            while not self._stop.wait(PAUSE):
+                self.samples.append(self._records.window(self._policy))
+        except Exception as error:
+            self._failure = error
+        finally:
+            self._records.close()
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stop.set()
+        self._thread.join()
+        if self._failure and error is None:
+            raise self._failure
+
+    @property
+    def over_limit(self) -> list[Window]:
+        """The samples in which more was spent and held than allowed."""
+        return [
+            sample
+            for sample in self.samples
+            if sample.consumed + sample.held > sample.limit + sample.raised_by
+        ]
