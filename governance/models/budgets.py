@@ -9,6 +9,7 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator
 from django.db import models
 from django.db.models import F, Q
+from django.utils import timezone
 
 from governance.models.teams import Team
 from governance.zones import validate_zone
@@ -179,7 +180,7 @@ class Approval(models.Model):
     requested_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+"
     )
-    requested_at = models.DateTimeField(auto_now_add=True)
+    requested_at = models.DateTimeField(default=timezone.now, editable=False)
     status = models.CharField(max_length=16, choices=ApprovalStatus, default=ApprovalStatus.PENDING)
     decided_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+"
@@ -194,6 +195,12 @@ class Approval(models.Model):
         ordering = ["-requested_at"]
         permissions = [("decide_approval", "Can approve or deny requests for more budget")]
         constraints = [
+            models.UniqueConstraint(
+                fields=["team", "policy"],
+                condition=Q(status="pending"),
+                name="approval_one_pending",
+                violation_error_message="The team has already asked for more of this budget.",
+            ),
             models.CheckConstraint(name="approval_amount_positive", condition=Q(amount__gt=0)),
             models.CheckConstraint(
                 name="approval_not_decided_by_requester",

@@ -96,6 +96,7 @@ class ModelCall(models.Model):
         verbose_name = "call"
         indexes = [
             models.Index(fields=["team", "-admitted_at"], name="call_by_team"),
+            models.Index(fields=["api_key", "-admitted_at"], name="call_by_key"),
             models.Index(fields=["run_id"], name="call_by_run", condition=Q(run_id__isnull=False)),
             models.Index(
                 fields=["owner", "expires_at"],

@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.db import models
 
 from governance.zones import validate_zone
 from providers.versioned import Versioned
 
+RESERVED_SLUGS = {"sign-in", "sign-out"}
+
+
+def validate_slug_is_free(slug: str) -> None:
+    """Refuse the words that the team pages' own addresses use."""
+    if slug in RESERVED_SLUGS:
+        raise ValidationError("This word has another meaning here; choose another.", code="slug")
+
 
 class Team(Versioned):
     """A group of people and integrations that share budgets."""
 
-    slug = models.SlugField(unique=True, help_text="Short and stable; shown in reports.")
+    slug = models.SlugField(
+        unique=True,
+        validators=[validate_slug_is_free],
+        help_text="Short and stable; shown in reports and addresses.",
+    )
     name = models.CharField(max_length=100)
     zone = models.CharField(
         "time zone",

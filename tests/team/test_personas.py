@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from uuid import uuid4
 
 import pytest
+from django.contrib.staticfiles import finders
 from django.test import Client
 from django.urls import reverse
 
@@ -187,6 +189,9 @@ def test_pages_are_not_kept_and_load_nothing_from_elsewhere(
     assert "style=" not in shown
     assert "<script>" not in shown
     assert "https://" not in shown
+    files = re.findall(r'(?:href|src)="/static/([^"]+)"', shown)
+    assert files
+    assert [name for name in files if finders.find(name) is None] == []
 
 
 def _everything() -> list[object]:
