@@ -93,3 +93,8 @@ class ProviderFailed(CallError):
     status = 502
     type = "provider_error"
     code = "provider_failed"
+
+
+def in_one_line(error: Exception) -> str:
+    """What an error says first: the database's errors run over several lines."""
+    return str(error).partition("\n")[0] or type(error).__name__

@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
 from governance.ledger import LedgerWriter
@@ -42,7 +42,12 @@ class Runtime:
         process_id = new_id()
         ledger = LedgerWriter(process_id=process_id, role=role)
         runtime = cls(process_id, Transport(), ledger, SnapshotKeeper())
-        await asyncio.to_thread(runtime._start_threads)
+        try:
+            await asyncio.to_thread(runtime._start_threads)
+        except BaseException:
+            await asyncio.to_thread(runtime.keeper.stop)
+            await runtime.transport.close()
+            raise
         return runtime
 
     def _start_threads(self) -> None:
@@ -68,9 +73,20 @@ class BlockingRuntime:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="calls", daemon=True)
         self._thread.start()
-        self.runtime = asyncio.run_coroutine_threadsafe(
-            Runtime.start(role=role), self._loop
-        ).result()
+        try:
+            self.runtime = self._run(Runtime.start(role=role))
+        except BaseException:
+            # Whoever tries again while the database is away must not gather threads.
+            self._end_loop()
+            raise
+
+    def _run(self, work: Coroutine[Any, Any, ResultT]) -> ResultT:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    def _end_loop(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
 
     @property
     def process_id(self) -> UUID:
@@ -83,14 +99,12 @@ class BlockingRuntime:
         async def run() -> ResultT:
             return await work(self.runtime)
 
-        return asyncio.run_coroutine_threadsafe(run(), self._loop).result()
+        return self._run(run())
 
     def stop(self) -> None:
         """Write what is pending and end the threads."""
-        asyncio.run_coroutine_threadsafe(self.runtime.stop(), self._loop).result()
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
+        self._run(self.runtime.stop())
+        self._end_loop()
 
 
 _lock = threading.Lock()

@@ -15,6 +15,7 @@ from datetime import datetime
 from django.db import connection
 
 from governance.budgets import Policy
+from governance.errors import in_one_line
 from governance.models import ApiKey, BudgetPolicy, Price
 from governance.pricing import PriceEntry
 from providers import registry as provider_registry
@@ -193,7 +194,7 @@ class SnapshotKeeper:
                 self._snapshot = load()
         except Exception as error:
             # Calls go on with the last snapshot; the ledger decides whether they may be held.
-            logger.warning("The snapshot cannot be refreshed, will try again: %s", error)
+            logger.warning("The snapshot cannot be read, trying again: %s", in_one_line(error))
             connection.close()
             return False
         return True

@@ -14,6 +14,7 @@ from django_q.brokers.orm import ORM
 from django_q.conf import Conf
 from django_q.models import OrmQ
 
+from governance.errors import in_one_line
 from scheduling.patience import patiently
 from scheduling.stopping import StopRequest
 from scheduling.wakeups import MESSAGES_SENT, Watch, announce, watch
@@ -90,7 +91,7 @@ class DatabaseBroker(ORM):  # type: ignore[misc]
 
     def _back_off(self, error: Error) -> None:
         if self._backoff == 0:
-            logger.warning("The queue cannot be read, trying again: %s", error)
+            logger.warning("The queue cannot be read, trying again: %s", in_one_line(error))
         connection.close()
         self._backoff = min(LONGEST_BACKOFF, 0.1 + 2 * self._backoff)
         time.sleep(self._backoff)

@@ -24,6 +24,7 @@ from django_q.conf import Conf
 from django_q.status import Stat
 from django_q.worker import worker
 
+from governance.errors import in_one_line
 from governance.runtime import blocking_runtime, stop_blocking_runtime
 from scheduling.stopping import StopRequest
 
@@ -187,4 +188,4 @@ def _warm_up() -> None:
         blocking_runtime(role="worker")
     except Exception as error:
         # The first task tries again, and says what is wrong where it can be seen.
-        logger.warning("The worker is not ready for calls yet: %s", error)
+        logger.warning("The worker is not ready for calls yet: %s", in_one_line(error))

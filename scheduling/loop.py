@@ -7,6 +7,7 @@ import time
 
 from django.db import Error, connection
 
+from governance.errors import in_one_line
 from governance.runtime import blocking_runtime, stop_blocking_runtime
 from scheduling.dispatcher import database_now, dispatch, next_due
 from scheduling.recovery import recover
@@ -68,7 +69,7 @@ class SchedulerLoop:
 
     def _back_off(self, error: Error) -> None:
         if self._failures == 0:
-            logger.warning("The database failed, trying again: %s", error)
+            logger.warning("The database failed, trying again: %s", in_one_line(error))
         connection.close()
         self._stop.wait(min(LONGEST_BACKOFF, 0.1 * 2**self._failures))
         self._failures += 1

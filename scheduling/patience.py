@@ -9,6 +9,8 @@ from typing import TypeVar
 
 from django.db import Error, connection
 
+from governance.errors import in_one_line
+
 logger = logging.getLogger(__name__)
 TRIES = 6
 FIRST_PAUSE = 0.5
@@ -21,7 +23,7 @@ def patiently(work: Callable[[], ResultT]) -> ResultT:
         try:
             return work()
         except Error as error:
-            logger.warning("The database failed, trying again: %s", error)
+            logger.warning("The database failed, trying again: %s", in_one_line(error))
             connection.close()
             time.sleep(FIRST_PAUSE * 2**attempt)
     return work()

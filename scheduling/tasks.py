@@ -45,7 +45,7 @@ class Ended:
 def execute_runs(pairs: Sequence[tuple[str, str]]) -> None:
     """Make the calls of the runs, named by id and token, that nobody has claimed yet."""
     runtime = blocking_runtime(role="worker")
-    claimed = claim(pairs, owner=runtime.process_id)
+    claimed = patiently(partial(claim, pairs, owner=runtime.process_id))
     for ended in _as_they_end(claimed, runtime):
         try:
             patiently(partial(finish, ended))
@@ -59,7 +59,8 @@ def claim(pairs: Sequence[tuple[str, str]], *, owner: UUID) -> list[CronRun]:
     now = timezone.now()
     taken = []
     with transaction.atomic():
-        for run_id, token in pairs:
+        # In one order everywhere, so that no two messages wait for each other.
+        for run_id, token in sorted(pairs):
             queued = CronRun.objects.filter(id=run_id, token=token, status=RunStatus.QUEUED)
             if queued.update(status=RunStatus.RUNNING, owner=owner, started_at=now):
                 taken.append(run_id)

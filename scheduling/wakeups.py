@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import psycopg
 from django.db import connection
 
+from governance.errors import in_one_line
 from scheduling.stopping import StopRequest
 
 logger = logging.getLogger(__name__)
@@ -112,7 +113,7 @@ class PostgresWatch:
             for _ in self._connection.notifies(timeout=0):
                 pass
         except psycopg.Error as error:
-            logger.warning("Listening for changes failed, polling instead: %s", error)
+            logger.warning("Listening for changes failed, polling instead: %s", in_one_line(error))
             self.close()
             stop.wait(min(seconds, SQLITE_LONGEST_WAIT))
 

@@ -217,4 +217,4 @@ def _standing(approval: Approval) -> Standing | None:
 
 
 def _person(user: Any) -> str:
-    return user.get_full_name() or user.get_username()
+    return str(user.get_full_name() or user.get_username())

@@ -129,7 +129,7 @@ class PolicyList(ChangeList):
         standing_of = tightest_by_policy(standings(now=timezone.now())) if policies else {}
         for policy in policies:
             policy.standing, policy.window_count = standing_of.get(policy.pk, (None, 0))
-        self.result_list = policies  # type: ignore[assignment]
+        self.result_list = policies
 
 
 def tightest_by_policy(found: list[Standing]) -> dict[int, tuple[Standing, int]]:
@@ -265,7 +265,7 @@ class WindowList(ChangeList):
         for window in windows:
             number = int(window.scope_value) if window.scope_value.isdigit() else 0
             window.team = teams.get(number)
-        self.result_list = windows  # type: ignore[assignment]
+        self.result_list = windows
 
 
 @admin.register(BudgetWindow)

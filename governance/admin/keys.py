@@ -42,7 +42,7 @@ class NewKeyForm(forms.ModelForm[ApiKey]):
         fields = ("team", "name", "expires_at")
 
     def _post_clean(self) -> None:
-        super()._post_clean()
+        super()._post_clean()  # type: ignore[misc]
         if self.errors:
             return
         data = self.cleaned_data

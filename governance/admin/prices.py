@@ -76,7 +76,7 @@ class PriceAdmin(ConsoleAdmin):
                     {"inputmode": "decimal", "autocomplete": "off", "class": "palyra-money"}
                 )
             )
-        field = super().formfield_for_dbfield(db_field, request, **kwargs)
+        field: Any = super().formfield_for_dbfield(db_field, request, **kwargs)
         if db_field.name == "effective_from":
             field.help_text = f"From then on calls are charged by it. In {viewers_zone_name()}."
         return field

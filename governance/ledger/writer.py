@@ -23,7 +23,7 @@ from django.db import DatabaseError, InterfaceError, OperationalError, connectio
 from django.utils import timezone
 
 from governance import processes
-from governance.errors import LedgerUnavailable
+from governance.errors import LedgerUnavailable, in_one_line
 from governance.ledger import sweeper
 from governance.ledger.operations import AdmissionRequest, Admitted, Operation, Settlement
 from governance.ledger.store import LedgerStore
@@ -133,9 +133,9 @@ class LedgerWriter:
             for pending in batch:
                 self._commit([pending])
             return
-        away = isinstance(error, OperationalError | InterfaceError)
+        away, why = isinstance(error, OperationalError | InterfaceError), in_one_line(error)
         for pending in batch:
-            logger.error("The ledger cannot write %s: %s", _name(pending.operation), error)
+            logger.error("The ledger cannot write %s: %s", _name(pending.operation), why)
             if away and isinstance(pending.operation, Settlement) and not self._stopping:
                 # The hold stands until it is settled; the work is not lost but comes later.
                 self._queue.put(pending)
@@ -156,7 +156,7 @@ class LedgerWriter:
         except Exception as error:
             # Whatever it was, this thread must not end: every hold goes through it.
             connection.close()
-            logger.warning("This process's heartbeat cannot be written: %s", error)
+            logger.warning("This process's heartbeat cannot be written: %s", in_one_line(error))
 
 
 def _name(operation: Operation) -> str:

@@ -25,6 +25,7 @@ else:
     from unfold.widgets import INPUT_CLASSES, TEXTAREA_CLASSES, UnfoldAdminSelectWidget
 
 TIMING_FIELDS = ("schedule_kind", "cron", "every_count", "every_unit", "at", "zone")
+STORED_TIMING = ("schedule_kind", "cron", "every_seconds", "zone")
 
 
 class JobAdminForm(TimingForm, forms.ModelForm[CronJob]):
@@ -45,7 +46,7 @@ class JobAdminForm(TimingForm, forms.ModelForm[CronJob]):
         super().__init__(*args, **kwargs)
         job = self.instance if self.instance.created_at else None
         if job is not None:
-            self.initial |= JobForm(team=job.team, models=(), job=job).initial
+            self.initial.update(JobForm(team=job.team, models=(), job=job).initial)
         # Whoever may only look is given no fields to fill in.
         if "prompt" in self.fields:
             self._dress(job)
@@ -62,14 +63,22 @@ class JobAdminForm(TimingForm, forms.ModelForm[CronJob]):
 
     def clean(self) -> dict[str, Any]:
         data = super().clean()
-        is_new_timing = not set(TIMING_FIELDS).isdisjoint(self.changed_data)
-        if is_new_timing and not any(name in self.errors for name in TIMING_FIELDS):
+        if not any(name in self.errors for name in TIMING_FIELDS):
             # Said at once with the faults of other fields, not only once those are mended.
             try:
-                jobs.preview(now=timezone.now(), **self.timing())
+                timing = self.timing()
+                if timing != self._stored_timing():
+                    jobs.preview(now=timezone.now(), **timing)
             except ValidationError as error:
                 add_faults(self, error, shown_at=SHOWN_AT)
         return data
+
+    def _stored_timing(self) -> dict[str, Any] | None:
+        """The stored job's timing as the form gives it: a time that has passed by itself stays."""
+        if not self.instance.created_at:
+            return None
+        stored = {name: getattr(self.instance, name) for name in STORED_TIMING}
+        return {**stored, "at": self.initial.get("at")}
 
     def _post_clean(self) -> None:
         # Not the model form's own: the service checks the whole job and stores it.
@@ -105,8 +114,8 @@ def _dressed(name: str, field: Any) -> forms.Widget:
     """The field's widget in the console's looks."""
     if name == "zone":
         return ZoneInput()
-    if isinstance(field, forms.ChoiceField):
-        return UnfoldAdminSelectWidget(choices=field.choices)
+    if isinstance(field.widget, forms.Select | forms.RadioSelect):
+        return UnfoldAdminSelectWidget(choices=field.widget.choices)
     widget: forms.Widget = field.widget
     widget.attrs = {key: value for key, value in widget.attrs.items() if key != "list"}
     looks = TEXTAREA_CLASSES if isinstance(widget, forms.Textarea) else INPUT_CLASSES

@@ -10,7 +10,7 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, URLResolver, path, reverse
+from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.decorators import method_decorator
 from django.utils.html import format_html_join
@@ -45,7 +45,7 @@ class JobList(ChangeList):
         runs = CronRun.objects.defer("output").in_bulk([job.last_run_id for job in found])
         for job in found:
             job.last_run = runs.get(job.last_run_id)
-        self.result_list = found  # type: ignore[assignment]
+        self.result_list = found
 
 
 @admin.register(CronJob)
@@ -74,7 +74,7 @@ class CronJobAdmin(ConsoleAdmin):
         ("When", {"fields": TIMING_FIELDS}),
     )
 
-    def get_urls(self) -> list[URLPattern | URLResolver]:
+    def get_urls(self) -> list[URLPattern]:
         preview = path(
             "preview/",
             self.admin_site.admin_view(self.preview_view),
