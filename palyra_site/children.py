@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
 import os
 import signal
 import subprocess
@@ -16,7 +17,17 @@ from typing import TextIO
 NAME_WIDTH = 9
 LOOK_SECONDS = 0.02
 LOOKS = 250
+PR_SET_CHILD_SUBREAPER = 36
 _printing = threading.Lock()
+
+
+def adopt_orphans() -> None:
+    """Have what a dead child leaves behind handed to this process, where the system can do that.
+
+    So its orphans stay known, dead or alive, until `Child.end_group` has collected them.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def say(name: str, line: str, stream: TextIO | None = None) -> None:
@@ -82,7 +93,7 @@ class Child:
         return (self.pid, *(pid for pid in members if not _running(pid)))
 
     def _collect(self) -> None:
-        # As process 1 of a container we are handed the leader's orphans, and must collect them.
+        # The leader's orphans are ours now (see `adopt_orphans`), so we must collect them.
         with contextlib.suppress(ChildProcessError):
             while os.waitpid(-self.pid, os.WNOHANG)[0]:
                 pass

@@ -18,11 +18,11 @@ from django.http import HttpRequest, JsonResponse
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
-from django_q.brokers import get_broker
 from django_q.models import OrmQ
 
 from governance import processes
 from governance.models import ProcessHeartbeat
+from scheduling import messages
 
 # A message older than this is not merely waiting for its turn behind a few others.
 LONGEST_WAIT = timedelta(minutes=2)
@@ -116,7 +116,7 @@ def _database() -> Check:
 
 
 def _queue(now: datetime) -> Check:
-    broker = get_broker()
+    broker = messages.broker()
     if "orm" not in settings.Q_CLUSTER:
         # Redis keeps no times; that it answers is what can be said.
         return Check("queue", True, f"{broker.queue_size()} messages in Redis")

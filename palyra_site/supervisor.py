@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from palyra_site import guard
-from palyra_site.children import Child, say
+from palyra_site.children import Child, adopt_orphans, say
 from palyra_site.restarts import Life, on_end
 
 GRACE_SECONDS = 15.0
@@ -53,6 +53,7 @@ class Supervisor:
 
         `started` is awaited beside the children: it may watch for them to be ready, and say so.
         """
+        adopt_orphans()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self.stop)

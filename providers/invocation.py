@@ -59,7 +59,7 @@ async def _chat(request: ChatRequest, transport: Transport) -> ChatOutcome:
 
 
 def _presentable(outcome: ChatOutcome, request: ChatRequest) -> ChatOutcome:
-    """A failure's message without the key, which hosts like to repeat, and not too long.
+    """A failure's message in one line, not too long, without the key, which hosts like to repeat.
 
     Redacted first: a message cut in the middle of a key would show the half of it.
     """
@@ -68,6 +68,8 @@ def _presentable(outcome: ChatOutcome, request: ChatRequest) -> ChatOutcome:
     message, credential = outcome.message, request.model.provider.credential
     if credential is not None and credential.text:
         message = message.replace(credential.text, MASK)
+    # Neither a log nor every database takes each character that a host may send.
+    message = "".join(one if one.isprintable() else " " for one in message)
     if len(message) > MESSAGE_LENGTH:
         message = message[: MESSAGE_LENGTH - 1] + "…"
     return replace(outcome, message=message)

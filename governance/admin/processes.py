@@ -22,6 +22,7 @@ class ProcessHeartbeatAdmin(ReadOnlyAdmin):
     search_fields = ("host", "role")
     search_help_text = "Host or role"
     list_display_links = None
+    fields = readonly_fields = list_display
     empty_text = "No process has reported. Start Palyra with “palyra up”."
 
     @admin.display(description="process", ordering="role")

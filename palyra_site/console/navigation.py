@@ -1,7 +1,8 @@
-"""What the sidebar counts."""
+"""What the sidebar counts, and what the header warns of."""
 
 from __future__ import annotations
 
+from django.conf import settings
 from django.http import HttpRequest
 
 from governance.models import Approval, ApprovalStatus
@@ -14,3 +15,8 @@ def approvals_waiting(request: HttpRequest) -> str:
         return ""
     waiting = Approval.objects.filter(status=ApprovalStatus.PENDING).count()
     return str(waiting) if waiting else ""
+
+
+def environment(_request: HttpRequest) -> list[str] | None:
+    """A label in the header where errors are shown with their source: nowhere for real use."""
+    return ["Debugging", "danger"] if settings.DEBUG else None

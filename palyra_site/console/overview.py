@@ -130,7 +130,7 @@ def provider_rows(now: datetime) -> list[ProviderRow]:
     """The providers with their calls and failures of the last day: two queries."""
     since = now - timedelta(days=1)
     lately = ModelCall.objects.filter(admitted_at__gte=since)
-    counts = {
+    counts: dict[str, Any] = {
         row["provider"]: row
         for row in lately.exclude(status=CallStatus.BLOCKED)
         .order_by()

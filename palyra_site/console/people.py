@@ -14,15 +14,11 @@ from providers.admin.base import ConsoleAdmin
 from providers.display import badge, moment, muted, number, two_lines
 
 if TYPE_CHECKING:
-    from django.contrib.auth.forms import (
-        AdminPasswordChangeForm,
-        UserChangeForm,
-    )
-    from django.contrib.auth.forms import (
-        AdminUserCreationForm as UserCreationForm,
-    )
+    AdminPasswordChangeForm: Any
+    UserChangeForm: Any
+    UserCreationForm: Any
 
-    class UserAdminBase(auth_admin.UserAdmin):
+    class UserAdminBase(auth_admin.UserAdmin[User]):
         pass
 
     class GroupAdminBase(auth_admin.GroupAdmin):

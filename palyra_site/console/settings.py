@@ -109,6 +109,7 @@ UNFOLD: dict[str, Any] = {
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
     "SHOW_BACK_BUTTON": True,
+    "ENVIRONMENT": "palyra_site.console.navigation.environment",
     "DASHBOARD_CALLBACK": "palyra_site.console.overview.dashboard",
     "STYLES": [_file("console.css")],
     "SCRIPTS": [_file("console.js")],

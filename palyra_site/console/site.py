@@ -19,13 +19,16 @@ from django.utils import timezone
 from governance.zones import zone_names
 
 if TYPE_CHECKING:
-    UnfoldAdminSite = AdminSite
+
+    class UnfoldAdminSite(AdminSite):
+        def get_sidebar_list(self, request: HttpRequest) -> list[dict[str, Any]]: ...
+
 else:
     from unfold.sites import UnfoldAdminSite
 
 ZONE_COOKIE = "palyra_zone"
 # What the palette finds by name; of each, so many at most.
-FOUND_BY_NAME = (
+FOUND_BY_NAME: tuple[str, ...] = (
     "providers.provider",
     "providers.providermodel",
     "governance.team",
@@ -33,7 +36,7 @@ FOUND_BY_NAME = (
     "governance.budgetpolicy",
     "scheduling.cronjob",
 )
-FOUND_BY_ID = ("governance.modelcall", "scheduling.cronrun", "scheduling.cronjob")
+FOUND_BY_ID: tuple[str, ...] = ("governance.modelcall", "scheduling.cronrun", "scheduling.cronjob")
 MOST_OF_EACH = 5
 MOST_FOUND = 50
 
@@ -94,16 +97,19 @@ class ConsoleSite(UnfoldAdminSite):
                     }
 
     def _objects(self, request: HttpRequest, term: str) -> Iterator[dict[str, Any]]:
-        try:
-            UUID(term)
-        except ValueError:
-            labels = FOUND_BY_NAME
-        else:
-            labels = FOUND_BY_ID
+        labels = FOUND_BY_ID if _is_identifier(term) else FOUND_BY_NAME
         for model, admin in self._registry.items():
             if model._meta.label_lower in labels and admin.has_view_permission(request):
                 found, _ = admin.get_search_results(request, admin.get_queryset(request), term)
                 yield from (_result(model, one) for one in found[:MOST_OF_EACH])
+
+
+def _is_identifier(term: str) -> bool:
+    try:
+        UUID(term)
+    except ValueError:
+        return False
+    return True
 
 
 def _result(model: type[Model], one: Any) -> dict[str, Any]:

@@ -86,5 +86,6 @@ def faults_in(errors: ErrorDict, form: forms.Form) -> list[str]:
     sentences = []
     for name, texts in errors.items():
         label = form.fields[name].label or name if name in form.fields else ""
-        sentences += [f"{label}: {text}" if label else str(text) for text in texts]
+        led = f"{label}{'' if str(label).endswith('?') else ':'} " if label else ""
+        sentences += [f"{led}{text}" for text in texts]
     return sentences

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,7 @@ from django.contrib import admin, messages
 from django.contrib.admin.utils import quote, unquote
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
-from django.urls import URLPattern, URLResolver, path, reverse
+from django.urls import URLPattern, path, reverse
 
 from providers.admin.actions import ObjectAction, faults_in, faults_of
 
@@ -51,6 +52,8 @@ class ConsoleAdmin(ModelAdmin):
     warn_unsaved_form = True
     view_on_site = False
     change_form_outer_before_template = "admin/object_actions.html"
+    # Fields shown by what another field holds: names to conditions, in Alpine's language.
+    conditional_fields: dict[str, str] = {}
     empty_text = "Nothing here yet."
     empty_action: tuple[str, str] | None = None
     object_actions: Iterable[str] = ()
@@ -60,7 +63,7 @@ class ConsoleAdmin(ModelAdmin):
         """Whether what an empty list offers is to add something, which takes the permission to."""
         return self.empty_action is not None and self.empty_action[0].endswith("_add")
 
-    def get_urls(self) -> list[URLPattern | URLResolver]:
+    def get_urls(self) -> list[URLPattern]:
         own = path(
             "<path:object_id>/do/<slug:action_name>/",
             self.admin_site.admin_view(self.object_action_view),
@@ -94,6 +97,22 @@ class ConsoleAdmin(ModelAdmin):
             context["object_actions"] = self._offered(request, obj)
             context["object_note"] = self.object_note(request, obj)
         return super().changeform_view(request, object_id, form_url, context)
+
+    def render_change_form(  # noqa: PLR0917 - Django's own signature
+        self,
+        request: HttpRequest,
+        context: dict[str, Any],
+        add: bool = False,
+        change: bool = False,
+        form_url: str = "",
+        obj: Any = None,
+    ) -> Any:
+        if not add and not self.has_change_permission(request, obj):
+            # Whoever may only look has no field that others could depend on.
+            shown = copy.copy(self)
+            shown.conditional_fields = {}
+            context["adminform"].model_admin = shown
+        return super().render_change_form(request, context, add, change, form_url, obj)
 
     def object_note(self, request: HttpRequest, obj: Any) -> str:
         """A sentence to show above the object, or nothing."""
@@ -147,7 +166,7 @@ class TabularInline(UnfoldTabularInline):
     def formfield_for_dbfield(self, db_field: Any, request: Any, **kwargs: Any) -> Any:
         field = super().formfield_for_dbfield(db_field, request, **kwargs)
         if field is not None:
-            widget = getattr(field.widget, "widget", field.widget)
+            widget: Any = getattr(field.widget, "widget", field.widget)
             widget.attrs["aria-label"] = str(field.label).capitalize()
         return field
 

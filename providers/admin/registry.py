@@ -20,6 +20,7 @@ from providers.models import Provider, ProviderKind, ProviderModel
 REMOTE = f"kind == '{ProviderKind.OPENAI_COMPATIBLE.value}'"
 REHEARSED = f"kind == '{ProviderKind.DETERMINISTIC.value}'"
 REMOTE_ONLY = ("base_url", "credential", "connect_timeout")
+REHEARSAL_ONLY = ("rehearsal_latency_ms", "rehearsal_failure_percent")
 
 
 class ProviderForm(forms.ModelForm[Provider]):
@@ -82,9 +83,17 @@ class ProviderAdmin(ConsoleAdmin):
     )
     conditional_fields = {
         **dict.fromkeys(REMOTE_ONLY, REMOTE),
-        "rehearsal_latency_ms": REHEARSED,
-        "rehearsal_failure_percent": REHEARSED,
+        **dict.fromkeys(REHEARSAL_ONLY, REHEARSED),
     }
+
+    def get_fieldsets(self, request: HttpRequest, obj: Provider | None = None) -> Any:
+        if obj is None or self.has_change_permission(request, obj):
+            return super().get_fieldsets(request, obj)
+        foreign = REHEARSAL_ONLY if obj.kind != ProviderKind.DETERMINISTIC else REMOTE_ONLY
+        return [
+            (name, {"fields": [one for one in options["fields"] if one not in foreign]})
+            for name, options in super().get_fieldsets(request, obj)
+        ]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Provider]:
         providers: QuerySet[Provider] = super().get_queryset(request)

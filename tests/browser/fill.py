@@ -15,7 +15,7 @@ def main(what: str) -> None:
     django.setup()
     call_command("migrate", verbosity=0)
     # Imported only now: it needs Django's models.
-    from tests.browser import seed
+    from tests.browser import seed  # noqa: PLC0415
 
     if what == "seeded":
         seed.seed()

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
-from django.contrib.auth.models import Permission, User
+from django.contrib.auth.models import Group, Permission, User
 from django.utils import timezone
 
 from governance import approvals, calls, keys
@@ -87,7 +87,9 @@ def seed(now: datetime | None = None, *, calls_made: int = CALLS) -> Seeded:
         pending=pending,
         job=made_jobs[0],
         run=runs[0],
-        call=ModelCall.objects.filter(status=CallStatus.SUCCEEDED).latest("admitted_at"),
+        call=ModelCall.objects.filter(status=CallStatus.SUCCEEDED, api_key__isnull=False).latest(
+            "admitted_at"
+        ),
     )
 
 
@@ -104,7 +106,9 @@ def people() -> tuple[User, User, User]:
     viewer = User.objects.create_user(
         VIEWER, "victor@example.com", PASSWORD, first_name="Victor", is_staff=True
     )
-    viewer.user_permissions.set(Permission.objects.filter(codename__startswith="view_"))
+    lookers = Group.objects.create(name="Auditors")
+    lookers.permissions.set(Permission.objects.filter(codename__startswith="view_"))
+    viewer.groups.add(lookers)
     member = User.objects.create_user(
         MEMBER, "mira@example.com", PASSWORD, first_name="Mira", last_name="Okafor"
     )
@@ -286,13 +290,13 @@ class _Ledger:
     def call(
         self, team_number: int, at: datetime, number: int = 0, run: CronRun | None = None
     ) -> ModelCall:
-        row, decision = self._asked(team_number, at, run)
+        row, actual = self._asked(team_number, at, run)
         fate = self.chance.random()
         if run is None and number and fate > 0.975:
             return self._blocked(row)
         if run is None and fate > 0.94:
             return self._failed(row)
-        return self._answered(row, decision.actual)
+        return self._answered(row, actual)
 
     def in_flight(self, at: datetime, web: ProcessHeartbeat) -> ModelCall:
         row, _ = self._asked(0, at, None)
@@ -301,7 +305,7 @@ class _Ledger:
         row.expires_at = self.now + timedelta(days=1)
         return row
 
-    def _asked(self, team_number: int, at: datetime, run: CronRun | None) -> Any:
+    def _asked(self, team_number: int, at: datetime, run: CronRun | None) -> tuple[ModelCall, str]:
         model = self.chance.choices(("auto", "gpt-4.1", "llama-3.3-70b"), (5, 4, 2))[0]
         words = "word " * self.chance.randint(12000, 80000)
         request = CallRequest(
@@ -334,7 +338,7 @@ class _Ledger:
         row.evaluations = [
             said.as_json() for said in self._evaluations(team_number, at, row.estimate_upper)
         ]
-        return row, decision
+        return row, decision.actual
 
     def _evaluations(self, team_number: int, at: datetime, upper: int | None) -> list[Any]:
         found = []
@@ -421,12 +425,13 @@ def _runs(made_jobs: list[CronJob], ledger: _Ledger, now: datetime) -> list[Cron
     for number in range(24):
         job = made_jobs[number % 3]
         slot = (now - timedelta(hours=7 * number + 1)).replace(minute=0, second=0, microsecond=0)
+        began = slot + timedelta(milliseconds=140)
         run = CronRun(
             job=job,
             slot=slot,
             trigger=RunTrigger.MANUAL if number == 4 else RunTrigger.SCHEDULE,
             queued_at=slot + timedelta(milliseconds=8),
-            started_at=slot + timedelta(milliseconds=140),
+            started_at=began,
             finished_at=slot + timedelta(seconds=4),
             status=RunStatus.SUCCEEDED,
             missed_before=2 if number == 9 else 0,
@@ -438,7 +443,7 @@ def _runs(made_jobs: list[CronJob], ledger: _Ledger, now: datetime) -> list[Cron
             run.status = RunStatus.BLOCKED_BY_BUDGET
             run.reason = "“Support, a month” allows $6.00; with $5.98 consumed nothing more fits."
         else:
-            call = ledger.call(ledger.teams.index(job.team), run.started_at, run=run)
+            call = ledger.call(ledger.teams.index(job.team), began, run=run)
             call.save(force_insert=True)
             run.call_id = call.pk
             run.model = call.model

@@ -82,6 +82,13 @@ async def test_a_long_message_is_never_cut_inside_a_key(transport: Transport) ->
     assert not any(KEY[:4] in message for message in messages)
 
 
+async def test_what_cannot_be_stored_or_logged_is_left_out(transport: Transport) -> None:
+    async with serving(refusing("First.\nSecond.\x00\x1b[31mRed")) as wire:
+        request = chat_request(model_entry(remote_entry(wire.base_url, key=KEY)))
+        failure = await failure_of(request, transport)
+    assert failure.message == "The provider answered 401: First. Second.  [31mRed"
+
+
 async def test_an_empty_credential_masks_nothing(transport: Transport) -> None:
     async with serving(refusing("Say who you are.")) as wire:
         request = chat_request(model_entry(remote_entry(wire.base_url, key="")))

@@ -1,12 +1,14 @@
 """A supervisor over stubs: `python -m tests.site.stub_children GRACE ROLE=BEHAVIOUR …`.
 
-Behaviours: `steady` ends when asked, `stubborn` does not, `parent` has a child of its own in its
-group that does not end when asked, `brief` ends at once with status 3.
+Behaviours: `steady` ends when asked, `stubborn` does not, `brief` ends at once with status 3,
+`parent` has a child of its own in its group that does not end when asked, and on SIGUSR1 kills
+its whole group.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import subprocess
 import sys
@@ -52,6 +54,7 @@ def behave(behaviour: str) -> None:
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     if behaviour == "parent":
         own = subprocess.Popen([sys.executable, "-c", STUBBORN])
+        signal.signal(signal.SIGUSR1, lambda *_: os.killpg(0, signal.SIGKILL))
         sys.stdout.write(f"own child {own.pid}\n")
     sys.stdout.write("ready\n")
     sys.stdout.flush()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import socket
 from datetime import UTC, datetime, timedelta
@@ -11,13 +12,13 @@ import pytest
 from django.db import connection
 from django.test import RequestFactory
 from django.utils import timezone
-from django_q.brokers import get_broker
 from django_q.models import OrmQ
 
 from governance.models import ProcessHeartbeat
 from palyra_site import health
 from palyra_site.health import Check, judge_migrations, judge_queue, judge_role, readyz
 from providers.identifiers import new_id
+from scheduling import messages
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
@@ -80,8 +81,6 @@ def ask(method: str = "get") -> Any:
 
 
 def found(response: Any) -> dict[str, tuple[bool, str]]:
-    import json  # noqa: PLC0415
-
     body = json.loads(response.content)
     return {check["name"]: (check["ok"], check["message"]) for check in body["checks"]}
 
@@ -123,7 +122,7 @@ class TestView:
     def test_messages_that_wait(self, minutes: int, status: int) -> None:
         self.beat()
         queued_at = timezone.now() - timedelta(minutes=minutes)
-        key = get_broker().list_key
+        key = messages.broker().list_key
         OrmQ.objects.create(key=key, payload="x", lock=queued_at)
         OrmQ.objects.create(key="another", payload="x", lock=queued_at - timedelta(days=1))
         response = ask()
@@ -133,7 +132,7 @@ class TestView:
     def test_messages_in_work_do_not_wait(self) -> None:
         self.beat()
         taken_until = timezone.now() + timedelta(hours=1)
-        OrmQ.objects.create(key=get_broker().list_key, payload="x", lock=taken_until)
+        OrmQ.objects.create(key=messages.broker().list_key, payload="x", lock=taken_until)
         assert found(ask())["queue"] == (True, "empty")
 
     def test_migrations_that_are_not_applied(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -176,6 +175,6 @@ def test_redis_says_how_many_messages_it_has(settings: Any, monkeypatch: Any) ->
             return 7
 
     settings.Q_CLUSTER = {"redis": "redis://cache"}
-    monkeypatch.setattr(health, "get_broker", Broker)
+    monkeypatch.setattr(messages, "broker", Broker)
     checks = {check.name: check for check in health.look(NOW)}
     assert checks["queue"] == Check("queue", True, "7 messages in Redis")

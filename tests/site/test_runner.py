@@ -44,6 +44,7 @@ def pytest_on(data_dir: Path) -> Pytest:
         step = Step(
             name="them",
             command=[*command, f"--rootdir={data_dir}", f"--junitxml={report}", data_dir],
+            environment={"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
             report=report,
             may_be_empty=may_be_empty,
         )

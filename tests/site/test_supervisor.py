@@ -91,12 +91,15 @@ def test_a_child_that_keeps_dying_is_given_more_and_more_time(start: Start) -> N
     assert supervisor.wait() == 0
 
 
-def test_what_a_dead_child_leaves_behind_is_killed_and_recorded_too(start: Start) -> None:
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGUSR1])
+def test_what_a_dead_child_leaves_behind_dead_or_alive_is_recorded_too(
+    start: Start, number: signal.Signals
+) -> None:
     supervisor = start("worker=parent")
     own = int(supervisor.wait_for_line(r"own child (\d+)")[1])
     supervisor.wait_for_line("ready")
     leader = pid_of(supervisor, "parent")
-    os.kill(leader, signal.SIGKILL)
+    os.kill(leader, number)
     recorded = supervisor.wait_for_line(r"gone: \[(.*)\]")[1]
     assert sorted(map(int, re.findall(r"\d+", recorded))) == sorted([leader, own])
     gone(own)

@@ -31,6 +31,13 @@ def palyra() -> Iterator[Palyra]:
         yield started
 
 
+@pytest.fixture(scope="module")
+def running() -> Iterator[Palyra]:
+    """One that several tests may use, because each leaves it running."""
+    with start_palyra() as started:
+        yield started
+
+
 def ask_as_printed(up: ChildProcess, key: str) -> httpx.Response:
     """Do what the printed curl line does, with `key` where it names $PALYRA_KEY."""
     line = up.wait_for_line(r"^\s*(curl .*)$")[1].replace("$PALYRA_KEY", key)
@@ -102,8 +109,8 @@ def test_the_first_run_shows_secrets_once_and_the_second_keeps_everything(palyra
     assert ask_as_printed(second, palyra.key).status_code == 200
 
 
-def test_children_are_kept_running_and_end_with_their_supervisor(palyra: Palyra) -> None:
-    up = palyra.up
+def test_children_are_kept_running_and_end_with_their_supervisor(running: Palyra) -> None:
+    palyra, up = running, running.up
     for role in ROLES:
         seen = len(up.lines)
         killed = role_leader(up, role)
@@ -124,13 +131,13 @@ def test_children_are_kept_running_and_end_with_their_supervisor(palyra: Palyra)
     assert ask_as_printed(palyra.up, palyra.key).status_code == 200
 
 
-def test_a_data_directory_has_one_up(palyra: Palyra) -> None:
-    refused = run_up(dict(palyra.environment))
+def test_a_data_directory_has_one_up(running: Palyra) -> None:
+    refused = run_up(dict(running.environment))
     assert refused.returncode == EXIT_USAGE
     assert refused.stderr.startswith("palyra: PALYRA_DATA_DIR: ")
-    assert f"is in use by another `up` (process {palyra.up.pid})" in refused.stderr
+    assert f"is in use by another `up` (process {running.up.pid})" in refused.stderr
     assert refused.stderr.count("\n") == 1
-    assert palyra.up.exit_status is None
+    assert running.up.exit_status is None
 
 
 def run_up(environment: dict[str, str]) -> subprocess.CompletedProcess[str]:

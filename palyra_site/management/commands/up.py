@@ -124,8 +124,9 @@ def _answers(address: str) -> bool:
 
 
 def _welcome(configuration: Configuration, first_use: FirstUse | None) -> str:
-    key = first_use.key if first_use else "$PALYRA_KEY"
-    body = f'{{"model": "{DEMO_MODEL}", "messages": [{{"role": "user", "content": "Hello"}}]}}'
+    # By the second start the operator's own key and default model may have taken over.
+    key, model = (first_use.key, DEMO_MODEL) if first_use else ("$PALYRA_KEY", "auto")
+    body = f'{{"model": "{model}", "messages": [{{"role": "user", "content": "Hello"}}]}}'
     return (
         f"\nPalyra is running; Ctrl-C stops it.\n\n"
         f"  Console     {configuration.public_url}/admin/\n"

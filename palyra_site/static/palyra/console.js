@@ -55,7 +55,7 @@
   const reachable = "a:not([href]):not([role]), span:not([role]), div.cursor-pointer:not([role])";
   const makeReachable = (root) => {
     for (const element of root.querySelectorAll(reachable)) {
-      if (!element.hasAttribute("x-on:click") && !element.classList.contains("add-row")) {
+      if (!element.hasAttribute("x-on:click")) {
         continue;
       }
       element.setAttribute("role", "button");
@@ -98,6 +98,7 @@
       }
     }
     document.getElementById("main")?.setAttribute("role", "main");
+    document.getElementById("command-submit")?.setAttribute("aria-label", "Search");
     silenceIcons(document);
     makeReachable(document);
     const once = document.querySelector("[data-replace-address]");

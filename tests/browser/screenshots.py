@@ -1,0 +1,59 @@
+"""`python -m tests.browser.screenshots DIRECTORY`: pictures of the console on plausible data."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from playwright.sync_api import Page
+
+from tests.browser.chromium import chromium, watched_page
+from tests.browser.conftest import sign_in
+from tests.browser.console import console
+
+# A picture of a day that has just begun shows nothing: it is taken where it is afternoon.
+ZONES = ("Europe/Prague", "America/New_York", "America/Los_Angeles", "Asia/Tokyo", "Asia/Kolkata")
+AFTERNOON = 15
+PAGES = {
+    "overview": "/admin/",
+    "calls": "/admin/governance/modelcall/",
+    "call": "/admin/governance/modelcall/?status__exact=succeeded&model=gpt-4.1-mini",
+    "budgets": "/admin/governance/budgetpolicy/",
+    "approval": "/admin/governance/approval/?status__exact=pending",
+    "schedule": "/admin/scheduling/cronjob/",
+    "runs": "/admin/scheduling/cronrun/",
+}
+OF_THE_FIRST_ROW = {"call", "approval", "schedule"}
+IN_OTHER_LOOKS = {"dark": ("overview", "call"), "phone": ("overview",)}
+
+
+def take(directory: Path) -> None:
+    """Write every picture into `directory`, as PNG."""
+    directory.mkdir(parents=True, exist_ok=True)
+    zone = min(ZONES, key=_from_afternoon)
+    with console() as running, chromium() as browser:
+        for looks, names in {"light": tuple(PAGES), **IN_OTHER_LOOKS}.items():
+            with watched_page(browser, running.base_url, looks, zone) as watched:
+                sign_in(watched.page)
+                for name in names:
+                    _open(watched.page, name)
+                    ending = "" if looks == "light" else f"-{looks}"
+                    watched.page.screenshot(path=directory / f"{name}{ending}.png")
+
+
+def _from_afternoon(zone: str) -> int:
+    return abs(datetime.now(UTC).astimezone(ZoneInfo(zone)).hour - AFTERNOON)
+
+
+def _open(page: Page, name: str) -> None:
+    page.goto(PAGES[name])
+    if name in OF_THE_FIRST_ROW:
+        page.locator("#result_list tbody th a").first.click()
+    page.wait_for_load_state("networkidle")
+    page.evaluate("document.activeElement?.blur()")
+
+
+if __name__ == "__main__":
+    take(Path(sys.argv[1]))

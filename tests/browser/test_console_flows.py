@@ -1,0 +1,243 @@
+"""What an administrator does in the console, done in a real browser."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.browser.chromium import watched_page
+from tests.browser.conftest import sign_in
+from tests.browser.console import VIEWER, Console
+
+pytestmark = [pytest.mark.browser, pytest.mark.processes]
+
+
+def _save(page: Page) -> None:
+    page.get_by_role("button", name="Save", exact=True).click()
+
+
+def _success(page: Page, text: str | re.Pattern[str]) -> None:
+    expect(page.locator("#main")).to_contain_text(text)
+
+
+def test_a_number_of_the_overview_leads_to_a_calls_story_and_its_run(page: Page) -> None:
+    page.locator(".palyra-figure", has_text="Spend this month").click()
+    expect(page.locator("h1")).to_contain_text("Calls")
+    page.get_by_label("Search: ").fill("Research")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**q=Research*")
+    expect(page.locator("#result_list tbody td.field-team").first).to_have_text("Research")
+    page.goto("/admin/scheduling/cronrun/?status__exact=succeeded")
+    page.locator("#result_list tbody th a").first.click()
+    page.locator("#content a[href*='/modelcall/']").first.click()
+    expect(page.locator(".palyra-chapter h2")).to_have_count(5)
+    page.locator("#content a[href*='/cronrun/']").first.click()
+    expect(page.locator("h1")).to_contain_text("Runs")
+
+
+def test_a_key_is_made_copied_and_gone_after_a_reload(page: Page) -> None:
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.goto("/admin/governance/apikey/add/")
+    page.get_by_label("Team").select_option(label="Research")
+    page.get_by_label("Name").fill("Browser test")
+    _save(page)
+
+    text = page.locator("#new-key").inner_text()
+    assert re.fullmatch(r"ply_[0-9a-f]+_[0-9a-f]{64}", text)
+    page.get_by_role("button", name="Copy key").click()
+    expect(page.get_by_role("button", name="Copied")).to_be_visible()
+    assert page.evaluate("navigator.clipboard.readText()") == text
+    assert text in page.locator("#new-key-curl").inner_text()
+
+    page.reload()
+
+    expect(page.locator("h1")).to_contain_text("Browser test")
+    assert text not in page.content()
+
+
+def test_a_provider_shows_only_what_its_kind_needs(page: Page) -> None:
+    page.goto("/admin/providers/provider/add/")
+    kind = page.get_by_label("Kind")
+    kind.select_option("deterministic")
+    expect(page.get_by_label("Rehearsed latency")).to_be_visible()
+    expect(page.get_by_label("Base URL")).to_be_hidden()
+    kind.select_option("openai_compatible")
+    expect(page.get_by_label("Rehearsed latency")).to_be_hidden()
+    page.get_by_label("Name", exact=False).first.fill("browser-host")
+    page.get_by_label("Base URL").fill("https://models.example/v1")
+    page.get_by_role("link", name="Add another Model").click()
+    page.locator("#id_models-0-name").fill("browser-model")
+    _save(page)
+
+    _success(page, "was added successfully")
+    page.goto("/admin/providers/providermodel/?q=browser-model")
+    expect(page.locator("#result_list")).to_contain_text("browser-model")
+
+
+def test_a_secret_goes_in_and_does_not_come_out(page: Page) -> None:
+    page.goto("/admin/providers/secret/add/")
+    page.get_by_label("Name").fill("browser-secret")
+    field = page.get_by_label("Secret", exact=False).last
+    expect(field).to_have_attribute("type", "password")
+    field.fill("sk-typed-in-a-browser-0123")
+    _save(page)
+
+    _success(page, "…0123")
+    page.locator("#result_list").get_by_role("link", name="browser-secret").click()
+    assert "sk-typed-in-a-browser" not in page.content()
+
+
+def test_a_limit_is_refused_in_words_and_then_set(page: Page) -> None:
+    page.goto("/admin/governance/budgetpolicy/add/")
+    page.get_by_label("Name").fill("Browser limit")
+    page.get_by_label("Metric").select_option("tokens")
+    page.get_by_label("Hard limit").fill("10.5")
+    _save(page)
+    expect(page.locator("#main")).to_contain_text("give a whole number")
+
+    page.get_by_label("Scope").select_option("global")
+    expect(page.locator("#id_team")).to_be_hidden()
+    page.get_by_label("Hard limit").fill("1000000000")
+    _save(page)
+
+    _success(page, "was added successfully")
+    row = page.locator("#result_list tr", has_text="Browser limit")
+    expect(row).to_contain_text("of 1,000,000,000 tokens")
+
+
+def test_a_request_is_approved_with_a_comment(page: Page) -> None:
+    page.goto("/admin/governance/approval/?status__exact=pending")
+    page.locator("#result_list tbody th a", has_text="Support").first.click()
+    page.locator("summary", has_text="Approve").click()
+    expect(page.locator(".palyra-panel").first).to_contain_text("limit of “Support, a month”")
+    page.get_by_label("Comment").first.fill("Go on.")
+    page.get_by_role("button", name="Approve").click()
+
+    _success(page, "Approved: Customer support has $5.00 more")
+    expect(page.locator("#main")).to_contain_text("Go on.")
+    expect(page.locator("summary", has_text="Approve")).to_have_count(0)
+
+
+def test_a_prompt_is_scheduled_with_its_next_runs_shown_as_one_types(page: Page) -> None:
+    page.goto("/admin/scheduling/cronjob/add/")
+    page.get_by_label("Team").select_option(label="Research")
+    page.get_by_label("Name").fill("Browser prompt")
+    page.get_by_label("Prompt", exact=False).first.fill("Say hello.")
+    preview = page.locator(".palyra-preview")
+    page.get_by_label("Time zone").fill("Europe/Prague")
+    page.get_by_label("Cron expression").fill("0 0 9 * * *")
+    expect(preview).to_contain_text("Not a schedule yet")
+    page.get_by_label("Cron expression").fill("0 9 * * MON-FRI")
+    expect(preview.locator("time")).to_have_count(6)
+    expect(preview).to_contain_text("At 09:00 on weekdays, Europe/Prague")
+    page.get_by_label("Runs").select_option("every")
+    expect(page.get_by_label("Cron expression")).to_be_hidden()
+    page.get_by_label("Every", exact=False).fill("2")
+    page.get_by_label("Unit").select_option(label="hours")
+    expect(preview).to_contain_text("Every 2 hours")
+    _save(page)
+
+    _success(page, "was added successfully")
+    page.get_by_role("link", name=re.compile("Browser prompt")).first.click()
+    page.locator("summary", has_text="Pause").click()
+    page.locator(".palyra-panel").get_by_label("Why?").fill("Only a test")
+    page.get_by_role("button", name="Pause").click()
+    _success(page, "is paused: Only a test")
+    page.get_by_role("button", name="Resume").click()
+    _success(page, "runs again, from now on")
+    page.locator("summary", has_text="Run now").click()
+    page.get_by_role("button", name="Run now").click()
+    _success(page, "is queued to run now")
+
+
+def test_the_palette_is_reached_by_keyboard(page: Page) -> None:
+    page.keyboard.press("Control+k")
+    field = page.locator("#search-input-command")
+    expect(field).to_be_focused()
+    field.press_sequentially("morning dig")
+    expect(page.locator("#command-results-list")).to_contain_text("Morning digest")
+    field.press("ArrowDown")
+    field.press("Enter")
+
+    page.wait_for_url("**/scheduling/cronjob/**")
+    expect(page.locator("h1")).to_contain_text("Morning digest")
+
+
+def test_filters_are_reached_by_keyboard_and_keep_one_another(page: Page) -> None:
+    page.goto("/admin/governance/modelcall/?status__exact=succeeded")
+    filters = page.get_by_role("button", name="Filters")
+    filters.focus()
+    page.keyboard.press("Enter")
+    sheet = page.locator("#changelist-filter")
+    expect(sheet).to_be_visible()
+    sheet.get_by_label("From").fill("2020-01-01")
+    sheet.get_by_label("To").fill("2020-01-31")
+    sheet.get_by_role("button", name="Show").click()
+
+    expect(page.get_by_role("heading", name="Nothing matches")).to_be_visible()
+    assert "status__exact=succeeded" in page.url
+    page.get_by_role("link", name="Show everything").click()
+    expect(page.locator("#result_list")).to_be_visible()
+
+
+def test_colours_are_chosen_and_kept(page: Page) -> None:
+    account = page.get_by_role("button", name="Ada Novak")
+    account.focus()
+    page.keyboard.press("Enter")
+    page.get_by_role("button", name="Dark").click()
+    expect(page.locator("html")).to_have_class(re.compile("dark"))
+
+    page.reload()
+
+    expect(page.locator("html")).to_have_class(re.compile("dark"))
+
+
+def test_an_open_action_is_closed_by_escape_and_by_a_click_elsewhere(page: Page) -> None:
+    page.goto("/admin/providers/provider/")
+    page.get_by_role("link", name="In-house GPUs").first.click()
+    summary = page.locator("summary", has_text="Disable")
+    panel = page.locator(".palyra-panel")
+    summary.click()
+    expect(panel).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(panel).to_be_hidden()
+    expect(summary).to_be_focused()
+    summary.click()
+    page.locator("h1").click()
+    expect(panel).to_be_hidden()
+
+
+def test_times_are_in_the_browsers_zone_from_the_first_page(
+    chromium: Browser, seeded: Console
+) -> None:
+    with watched_page(chromium, seeded.base_url, zone="Asia/Tokyo") as watched:
+        sign_in(watched.page)
+        expect(watched.page.locator(".palyra-zone")).to_contain_text("Asia/Tokyo")
+
+
+def test_the_navigation_opens_on_a_phone(chromium: Browser, seeded: Console) -> None:
+    with watched_page(chromium, seeded.base_url, "phone") as watched:
+        page = watched.page
+        sign_in(page)
+        entry = page.get_by_role("link", name="Scheduled prompts", exact=True)
+        expect(entry).to_be_hidden()
+        page.get_by_role("button", name="Open the navigation").click()
+        entry.click()
+        expect(page.locator("h1")).to_contain_text("Scheduled prompts")
+
+
+def test_a_viewer_looks_and_changes_nothing(chromium: Browser, seeded: Console) -> None:
+    with watched_page(chromium, seeded.base_url) as watched:
+        page = watched.page
+        sign_in(page, VIEWER)
+        expect(page.locator(".palyra-figure")).to_have_count(5)
+        page.goto("/admin/scheduling/cronjob/")
+        expect(page.locator("a.addlink")).to_have_count(0)
+        page.locator("#result_list tbody th a").first.click()
+        expect(page.locator("h1")).to_contain_text("Scheduled prompts")
+        expect(page.locator(".palyra-actions")).to_have_count(0)
+        page.goto("/admin/governance/approval/?status__exact=pending")
+        page.locator("#result_list tbody th a").first.click()
+        expect(page.locator("#main")).to_contain_text("somebody who may decide")

@@ -1,0 +1,163 @@
+"""Requests for more budget, decided in the console."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from governance import approvals
+from governance.models import Approval, ApprovalStatus, BudgetPolicy, BudgetWindow, Team
+from tests.console.conftest import signed_in, staff
+from tests.console.pages import text_of
+from tests.support.factories import make_policy, make_team
+
+DOLLAR = 10**9
+LIST = "admin:governance_approval_changelist"
+
+
+@pytest.fixture
+def team(db: None) -> Team:
+    return make_team(name="Blue")
+
+
+@pytest.fixture
+def policy(team: Team) -> BudgetPolicy:
+    return make_policy(name="Blue, a month", team=team, hard_limit=10 * DOLLAR)
+
+
+def _ask(team: Team, policy: BudgetPolicy, by: User, reason: str = "The launch.") -> Approval:
+    return approvals.request_more(
+        team=team,
+        policy=policy,
+        requested_by=by,
+        amount=5 * DOLLAR,
+        reason=reason,
+        now=timezone.now(),
+    )
+
+
+@pytest.fixture
+def asked(team: Team, policy: BudgetPolicy) -> Approval:
+    return _ask(team, policy, User.objects.create_user("mira"))
+
+
+def _do(asked: Approval, action: str) -> str:
+    return reverse("admin:governance_approval_do", args=[asked.pk, action])
+
+
+def _page(asked: Approval) -> str:
+    return reverse("admin:governance_approval_change", args=[asked.pk])
+
+
+def test_approving_raises_the_limit_until_it_resets(
+    browser: Client, administrator: User, asked: Approval
+) -> None:
+    said = browser.post(_do(asked, "approve"), {"approve-comment": "Go on."}, follow=True)
+
+    asked.refresh_from_db()
+    assert asked.status == ApprovalStatus.APPROVED
+    assert (asked.decided_by, asked.comment) == (administrator, "Go on.")
+    assert BudgetWindow.objects.get().raised_by == 5 * DOLLAR
+    text = text_of(said.content.decode())
+    assert "Approved: Blue has $5.00 more of “Blue, a month”." in text
+    assert "by root" in text
+
+
+def test_denying_leaves_the_limit(browser: Client, asked: Approval) -> None:
+    browser.post(_do(asked, "deny"), {"deny-comment": "Not this month."})
+
+    asked.refresh_from_db()
+    assert asked.status == ApprovalStatus.DENIED
+    assert not BudgetWindow.objects.filter(raised_by__gt=0).exists()
+
+
+def test_a_request_is_decided_once(browser: Client, asked: Approval) -> None:
+    browser.post(_do(asked, "deny"), {})
+
+    again = browser.post(_do(asked, "approve"), {}, follow=True)
+
+    asked.refresh_from_db()
+    assert asked.status == ApprovalStatus.DENIED
+    assert not BudgetWindow.objects.filter(raised_by__gt=0).exists()
+    assert "no longer applies" in text_of(again.content.decode())
+
+
+def test_nobody_decides_their_own(
+    browser: Client, administrator: User, team: Team, policy: BudgetPolicy
+) -> None:
+    own = _ask(team, policy, administrator)
+
+    page = browser.get(_page(own)).content.decode()
+    refused = browser.post(_do(own, "approve"), {})
+
+    assert refused.status_code == 403
+    assert _do(own, "approve") not in page
+    assert "This is your own request: somebody else has to decide it." in text_of(page)
+    own.refresh_from_db()
+    assert own.status == ApprovalStatus.PENDING
+
+
+@pytest.mark.parametrize("action", ["approve", "deny"])
+def test_deciding_takes_its_permission(asked: Approval, action: str) -> None:
+    looker = signed_in(staff("looker", "governance.view_approval", "governance.change_approval"))
+
+    assert _do(asked, action) not in looker.get(_page(asked)).content.decode()
+    assert looker.post(_do(asked, action), {}).status_code == 403
+    asked.refresh_from_db()
+    assert asked.status == ApprovalStatus.PENDING
+
+
+def test_whoever_may_decide_and_look_decides(asked: Approval) -> None:
+    decider = staff("decider", "governance.view_approval", "governance.decide_approval")
+
+    signed_in(decider).post(_do(asked, "approve"), {})
+
+    asked.refresh_from_db()
+    assert asked.decided_by == decider
+
+
+def test_a_comment_that_is_too_long_changes_nothing(browser: Client, asked: Approval) -> None:
+    said = browser.post(_do(asked, "approve"), {"approve-comment": "x" * 501}, follow=True)
+
+    asked.refresh_from_db()
+    assert asked.status == ApprovalStatus.PENDING
+    assert "Comment: Ensure this value has at most 500 characters" in text_of(said.content.decode())
+
+
+def test_a_budget_that_is_gone_is_said(
+    browser: Client, asked: Approval, policy: BudgetPolicy
+) -> None:
+    BudgetPolicy.objects.filter(pk=policy.pk).update(enabled=False)
+
+    said = browser.post(_do(asked, "approve"), {}, follow=True)
+
+    asked.refresh_from_db()
+    assert asked.status == ApprovalStatus.PENDING
+    assert "Deny the request instead." in text_of(said.content.decode())
+
+
+def test_the_page_shows_what_the_decision_needs(browser: Client, asked: Approval) -> None:
+    text = text_of(browser.get(_page(asked)).content.decode())
+
+    for part in ("$5.00", "The launch.", "mira", "of $10.00", "$15.00", "There are none"):
+        assert part in text, part
+
+
+def test_what_waits_comes_first_and_is_counted(
+    browser: Client, team: Team, asked: Approval
+) -> None:
+    person = User.objects.get(username="mira")
+    for number in range(2):
+        decided = _ask(team, make_policy(team=team), person, f"Decided {number}")
+        browser.post(_do(decided, "deny"), {})
+
+    html = browser.get(reverse(LIST)).content.decode()
+
+    assert html.index("Pending</span>") < html.index("Denied</span>")
+    badge: Any = browser.get(reverse("admin:index")).context["sidebar_navigation"][2]["items"][2]
+    assert str(badge["badge_callback"]) == "1"

@@ -1,0 +1,183 @@
+"""Limits as people write them: dollars for cost, whole tokens and requests otherwise."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from governance.models import BudgetPolicy, BudgetWindow
+from tests.console.pages import filled, text_of
+from tests.support.factories import make_policy, make_team
+
+ADD = "admin:governance_budgetpolicy_add"
+LIST = "admin:governance_budgetpolicy_changelist"
+
+
+def _written(**fields: Any) -> dict[str, Any]:
+    return {
+        "name": "A limit",
+        "scope": "team",
+        "team": "",
+        "metric": "cost",
+        "interval": "month",
+        "zone": "Europe/Prague",
+        "soft_limit": "",
+        "hard_limit": "",
+        "enabled": "on",
+        **fields,
+    }
+
+
+def _page(policy: BudgetPolicy) -> str:
+    return reverse("admin:governance_budgetpolicy_change", args=[policy.pk])
+
+
+@pytest.mark.parametrize(
+    ("metric", "soft", "hard", "stored"),
+    [
+        ("cost", "1.25", "10", (1_250_000_000, 10_000_000_000)),
+        ("cost", "", "0.000000001", (None, 1)),
+        ("cost", "0", "", (0, None)),
+        ("cost", "9223372036.854775807", "", (2**63 - 1, None)),
+        ("tokens", "", "2500000", (None, 2_500_000)),
+        ("requests", "30", "37.00", (30, 37)),
+    ],
+)
+def test_limits_are_stored_in_the_metrics_unit(
+    browser: Client, metric: str, soft: str, hard: str, stored: tuple[int | None, int | None]
+) -> None:
+    response = browser.post(
+        reverse(ADD), _written(metric=metric, soft_limit=soft, hard_limit=hard), follow=True
+    )
+
+    assert response.status_code == 200
+    policy = BudgetPolicy.objects.get()
+    assert (policy.soft_limit, policy.hard_limit) == stored
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"hard_limit": "-1"}, "A limit cannot be negative."),
+        (
+            {"soft_limit": "11", "hard_limit": "10"},
+            "The soft limit must not be above the hard limit.",
+        ),
+        (
+            {"metric": "tokens", "hard_limit": "10.5"},
+            "A fraction of a token cannot be counted: give a whole number.",
+        ),
+        (
+            {"metric": "requests", "hard_limit": "0.1"},
+            "A fraction of a request cannot be counted: give a whole number.",
+        ),
+        (
+            {"hard_limit": "0.0000000001"},
+            "Give at most nine decimal places: a billionth of a dollar is the smallest part.",
+        ),
+        ({"hard_limit": "9223372036.854775808"}, "A limit can be at most $9,223,372,036.85."),
+        ({"metric": "tokens", "hard_limit": "9223372036854775808"}, "A limit can be at most"),
+        ({"hard_limit": "ten"}, "Enter a number."),
+        ({"hard_limit": "NaN"}, "Enter a number."),
+        ({}, "Give a hard limit, a soft limit, or both."),
+        ({"hard_limit": "1", "zone": "Europe/Atlantis"}, "is not a time zone"),
+    ],
+)
+def test_a_limit_that_cannot_be_is_refused_in_words(
+    browser: Client, fields: dict[str, str], says: str
+) -> None:
+    response = browser.post(reverse(ADD), _written(**fields))
+
+    assert response.status_code == 200
+    assert says in text_of(response.content.decode())
+    assert not BudgetPolicy.objects.exists()
+
+
+def test_every_fault_is_said_at_once(browser: Client) -> None:
+    response = browser.post(
+        reverse(ADD), _written(name="", soft_limit="-1", hard_limit="0.0000000001", zone="Nowhere")
+    )
+
+    said = text_of(response.content.decode())
+    for fault in ("This field is required.", "nine decimal places", "is not a time zone"):
+        assert fault in said
+
+
+@pytest.mark.parametrize(
+    ("metric", "limits", "shown"),
+    [
+        ("cost", (1_250_000_000, 10_000_000_000), ("1.25", "10.00")),
+        ("cost", (None, 1), ("", "0.000000001")),
+        ("cost", (1_500_000, None), ("0.0015", "")),
+        ("tokens", (None, 2_500_000), ("", "2500000")),
+    ],
+)
+def test_the_form_shows_what_a_person_would_write(
+    browser: Client, metric: str, limits: tuple[int | None, int | None], shown: tuple[str, str]
+) -> None:
+    policy = make_policy(metric=metric, soft_limit=limits[0], hard_limit=limits[1])
+
+    form = filled(browser.get(_page(policy)).content.decode(), "budgetpolicy_form")
+
+    assert (form["soft_limit"], form["hard_limit"]) == shown
+
+
+@pytest.mark.parametrize("amount", [1, 999, 1_000_000_007, 10**10, 2**63 - 1])
+def test_saving_a_form_as_it_is_changes_no_limit(browser: Client, amount: int) -> None:
+    policy = make_policy(hard_limit=amount)
+    form = filled(browser.get(_page(policy)).content.decode(), "budgetpolicy_form")
+
+    browser.post(_page(policy), {**form, "name": "renamed"})
+
+    policy.refresh_from_db()
+    assert (policy.name, policy.hard_limit) == ("renamed", amount)
+
+
+def test_what_is_counted_does_not_change_once_something_was(browser: Client) -> None:
+    policy = make_policy(metric="cost", hard_limit=10**9)
+    BudgetWindow.objects.create(policy=policy, starts_at="2026-03-01T00:00Z", consumed=7)
+    form = filled(browser.get(_page(policy)).content.decode(), "budgetpolicy_form")
+
+    assert "metric" not in form
+    browser.post(_page(policy), {**form, "metric": "tokens", "hard_limit": "2"})
+
+    policy.refresh_from_db()
+    assert (policy.metric, policy.hard_limit) == ("cost", 2 * 10**9)
+
+
+def test_the_list_says_where_each_policy_stands(browser: Client) -> None:
+    team = make_team(name="Blue")
+    policy = make_policy(name="Blue's", team=team, interval="total", hard_limit=2 * 10**9)
+    BudgetWindow.objects.create(
+        policy=policy,
+        scope_value=str(team.pk),
+        starts_at="1970-01-01T00:00Z",
+        consumed=1_500_000_000,
+        held=250_000_000,
+    )
+
+    said = text_of(browser.get(reverse(LIST)).content.decode())
+
+    assert "$1.50 consumed, $0.25 held of $2.00" in said
+    assert "Within limits" in said
+    assert "Cost in total" in said
+    assert "Never" in said
+
+
+def test_an_unlimited_number_of_teams_costs_no_more_queries(
+    browser: Client, django_assert_max_num_queries: Any
+) -> None:
+    policy = make_policy(interval="total")
+    for number in range(30):
+        team = make_team()
+        BudgetWindow.objects.create(
+            policy=policy, scope_value=str(team.pk), starts_at="1970-01-01T00:00Z", consumed=number
+        )
+
+    with django_assert_max_num_queries(12):
+        response = browser.get(reverse(LIST))
+
+    assert "all 30 teams" in response.content.decode()

@@ -1,0 +1,130 @@
+"""Prices in dollars per million tokens, fixed once a call was charged by one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from governance.models import ModelCall, Price, Surface, TaskClass
+from providers.models import ProviderModel
+from tests.console.pages import filled, text_of
+from tests.support.factories import make_model, make_price, make_team
+
+ADD = "admin:governance_price_add"
+
+
+@pytest.fixture
+def model(db: None) -> ProviderModel:
+    return make_model(name="large")
+
+
+def _written(model: ProviderModel, **fields: Any) -> dict[str, Any]:
+    return {
+        "model": model.pk,
+        "effective_from_0": "2026-03-01",
+        "effective_from_1": "00:00:00",
+        "uncached_input": "2.50",
+        "output": "10",
+        "cache_read": "",
+        "cache_write_5m": "",
+        "cache_write_1h": "",
+        "per_request": "0",
+        "source": "price list",
+        "precision": "exact",
+        **fields,
+    }
+
+
+def _page(price: Price) -> str:
+    return reverse("admin:governance_price_change", args=[price.pk])
+
+
+def _charge(price: Price) -> None:
+    ModelCall.objects.create(
+        team=make_team(),
+        surface=Surface.OPENAI,
+        task_class=TaskClass.PRIMARY_INTERACTIVE,
+        requested_model="large",
+        provider="host",
+        model="large",
+        status="succeeded",
+        admitted_at=timezone.now(),
+        price=price,
+    )
+
+
+def test_dollars_become_nano_dollars(browser: Client, model: ProviderModel) -> None:
+    browser.post(reverse(ADD), _written(model, cache_read="0.000000001", per_request="0.01"))
+
+    price = Price.objects.get()
+    assert (price.uncached_input, price.output) == (2_500_000_000, 10_000_000_000)
+    assert (price.cache_read, price.per_request) == (1, 10_000_000)
+    assert price.cache_write_5m is None
+
+
+def test_an_instant_is_read_in_the_viewers_zone(browser: Client, model: ProviderModel) -> None:
+    browser.cookies["palyra_zone"] = "Europe/Prague"
+
+    browser.post(reverse(ADD), _written(model))
+
+    assert Price.objects.get().effective_from.isoformat() == "2026-02-28T23:00:00+00:00"
+
+
+@pytest.mark.parametrize("field", ["uncached_input", "output", "cache_read", "per_request"])
+def test_a_negative_price_is_refused_at_its_field(
+    browser: Client, model: ProviderModel, field: str
+) -> None:
+    response = browser.post(reverse(ADD), _written(model, **{field: "-0.01"}))
+
+    assert response.context["adminform"].form.errors.keys() == {field}
+    assert not Price.objects.exists()
+
+
+def test_a_price_is_editable_until_a_call_is_charged_by_it(
+    browser: Client, model: ProviderModel
+) -> None:
+    price = make_price(model)
+    form = filled(browser.get(_page(price)).content.decode(), "price_form")
+    assert (form["uncached_input"], form["output"]) == ("1", "2")
+    browser.post(_page(price), {**form, "output": "3"})
+    price.refresh_from_db()
+    assert price.output == 3 * 10**9
+
+    _charge(price)
+    page = browser.get(_page(price))
+
+    assert "so it stays as it is" in text_of(page.content.decode())
+    assert 'name="_save"' not in page.content.decode()
+    assert browser.post(_page(price), {**form, "output": "4"}).status_code == 403
+    delete = reverse("admin:governance_price_delete", args=[price.pk])
+    assert browser.post(delete, {"post": "yes"}).status_code == 403
+    price.refresh_from_db()
+    assert price.output == 3 * 10**9
+
+
+def test_a_charged_price_is_not_deleted_with_others(browser: Client, model: ProviderModel) -> None:
+    charged, free = make_price(model), make_price(make_model())
+    _charge(charged)
+
+    browser.post(
+        reverse("admin:governance_price_changelist"),
+        {"action": "delete_selected", "_selected_action": [charged.pk, free.pk], "post": "yes"},
+    )
+
+    assert Price.objects.filter(pk=charged.pk).exists()
+
+
+def test_the_list_says_which_price_is_in_force(browser: Client, model: ProviderModel) -> None:
+    make_price(model)
+    make_price(model, effective_from="2026-01-01T00:00Z", uncached_input=5 * 10**9)
+    make_price(model, effective_from="2100-01-01T00:00Z")
+
+    html = browser.get(reverse("admin:governance_price_changelist")).content.decode()
+
+    for state in ("In force", "Replaced", "Not yet in force"):
+        assert html.count(f">{state}</span>") == 1
+    assert "As input" in html
