@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+import orjson
 from django.utils import timezone
 
 from governance import chat_request, routing
@@ -81,8 +82,8 @@ class CallResult:
 
     @property
     def text(self) -> str:
-        """The text of the first choice."""
-        return answer_text(self.body)
+        """The text of the first choice, without the NUL that PostgreSQL cannot store."""
+        return answer_text(self.body).replace("\0", "")
 
     @property
     def tightest(self) -> BudgetEvaluation | None:
@@ -247,7 +248,8 @@ def _usage(plan: _Plan, outcome: ChatAnswer | Failure) -> Usage:
         return plan.expected_usage if outcome.may_be_billed else NOTHING_USED
     if outcome.usage is not None:
         return outcome.usage
-    answered = len(answer_text(outcome.body).encode())
+    # Everything generated counts: every choice, tool calls and reasoning as much as text.
+    answered = len(orjson.dumps([choice["message"] for choice in outcome.body["choices"]]))
     return Usage(
         uncached_input=plan.chat.expected_input,
         output=max(1, -(-answered // BYTES_PER_TOKEN)),

@@ -26,6 +26,8 @@ IMAGE_TOKENS = 49_152
 EXPECTED_IMAGE = 1_024
 # Parts that only point at their content: how much it is, nobody knows before the call.
 POINTERS = {"file", "input_file"}
+# Other models than the one priced, searches and extensions charged for beside the tokens.
+SURCHARGES = ("models", "route", "plugins", "web_search_options", "audio")
 IN_PROMPT = ("tools", "functions", "response_format")
 
 
@@ -69,6 +71,7 @@ def parse(body: Any) -> ParsedChat:
             "Streamed answers are not available yet; leave “stream” out or set it to false.",
             param="stream",
         )
+    _refuse_surcharges(body)
     text_bytes, images = _measure(messages)
     extra_bytes = sum(_size(body[name]) for name in IN_PROMPT if body.get(name))
     # Hosts put fields of their own into the prompt as well, so every other one counts too.
@@ -87,6 +90,22 @@ def parse(body: Any) -> ParsedChat:
         + other_bytes,
         expected_input=-(-(text_bytes + extra_bytes) // BYTES_PER_TOKEN) + images * EXPECTED_IMAGE,
     )
+
+
+def _refuse_surcharges(body: Mapping[str, Any]) -> None:
+    """Refuse fields by which a host charges what the model's price does not say."""
+    tier, modalities = body.get("service_tier"), body.get("modalities")
+    dearer = [name for name in SURCHARGES if body.get(name)]
+    if tier not in (None, "auto", "default", "flex"):
+        dearer.append("service_tier")
+    if modalities not in (None, ["text"]):
+        dearer.append("modalities")
+    if dearer:
+        raise InvalidRequest(
+            f"“{dearer[0]}” may make the call cost more than the model's price says, and so more "
+            "than can be held for it. Leave it out.",
+            param=dearer[0],
+        )
 
 
 def _messages(value: Any) -> list[Mapping[str, Any]]:

@@ -140,6 +140,7 @@ class SnapshotKeeper:
         self._stopped = threading.Event()
         self._looked = threading.Condition()
         self._looks = 0
+        self._looked_well = True
         self._thread = threading.Thread(target=self._run, name="snapshot", daemon=True)
 
     @property
@@ -163,8 +164,9 @@ class SnapshotKeeper:
         if self._thread.is_alive():
             self._thread.join()
 
-    def refresh(self) -> None:
-        """Return once the keeper has looked for a change that was committed before this call.
+    def refresh(self) -> bool:
+        """Return once the keeper has looked for a change that was committed before this call, and
+        whether it could: False while the database is away.
 
         Blocks, without a query of its own: however many ask, the keeper looks once for all of
         them, and no more often than every `SHORTEST_INTERVAL`.
@@ -175,13 +177,16 @@ class SnapshotKeeper:
             while self._looks < wanted and not self._stopped.is_set():
                 self._wake.set()
                 if not self._looked.wait(RETRY_SECONDS):
-                    return
+                    return False
+            return self._looked_well
 
     def _run(self) -> None:
         while not self._stopped.is_set():
             self._wake.clear()
-            pause = POLL_SECONDS if self._look() else RETRY_SECONDS
+            well = self._look()
+            pause = POLL_SECONDS if well else RETRY_SECONDS
             with self._looked:
+                self._looked_well = well
                 self._looks += 1
                 self._looked.notify_all()
             self._stopped.wait(SHORTEST_INTERVAL)

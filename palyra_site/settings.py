@@ -12,7 +12,7 @@ from cryptography.fernet import Fernet
 from django.urls import reverse_lazy
 
 from palyra_site import configuration as palyra_configuration
-from palyra_site.console.settings import UNFOLD as UNFOLD
+from palyra_site.console.settings import UNFOLD  # noqa: F401 - a setting
 from palyra_site.keyfiles import read_or_create
 
 # Lets Django's generic classes be written with their type arguments, as mypy wants them.

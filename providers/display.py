@@ -68,7 +68,11 @@ def distance(value: datetime, now: datetime) -> str:
     seconds = (value - now).total_seconds()
     if abs(seconds) < 1:
         return "now"
-    return f"in {duration(seconds)}" if seconds > 0 else f"{duration(-seconds)} ago"
+    away = abs(seconds)
+    if MINUTE <= away < HOUR:
+        # Nobody wants the seconds of half an hour.
+        away = round(away / MINUTE) * MINUTE
+    return f"in {duration(away)}" if seconds > 0 else f"{duration(away)} ago"
 
 
 def badge(text: object, tone: Tone = "quiet") -> SafeString:

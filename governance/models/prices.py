@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.validators import MinValueValidator
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.utils import timezone
 
 from governance.fields import NanoDollarsField
 from providers.models import ProviderModel
 from providers.versioned import Versioned
+
+# $100,000 a million tokens: beyond any price, and the dearest call still fits its column.
+HIGHEST = 10**14
+TOO_HIGH = "The price cannot be above $100,000."
 
 
 class PricePrecision(models.TextChoices):
@@ -23,7 +27,7 @@ class PricePrecision(models.TextChoices):
 def _per_million(verbose_name: str, **kwargs: Any) -> NanoDollarsField:
     return NanoDollarsField(
         verbose_name,
-        validators=[MinValueValidator(0)],
+        validators=[MinValueValidator(0), MaxValueValidator(HIGHEST, TOO_HIGH)],
         help_text="US dollars per million tokens.",
         **kwargs,
     )
@@ -40,7 +44,9 @@ class Price(Versioned):
     cache_write_1h = _per_million("cache write, 1 hour", null=True, blank=True)
     output = _per_million("output")
     per_request = NanoDollarsField(
-        default=0, validators=[MinValueValidator(0)], help_text="US dollars, fixed, a request."
+        default=0,
+        validators=[MinValueValidator(0), MaxValueValidator(HIGHEST, TOO_HIGH)],
+        help_text="US dollars, fixed, a request.",
     )
     source = models.CharField(max_length=100, default="operator")
     precision = models.CharField(

@@ -6,6 +6,7 @@ import asyncio
 from datetime import datetime
 
 from governance import keys
+from governance.errors import LedgerUnavailable
 from governance.keys import ParsedKey
 from governance.runtime import Runtime
 from governance.snapshot import KeyEntry
@@ -38,8 +39,10 @@ async def _find(parsed: ParsedKey, runtime: Runtime) -> KeyEntry | None:
     entry = runtime.snapshot.keys.get(parsed.public_id)
     if entry is None:
         # Another process may have made it a moment ago; the keeper bounds how often it looks.
-        await asyncio.to_thread(runtime.keeper.refresh)
+        looked = await asyncio.to_thread(runtime.keeper.refresh)
         entry = runtime.snapshot.keys.get(parsed.public_id)
+        if entry is None and not looked:
+            raise LedgerUnavailable("Keys cannot be checked at the moment. Try again shortly.")
     return entry
 
 

@@ -27,6 +27,27 @@ def part(kind: Any, **fields: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
+    ("field", "dearer", "plain"),
+    [
+        ("models", ["dear"], []),
+        ("route", "fallback", None),
+        ("plugins", [{"id": "web"}], None),
+        ("web_search_options", {"user_location": None}, {}),
+        ("audio", {"voice": "one"}, None),
+        ("service_tier", "priority", "default"),
+        ("service_tier", ["priority"], "auto"),
+        ("modalities", ["text", "audio"], ["text"]),
+    ],
+)
+def test_what_a_price_does_not_say_cannot_be_asked_for(field: str, dearer: Any, plain: Any) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        parse(asked(**{field: dearer}))
+    assert caught.value.param == field
+    assert "cost more" in caught.value.message
+    assert parse(asked(**{field: plain})).model == "nice"
+
+
+@pytest.mark.parametrize(
     ("body", "param"),
     [
         pytest.param(None, None, id="nothing"),

@@ -87,6 +87,30 @@
       }
     }
   };
+  // Unfold redraws a chart's grid for light and dark; its words are to be read in both, too.
+  const tintCharts = () => {
+    const colour = getComputedStyle(document.documentElement).getPropertyValue("--palyra-quiet");
+    for (const canvas of document.querySelectorAll("canvas.chart")) {
+      const chart = Chart.getChart(canvas);
+      if (!chart) {
+        continue;
+      }
+      chart.options.plugins.legend.labels.color = colour;
+      for (const scale of Object.values(chart.options.scales)) {
+        scale.ticks.color = colour;
+        scale.title.color = colour;
+      }
+      chart.update();
+    }
+  };
+  window.addEventListener("load", () => {
+    setTimeout(tintCharts);
+    new MutationObserver(tintCharts).observe(document.documentElement, {
+      attributes: true,
+      attributeFilter: ["class"],
+    });
+  });
+
   window.addEventListener("load", () => setTimeout(nameWidgets));
   document.addEventListener("formset:added", () => setTimeout(nameWidgets));
 
