@@ -8,8 +8,9 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
+import pytest
 from asgiref.sync import sync_to_async
-from django.db import connection
+from django.db import OperationalError, connection
 from django.utils import timezone
 
 from governance import keys
@@ -137,3 +138,19 @@ async def test_many_unknown_keys_do_not_stop_a_good_one(scene: Scene, web: Web) 
         strangers = [asyncio.create_task(ask(f"ply_unknown{n}_secret")) for n in range(50)]
         assert await ask(scene.key) == 200
         assert set(await asyncio.gather(*strangers)) == {401}
+
+
+async def test_while_the_database_is_away_an_unknown_key_is_not_called_wrong(
+    scene: Scene, web: Web, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away() -> int:
+        raise OperationalError("the database is away")
+
+    monkeypatch.setattr("providers.versioned.current_version", away)
+    headers = {"authorization": "Bearer ply_new_secret"}
+    response = await web.client.get("/v1/models", headers=headers)
+    assert response.status_code == 503
+    assert "x-should-retry" not in response.headers
+    assert response.headers["retry-after"] == "1"
+    # A key that is known goes on working.
+    assert (await web.client.get("/v1/models")).status_code == 200
