@@ -27,7 +27,7 @@ from governance.errors import (
     ProviderRefused,
     UnpricedModel,
 )
-from governance.ledger import AdmissionRequest, Settlement
+from governance.ledger import AdmissionRequest, Settlement, never_sent
 from governance.models import CallStatus, TaskClass
 from governance.pricing import cost
 from governance.routing import Route, RoutingDecision
@@ -35,7 +35,7 @@ from governance.snapshot import Snapshot
 from providers.chat import ChatAnswer, ChatRequest, answer_text
 from providers.failures import Failure
 from providers.identifiers import new_id
-from providers.invocation import Invocation, invoke
+from providers.invocation import Attempt, Invocation, invoke
 from providers.usage import Usage
 
 if TYPE_CHECKING:
@@ -208,9 +208,10 @@ async def _admit(plan: _Plan, runtime: Runtime) -> Admission:
     try:
         admitted = await asyncio.wrap_future(pending)
     except asyncio.CancelledError:
+        released = never_sent(plan.call_id, timezone.now())
         # Too late to withdraw, the hold may be committed all the same; it is released after that.
         if not pending.cancelled():
-            pending.add_done_callback(lambda _: runtime.ledger.submit(_never_sent(plan)))
+            pending.add_done_callback(lambda _: runtime.ledger.submit(released))
         raise
     admission: Admission = admitted.admission
     if admission.blocking is not None:
@@ -271,22 +272,22 @@ def _broken_off(plan: _Plan, *, cancelled: bool) -> Settlement:
         settled_at=timezone.now(),
         usage=usage,
         cost=cost(plan.route.price, usage) if plan.route.price else None,
+        attempts=[_attempt_broken_off(plan)],
         error="The call was cancelled while the provider was at work; the expected cost is charged."
         if cancelled
         else "Palyra failed while the provider was at work; the expected cost is charged.",
     )
 
 
-def _never_sent(plan: _Plan) -> Settlement:
-    return Settlement(
-        call_id=plan.call_id,
-        status=CallStatus.CANCELLED,
-        settled_at=timezone.now(),
-        usage=NOTHING_USED,
-        cost=0,
-        requests=0,
-        error="The call was cancelled before anything was sent; nothing is charged.",
-    )
+def _attempt_broken_off(plan: _Plan) -> dict[str, Any]:
+    took = timezone.now() - plan.request.admitted_at
+    return Attempt(
+        provider=plan.route.model.provider.name,
+        model=plan.route.model.name,
+        outcome="broken_off",
+        message="No answer was waited for.",
+        latency_ms=round(took.total_seconds() * 1000),
+    ).as_json()
 
 
 def _blocked(call_id: UUID, said: BudgetEvaluation) -> CallError:

@@ -26,8 +26,9 @@ IMAGE_TOKENS = 49_152
 EXPECTED_IMAGE = 1_024
 # Parts that only point at their content: how much it is, nobody knows before the call.
 POINTERS = {"file", "input_file"}
-# Other models than the one priced, searches and extensions charged for beside the tokens.
-SURCHARGES = ("models", "route", "plugins", "web_search_options", "audio")
+# Other models than the one priced, what is charged for beside the tokens, and predictions, whose
+# rejected tokens are billed as output.
+SURCHARGES = ("models", "route", "plugins", "web_search_options", "audio", "prediction")
 IN_PROMPT = ("tools", "functions", "response_format")
 
 
@@ -95,17 +96,25 @@ def parse(body: Any) -> ParsedChat:
 def _refuse_surcharges(body: Mapping[str, Any]) -> None:
     """Refuse fields by which a host charges what the model's price does not say."""
     tier, modalities = body.get("service_tier"), body.get("modalities")
-    dearer = [name for name in SURCHARGES if body.get(name)]
+    dearer = [name for name in SURCHARGES if body.get(name) is not None]
     if tier not in (None, "auto", "default", "flex"):
         dearer.append("service_tier")
     if modalities not in (None, ["text"]):
         dearer.append("modalities")
+    tools = body.get("tools")
+    if isinstance(tools, list) and any(_runs_at_the_host(tool) for tool in tools):
+        dearer.append("tools")
     if dearer:
         raise InvalidRequest(
             f"“{dearer[0]}” may make the call cost more than the model's price says, and so more "
             "than can be held for it. Leave it out.",
             param=dearer[0],
         )
+
+
+def _runs_at_the_host(tool: Any) -> bool:
+    """Whether the host runs the tool, and charges for its use."""
+    return isinstance(tool, Mapping) and tool.get("type") not in (None, "function", "custom")
 
 
 def _messages(value: Any) -> list[Mapping[str, Any]]:

@@ -58,6 +58,7 @@ MIDDLEWARE = [
     # First, so that what any of the others refuses under /api/ is a problem as well.
     "palyra_site.api.middleware.ProblemMiddleware",
     "django.middleware.security.SecurityMiddleware",
+    "palyra_site.content_security.ContentSecurityMiddleware",
     "palyra_site.static_files.StaticFilesMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",

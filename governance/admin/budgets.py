@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 from django import forms
 from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList as DjangoChangeList
+from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
@@ -42,6 +43,7 @@ else:
     from unfold.widgets import UnfoldAdminTextInputWidget
 
 LARGEST_STORED = 2**63 - 1
+LIMITS = frozenset({"soft_limit", "hard_limit"})
 
 
 class LimitField(forms.DecimalField):
@@ -75,16 +77,23 @@ class PolicyForm(forms.ModelForm[BudgetPolicy]):
             "enabled",
         )
 
+    def _update_errors(self, errors: ValidationError) -> None:
+        # A limit that could not be read is missing from the policy, which is not the fault to say.
+        if not LIMITS.isdisjoint(self.errors):
+            for name in LIMITS:
+                errors.error_dict.pop(name, None)
+        super()._update_errors(errors)  # type: ignore[misc]
+
     def get_initial_for_field(self, field: forms.Field, field_name: str) -> Any:
         value = super().get_initial_for_field(field, field_name)
-        if field_name in {"soft_limit", "hard_limit"} and isinstance(value, int):
+        if field_name in LIMITS and isinstance(value, int):
             return _as_written(value, self.instance.metric)
         return value
 
     def clean(self) -> dict[str, Any]:
         data = super().clean() or self.cleaned_data
         metric = data.get("metric") or self.instance.metric
-        for name in ("soft_limit", "hard_limit"):
+        for name in sorted(LIMITS):
             written = data.get(name)
             if written is None:
                 continue
@@ -221,7 +230,7 @@ class BudgetPolicyAdmin(ConsoleAdmin):
     def standing_now(self, policy: BudgetPolicy) -> str:
         found = remembered(policy, "standings_now", lambda: _standings_of(policy))
         if not found:
-            return "It is disabled, so nothing is counted." if not policy.enabled else NOTHING
+            return "It is disabled, so it stops nothing." if not policy.enabled else NOTHING
         tightest = found[0]
         rows = format_html("{}{}", standing_meter(tightest), standing_badge(tightest))
         return format_html("{} {}", rows, muted(f"resets {resets(tightest)}"))
@@ -230,8 +239,8 @@ class BudgetPolicyAdmin(ConsoleAdmin):
         label="Disable",
         permission="change",
         icon="block",
-        consequence="Calls are no longer counted or stopped by this policy. Its windows keep what "
-        "they counted. Nothing is deleted.",
+        consequence="Calls are no longer stopped by this policy. Its windows go on counting, so "
+        "that it knows all when it is enabled again. Nothing is deleted.",
         applies=lambda policy: policy.enabled,
     )
     def disable(self, _request: HttpRequest, policy: BudgetPolicy, _data: Any) -> str:

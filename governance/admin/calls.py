@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib import admin
+from django.contrib.auth.models import User
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html
@@ -13,13 +14,26 @@ from django.utils.html import format_html
 from governance.admin.periods import PeriodFilter
 from governance.admin.story import tell
 from governance.display import call_status, dollars
-from governance.models import ModelCall
+from governance.models import ApiKey, ModelCall, Team
 from providers.admin.base import ReadOnlyAdmin
 from providers.display import NOTHING, duration, moment, muted, number, two_lines
-from providers.models import ProviderModel
+from providers.models import Provider, ProviderModel
 
 # What only a call's own page shows.
 HEAVY = ("decision", "evaluations", "holds", "attempts")
+
+
+class ProviderFilter(admin.SimpleListFilter):
+    """By the provider that was used, of those registered: the ledger is not searched for names."""
+
+    title = "provider"
+    parameter_name = "provider"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
+        return [(name, name) for name in Provider.objects.values_list("name", flat=True)]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[ModelCall]) -> QuerySet[ModelCall]:
+        return queryset.filter(provider=self.value()) if self.value() else queryset
 
 
 class ModelFilter(admin.SimpleListFilter):
@@ -40,6 +54,30 @@ class ModelFilter(admin.SimpleListFilter):
         return queryset.filter(provider=provider, model=name) if slash else queryset
 
 
+def _named(term: str) -> Q:
+    """Calls of the team, key, person or model that `term` names in part.
+
+    Those are few and found first, so that no text of the ledger's many rows is searched.
+    """
+    teams = Team.objects.filter(Q(name__icontains=term) | Q(slug__icontains=term))
+    models = set(ProviderModel.objects.filter(name__icontains=term).values_list("name", flat=True))
+    return (
+        Q(team__in=list(teams.values_list("pk", flat=True)))
+        | Q(api_key__in=list(_keys_named(term)))
+        | Q(user__in=list(_people_named(term)))
+        | Q(model__in=models)
+        | Q(requested_model__in=models | {term})
+    )
+
+
+def _keys_named(term: str) -> QuerySet[Any, int]:
+    return ApiKey.objects.filter(name__icontains=term).values_list("pk", flat=True)
+
+
+def _people_named(term: str) -> QuerySet[Any, int]:
+    return User.objects.filter(username__icontains=term).values_list("pk", flat=True)
+
+
 @admin.register(ModelCall)
 class ModelCallAdmin(ReadOnlyAdmin):
     """Every call: who asked, what was decided and why, what was held, tried, used and paid."""
@@ -54,7 +92,7 @@ class ModelCallAdmin(ReadOnlyAdmin):
         "amount_cost",
         "amount_latency",
     )
-    list_filter = (PeriodFilter, "status", "team", ModelFilter, "provider", "surface")
+    list_filter = (PeriodFilter, "status", "team", ModelFilter, ProviderFilter, "surface")
     search_fields = ("id",)
     search_help_text = "Call, run or job id; team, key or model"
     list_select_related = ("team", "api_key", "user")
@@ -76,14 +114,7 @@ class ModelCallAdmin(ReadOnlyAdmin):
         try:
             identifier = UUID(term)
         except ValueError:
-            return queryset.filter(
-                Q(model__icontains=term)
-                | Q(requested_model__icontains=term)
-                | Q(team__name__icontains=term)
-                | Q(team__slug__icontains=term)
-                | Q(api_key__name__icontains=term)
-                | Q(user__username__icontains=term)
-            ), False
+            return queryset.filter(_named(term)), False
         wanted = Q(pk=identifier) | Q(run_id=identifier) | Q(job_id=identifier)
         return queryset.filter(wanted), False
 

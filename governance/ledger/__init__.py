@@ -6,7 +6,14 @@ what a dead process left behind.
 """
 
 from governance.ledger.opening import open_window
-from governance.ledger.operations import AdmissionRequest, Admitted, Settlement
+from governance.ledger.operations import AdmissionRequest, Admitted, Settlement, never_sent
 from governance.ledger.writer import LedgerWriter
 
-__all__ = ["AdmissionRequest", "Admitted", "LedgerWriter", "Settlement", "open_window"]
+__all__ = [
+    "AdmissionRequest",
+    "Admitted",
+    "LedgerWriter",
+    "Settlement",
+    "never_sent",
+    "open_window",
+]

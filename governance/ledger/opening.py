@@ -6,6 +6,8 @@ made are held on it like any other.
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.db import transaction
 from django.db.models import F, QuerySet, Sum, Value
 from django.db.models.functions import Coalesce
@@ -67,23 +69,30 @@ def _consumed(calls: QuerySet[ModelCall], metric: str) -> int:
 
 
 def _hold_in_flight(calls: QuerySet[ModelCall], window: BudgetWindow, metric: str) -> int:
-    """Hold on the new window what calls already under way may use; they settle on it too."""
+    """Enter the new window among what calls settle on that may still be settled; what is held.
+
+    Calls under way are held on it. Unconfirmed ones are counted on it already, and a settlement
+    that comes late corrects it.
+    """
     held = 0
-    for call in calls.filter(status=CallStatus.IN_FLIGHT).order_by("pk"):
-        amount, expected = _in_flight_amounts(call, metric)
-        call.holds = [
-            *call.holds,
-            {"window": window.pk, "metric": metric, "amount": amount, "expected": expected},
-        ]
+    unsettled = (CallStatus.IN_FLIGHT, CallStatus.UNCONFIRMED)
+    for call in calls.filter(status__in=unsettled).order_by("pk"):
+        hold = _hold(call, window, metric)
+        call.holds = [*call.holds, hold]
         call.save(update_fields=["holds"])
-        held += amount
+        held += hold["amount"]
     return held
 
 
-def _in_flight_amounts(call: ModelCall, metric: str) -> tuple[int, int]:
-    expected_tokens = call.expected_input_tokens + call.expected_output_tokens
-    return {
-        "requests": (1, 1),
-        "cost": (call.estimate_upper or 0, call.estimate_expected or 0),
-        "tokens": (call.token_bound, expected_tokens),
-    }[metric]
+def _hold(call: ModelCall, window: BudgetWindow, metric: str) -> dict[str, Any]:
+    hold: dict[str, Any] = {"window": window.pk, "metric": metric}
+    if call.status == CallStatus.UNCONFIRMED:
+        charged = {"requests": 1, "cost": call.cost or 0, "tokens": call.total_tokens or 0}
+        return {**hold, "amount": 0, "expected": 0, "charged": charged[metric]}
+    amounts = {"requests": 1, "cost": call.estimate_upper or 0, "tokens": call.token_bound}
+    expected = {
+        "requests": 1,
+        "cost": call.estimate_expected or 0,
+        "tokens": call.expected_input_tokens + call.expected_output_tokens,
+    }
+    return {**hold, "amount": amounts[metric], "expected": expected[metric]}

@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from governance.budgets import Admission, Demand
+from governance.models import CallStatus
 from providers.usage import Usage
 
 
@@ -57,6 +58,19 @@ class Settlement:
         """What is charged to a window of that metric."""
         charges = {"cost": self.cost or 0, "tokens": self.usage.total, "requests": self.requests}
         return charges[metric]
+
+
+def never_sent(call_id: UUID, settled_at: datetime) -> Settlement:
+    """The end of a call that never went to a provider: whatever was held for it is released."""
+    return Settlement(
+        call_id=call_id,
+        status=CallStatus.CANCELLED,
+        settled_at=settled_at,
+        usage=Usage(reported=False),
+        cost=0,
+        requests=0,
+        error="The call was given up before anything was sent; nothing is charged.",
+    )
 
 
 Operation = AdmissionRequest | Settlement

@@ -20,20 +20,23 @@ WHY = (
 )
 
 
-def orphans(now: datetime | None = None) -> list[Settlement]:
-    """Settlements for calls whose owner is dead or whose time is long over, a bounded number."""
-    return [_settlement(call, now or timezone.now()) for call in _abandoned()]
+def orphans(*, silence_counts: bool, now: datetime | None = None) -> list[Settlement]:
+    """Settlements for calls that nobody will settle, a bounded number of them.
+
+    Calls of a process that was struck out are always among them. Where `silence_counts`, so are
+    those of a process that has not been heard of, and those whose time is long over. It must not
+    count after an outage or a suspended machine, when everybody was silent and is alive.
+    """
+    return [_settlement(call, now or timezone.now()) for call in _abandoned(silence_counts)]
 
 
-def _abandoned() -> list[ModelCall]:
-    owner_alive = ProcessHeartbeat.objects.filter(
-        pk=OuterRef("owner"), seen_at__gt=Now() - timedelta(seconds=settings.PALYRA_OWNER_TIMEOUT)
-    )
-    return list(
-        ModelCall.objects.filter(status=CallStatus.IN_FLIGHT)
-        .filter(Q(expires_at__lt=Now()) | ~Exists(owner_alive))
-        .order_by("pk")[:MOST_AT_ONCE]
-    )
+def _abandoned(silence_counts: bool) -> list[ModelCall]:
+    owner = ProcessHeartbeat.objects.filter(pk=OuterRef("owner"))
+    heard_of = owner.filter(seen_at__gt=Now() - timedelta(seconds=settings.PALYRA_OWNER_TIMEOUT))
+    silent = Q(expires_at__lt=Now()) | ~Exists(heard_of)
+    abandoned = silent if silence_counts else Q(~Exists(owner))
+    calls = ModelCall.objects.filter(abandoned, status=CallStatus.IN_FLIGHT)
+    return list(calls.order_by("pk")[:MOST_AT_ONCE])
 
 
 def _settlement(call: ModelCall, now: datetime) -> Settlement:

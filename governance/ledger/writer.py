@@ -7,7 +7,6 @@ beats the process's heart and sweeps what dead processes left, so that nothing e
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
 import queue
@@ -19,13 +18,20 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.db import DatabaseError, InterfaceError, OperationalError, connection
 from django.utils import timezone
 
 from governance import processes
 from governance.errors import LedgerUnavailable, in_one_line
 from governance.ledger import sweeper
-from governance.ledger.operations import AdmissionRequest, Admitted, Operation, Settlement
+from governance.ledger.operations import (
+    AdmissionRequest,
+    Admitted,
+    Operation,
+    Settlement,
+    never_sent,
+)
 from governance.ledger.store import LedgerStore
 
 logger = logging.getLogger(__name__)
@@ -52,6 +58,7 @@ class LedgerWriter:
         self._queue: queue.SimpleQueue[_Pending | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="ledger", daemon=True)
         self._next_beat = 0.0
+        self._last_beat = self._steady_since = 0.0
         self._stopping = False
 
     def start(self) -> None:
@@ -64,11 +71,6 @@ class LedgerWriter:
         self._queue.put(None)
         if self._thread.is_alive():
             self._thread.join()
-
-    async def admit(self, request: AdmissionRequest) -> Admitted:
-        """Hold and write the row, durably. Raises `LedgerUnavailable` if that cannot be done."""
-        admitted: Admitted = await asyncio.wrap_future(self.submit(request))
-        return admitted
 
     def submit(self, operation: Operation) -> Future[Any]:
         """Queue `operation`; the future has its result once it is committed."""
@@ -140,7 +142,16 @@ class LedgerWriter:
                 # The hold stands until it is settled; the work is not lost but comes later.
                 self._queue.put(pending)
             else:
-                pending.future.set_exception(LedgerUnavailable(UNAVAILABLE))
+                self._give_up(pending)
+
+    def _give_up(self, pending: _Pending) -> None:
+        """Tell the caller that nothing will be sent, and make that true.
+
+        The commit may have landed although its answer was lost: then there is a hold to release.
+        """
+        if isinstance(pending.operation, AdmissionRequest) and not self._stopping:
+            self.submit(never_sent(pending.operation.call_id, timezone.now()))
+        pending.future.set_exception(LedgerUnavailable(UNAVAILABLE))
 
     def _tend(self) -> None:
         """Beat and sweep when it is time to."""
@@ -149,7 +160,7 @@ class LedgerWriter:
         self._next_beat = time.monotonic() + processes.BEAT_SECONDS
         try:
             processes.beat(self.process_id, self._role, self._started_at)
-            left = sweeper.orphans()
+            left = sweeper.orphans(silence_counts=self._heard_steadily())
             if left:
                 self._store.execute(left)
                 logger.warning("Settled %d abandoned calls as unconfirmed.", len(left))
@@ -157,6 +168,16 @@ class LedgerWriter:
             # Whatever it was, this thread must not end: every hold goes through it.
             connection.close()
             logger.warning("This process's heartbeat cannot be written: %s", in_one_line(error))
+
+    def _heard_steadily(self) -> bool:
+        """Whether this process has beaten without a gap for so long that others' silence means
+        death. After a gap, in which the database was away or the machine asleep, it does not."""
+        # The clock on the wall: the monotonic one stands still while a machine sleeps.
+        now = time.time()
+        if not 0 <= now - self._last_beat <= settings.PALYRA_OWNER_TIMEOUT / 2:
+            self._steady_since = now
+        self._last_beat = now
+        return now - self._steady_since > settings.PALYRA_OWNER_TIMEOUT
 
 
 def _name(operation: Operation) -> str:

@@ -178,7 +178,7 @@ class Approval(models.Model):
     amount = models.BigIntegerField(validators=[MinValueValidator(1, "Ask for more than nothing.")])
     reason = models.CharField(max_length=500)
     requested_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+"
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+"
     )
     requested_at = models.DateTimeField(default=timezone.now, editable=False)
     status = models.CharField(max_length=16, choices=ApprovalStatus, default=ApprovalStatus.PENDING)

@@ -81,7 +81,7 @@ class ModelCall(models.Model):
     usage_reported = models.BooleanField(
         default=False, help_text="The provider said so; otherwise the usage is an estimate."
     )
-    price = models.ForeignKey(Price, on_delete=models.SET_NULL, null=True, related_name="+")
+    price = models.ForeignKey(Price, on_delete=models.PROTECT, null=True, related_name="+")
     estimate_lower = models.BigIntegerField(null=True)
     estimate_expected = models.BigIntegerField(null=True)
     estimate_upper = models.BigIntegerField(null=True)

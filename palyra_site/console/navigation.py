@@ -1,20 +1,77 @@
-"""What the sidebar counts, and what the header warns of."""
+"""The sidebar, and what the header warns of."""
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.conf import settings
 from django.http import HttpRequest
+from django.urls import reverse
 
 from governance.models import Approval, ApprovalStatus
-from palyra_site.console.permissions import may_view_approvals
+from palyra_site.console.permissions import may_view
+
+# Group by group: an entry's title, its icon and the model whose list it opens.
+GROUPS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
+    (
+        "Use",
+        (
+            ("Calls", "forum", "governance.modelcall"),
+            ("Scheduled prompts", "schedule", "scheduling.cronjob"),
+            ("Runs", "play_circle", "scheduling.cronrun"),
+        ),
+    ),
+    (
+        "Budgets",
+        (
+            ("Policies", "speed", "governance.budgetpolicy"),
+            ("Windows", "hourglass_top", "governance.budgetwindow"),
+            ("Approvals", "approval", "governance.approval"),
+        ),
+    ),
+    (
+        "Providers",
+        (
+            ("Providers", "hub", "providers.provider"),
+            ("Models", "neurology", "providers.providermodel"),
+            ("Prices", "sell", "governance.price"),
+            ("Secrets", "lock", "providers.secret"),
+        ),
+    ),
+    (
+        "Access",
+        (
+            ("Teams", "groups", "governance.team"),
+            ("API keys", "key", "governance.apikey"),
+            ("Users", "person", "auth.user"),
+            ("Groups", "shield_person", "auth.group"),
+        ),
+    ),
+    ("System", (("Processes", "memory", "governance.processheartbeat"),)),
+)
+WAITING = "governance.approval"
 
 
-def approvals_waiting(request: HttpRequest) -> str:
-    """How many requests for more budget wait to be decided; nothing if none do."""
-    if not may_view_approvals(request):
-        return ""
-    waiting = Approval.objects.filter(status=ApprovalStatus.PENDING).count()
-    return str(waiting) if waiting else ""
+def entries(request: HttpRequest) -> list[dict[str, Any]]:
+    """The groups of the sidebar with the entries this person may open."""
+    overview = {"title": "Overview", "icon": "monitoring", "link": reverse("admin:index")}
+    groups: list[dict[str, Any]] = [{"items": [overview]}]
+    for title, lists in GROUPS:
+        items = [_entry(request, *one) for one in lists if may_view(one[2])(request)]
+        if items:
+            groups.append({"title": title, "items": items})
+    return groups
+
+
+def _entry(request: HttpRequest, title: str, icon: str, model: str) -> dict[str, Any]:
+    link = reverse(f"admin:{model.replace('.', '_')}_changelist")
+    entry = {"title": title, "icon": icon, "link": link}
+    waiting = _approvals_waiting() if model == WAITING else 0
+    return {**entry, "badge": str(waiting), "badge_variant": "warning"} if waiting else entry
+
+
+def _approvals_waiting() -> int:
+    return Approval.objects.filter(status=ApprovalStatus.PENDING).count()
 
 
 def environment(_request: HttpRequest) -> list[str] | None:

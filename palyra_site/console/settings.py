@@ -9,78 +9,10 @@ from django.http import HttpRequest
 from django.templatetags.static import static
 from django.urls import reverse_lazy
 
-from palyra_site.console import permissions
-
-Permission = Callable[[HttpRequest], bool]
-
 
 def _file(name: str) -> Callable[[HttpRequest], str]:
     return lambda _request: static(f"palyra/{name}")
 
-
-def _list(title: str, icon: str, model: str, **more: Any) -> dict[str, Any]:
-    """An entry for a model's list, shown to those who may view it."""
-    app, _, name = model.partition(".")
-    return {
-        "title": title,
-        "icon": icon,
-        "link": reverse_lazy(f"admin:{app}_{name}_changelist"),
-        "permission": permissions.may_view(model),
-        **more,
-    }
-
-
-NAVIGATION: list[dict[str, Any]] = [
-    {
-        "items": [
-            {"title": "Overview", "icon": "monitoring", "link": reverse_lazy("admin:index")},
-        ],
-    },
-    {
-        "title": "Use",
-        "items": [
-            _list("Calls", "forum", "governance.modelcall"),
-            _list("Scheduled prompts", "schedule", "scheduling.cronjob"),
-            _list("Runs", "play_circle", "scheduling.cronrun"),
-        ],
-    },
-    {
-        "title": "Budgets",
-        "items": [
-            _list("Policies", "speed", "governance.budgetpolicy"),
-            _list("Windows", "hourglass_top", "governance.budgetwindow"),
-            _list(
-                "Approvals",
-                "approval",
-                "governance.approval",
-                badge="palyra_site.console.navigation.approvals_waiting",
-                badge_variant="warning",
-            ),
-        ],
-    },
-    {
-        "title": "Providers",
-        "items": [
-            _list("Providers", "hub", "providers.provider"),
-            _list("Models", "neurology", "providers.providermodel"),
-            _list("Prices", "sell", "governance.price"),
-            _list("Secrets", "lock", "providers.secret"),
-        ],
-    },
-    {
-        "title": "Access",
-        "items": [
-            _list("Teams", "groups", "governance.team"),
-            _list("API keys", "key", "governance.apikey"),
-            _list("Users", "person", "auth.user"),
-            _list("Groups", "shield_person", "auth.group"),
-        ],
-    },
-    {
-        "title": "System",
-        "items": [_list("Processes", "memory", "governance.processheartbeat")],
-    },
-]
 
 # A petrol that keeps 4.5:1 under white text at 600 and on the dark ground at 400 and 500.
 PETROL = {
@@ -131,7 +63,7 @@ UNFOLD: dict[str, Any] = {
         "show_search": True,
         "command_search": True,
         "show_all_applications": False,
-        "navigation": NAVIGATION,
+        "navigation": "palyra_site.console.navigation.entries",
     },
     "LOGIN": {"redirect_after": reverse_lazy("admin:index")},
 }

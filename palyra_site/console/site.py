@@ -15,6 +15,7 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.text import capfirst
 
 from governance.zones import zone_names
 
@@ -116,7 +117,7 @@ def _result(model: type[Model], one: Any) -> dict[str, Any]:
     meta = model._meta
     return {
         "title": str(one),
-        "description": str(meta.verbose_name).capitalize(),
+        "description": capfirst(str(meta.verbose_name)),
         "link": reverse(f"admin:{meta.app_label}_{meta.model_name}_change", args=[one.pk]),
         "icon": "data_object",
     }

@@ -47,6 +47,7 @@ class ConsoleAdmin(ModelAdmin):
     list_max_show_all = 100
     # The ledger has millions of rows: a filtered list does not count the unfiltered one as well.
     show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
     list_filter_sheet = True
     compressed_fields = True
     warn_unsaved_form = True
@@ -130,7 +131,7 @@ class ConsoleAdmin(ModelAdmin):
         return [
             {
                 "action": action,
-                "form": action.form_class(prefix=action.name),
+                "form": action.form_class(prefix=action.name, label_suffix=""),
                 "address": reverse(self._address("do"), args=[quote(obj.pk), action.name]),
                 "warning": action.warns(obj),
             }

@@ -8,12 +8,27 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page
 
 TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
-OPTIONS = {"runOnly": {"type": "tag", "values": TAGS}, "resultTypes": ["violations"]}
+# What can differ where only the colours do.
+RULES_OF_COLOUR = ["color-contrast", "link-in-text-block"]
 
 
 def violations(page: Page) -> list[str]:
     """What axe finds wrong on the page, a line for each element."""
-    found: list[dict[str, Any]] = Axe().run(page, options=OPTIONS).response["violations"]
+    return _run(page, {"type": "tag", "values": TAGS})
+
+
+def colour_violations(page: Page) -> list[str]:
+    """The same, of what depends on colours alone: for a page already looked at in others."""
+    return _run(page, {"type": "rule", "values": RULES_OF_COLOUR})
+
+
+def _run(page: Page, only: dict[str, Any]) -> list[str]:
+    if not page.evaluate("'axe' in window"):
+        page.evaluate(Axe().axe_script)
+    options = {"runOnly": only, "resultTypes": ["violations"]}
+    found: list[dict[str, Any]] = page.evaluate(
+        "options => axe.run(options).then(results => results.violations)", options
+    )
     return [
         f"{page.url} {violation['id']}: {violation['help']}: {node['html'][:200]} "
         f"({node['failureSummary'].replace(chr(10), ' ')})"

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import pytest
 from django.contrib import admin
 from django.urls import NoReverseMatch, reverse
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, ViewportSize
 
-from tests.browser.accessibility import violations
+from tests.browser.accessibility import colour_violations, violations
 from tests.browser.chromium import LOOKS, watched_page
 from tests.browser.conftest import sign_in
 from tests.browser.console import VIEWER, Console, console
@@ -17,7 +17,7 @@ from tests.browser.console import VIEWER, Console, console
 pytestmark = [pytest.mark.browser, pytest.mark.processes]
 
 APPS = ("providers", "governance", "scheduling", "auth")
-WIDE, NARROW = ({"width": width, "height": 900} for width in (1440, 390))
+WIDE, NARROW = (ViewportSize(width=width, height=900) for width in (1440, 390))
 
 
 def _models(app: str) -> list[str]:
@@ -45,7 +45,7 @@ def _faults(page: Page) -> list[str]:
     page.wait_for_load_state("networkidle")
     found = [f"light {fault}" for fault in violations(page)]
     page.evaluate("document.documentElement.classList.add('dark')")
-    found += [f"dark {fault}" for fault in violations(page)]
+    found += [f"dark {fault}" for fault in colour_violations(page)]
     page.evaluate("document.documentElement.classList.remove('dark')")
     page.set_viewport_size(NARROW)
     found += [f"phone {fault}" for fault in violations(page)]

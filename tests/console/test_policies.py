@@ -104,6 +104,8 @@ def test_every_fault_is_said_at_once(browser: Client) -> None:
     said = text_of(response.content.decode())
     for fault in ("This field is required.", "nine decimal places", "is not a time zone"):
         assert fault in said
+    # What was written there is said to be wrong, not to be missing.
+    assert "or both" not in said
 
 
 @pytest.mark.parametrize(

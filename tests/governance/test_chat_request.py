@@ -29,10 +29,12 @@ def part(kind: Any, **fields: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("field", "dearer", "plain"),
     [
-        ("models", ["dear"], []),
+        ("models", ["dear"], None),
         ("route", "fallback", None),
         ("plugins", [{"id": "web"}], None),
-        ("web_search_options", {"user_location": None}, {}),
+        ("web_search_options", {}, None),
+        ("prediction", {"type": "content", "content": "x"}, None),
+        ("tools", [{"type": "web_search_preview"}], [{"type": "function", "function": {}}]),
         ("audio", {"voice": "one"}, None),
         ("service_tier", "priority", "default"),
         ("service_tier", ["priority"], "auto"),
@@ -185,7 +187,7 @@ json_values = st.recursive(
     max_leaves=8,
 )
 others = st.dictionaries(
-    st.sampled_from(["tools", "functions", "response_format", "documents", "user", "prediction"]),
+    st.sampled_from(["tools", "functions", "response_format", "documents", "user", "metadata"]),
     json_values,
 )
 

@@ -302,7 +302,7 @@ class TestSweep:
 
     def test_a_living_owner_keeps_its_holds(self, store: LedgerStore) -> None:
         store.execute([admission(make_team())])
-        assert sweeper.orphans() == []
+        assert sweeper.orphans(silence_counts=True) == []
 
     @pytest.mark.parametrize("how", ["owner struck out", "owner silent", "call expired"])
     def test_an_abandoned_call_is_unconfirmed_at_its_expected_cost(
@@ -320,26 +320,49 @@ class TestSweep:
         elif how == "owner silent":
             ProcessHeartbeat.objects.update(seen_at=past)
 
-        store.execute(sweeper.orphans())
+        store.execute(sweeper.orphans(silence_counts=True))
 
         call = ModelCall.objects.get(pk=request.call_id)
         assert (call.status, call.cost, call.usage_reported) == ("unconfirmed", 40, False)
         assert "expected cost" in call.error
         assert window_of(policy, team) == (40, 0)
         assert window_of(tokens, team) == (20, 0)
-        assert sweeper.orphans() == []
+        assert sweeper.orphans(silence_counts=True) == []
+
+    def test_where_everybody_was_silent_only_the_dead_are_swept(
+        self, store: LedgerStore, owner: UUID
+    ) -> None:
+        """After an outage every heartbeat is stale, and every call may still be at work."""
+        team, policy = make_team(), make_policy(hard_limit=100)
+        store.execute([admission(team, cost=100)])
+        ProcessHeartbeat.objects.update(seen_at=timezone.now() - timedelta(hours=1))
+
+        assert sweeper.orphans(silence_counts=False) == []
+        assert admitted(store.execute([admission(team, cost=60)])) == [False]
+        assert window_of(policy, team) == (0, 100)
+
+        processes.end(owner)
+        assert len(sweeper.orphans(silence_counts=False)) == 1
 
     def test_an_owner_that_was_alive_after_all_corrects_the_sweep(self, store: LedgerStore) -> None:
         team, policy = make_team(), make_policy()
         request = admission(team)
         store.execute([request])
         ProcessHeartbeat.objects.all().delete()
-        store.execute(sweeper.orphans())
+        store.execute(sweeper.orphans(silence_counts=True))
+        later, tokens = make_policy(), make_policy(metric="tokens", hard_limit=1000)
+        other = admission(team)
+        store.execute([other])
+        store.execute([settlement(other.call_id, cost=0, usage=Usage())])
+        store.execute([admission(team)])
+        assert (window_of(later, team), window_of(tokens, team)) == ((40, 100), (20, 50))
 
         assert store.execute([settlement(request.call_id, cost=90)]) == [True]
 
         assert ModelCall.objects.get(pk=request.call_id).status == CallStatus.SUCCEEDED
-        assert window_of(policy, team) == (90, 0)
+        assert window_of(policy, team) == (90, 100)
+        assert window_of(later, team) == (90, 100)
+        assert window_of(tokens, team) == (15, 50)
         assert store.execute([settlement(request.call_id, cost=1)]) == [False]
 
 

@@ -126,6 +126,51 @@ def test_while_the_database_is_away_admissions_fail_and_settlements_wait(
     assert window_of(policy, team) == (30, 0)
 
 
+def test_a_commit_whose_answer_was_lost_leaves_nothing_held(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The caller is told that nothing was sent, so nothing may be charged either."""
+    monkeypatch.setattr("governance.ledger.writer.PAUSE_SECONDS", 0)
+    team, policy = make_team(), make_policy()
+    with writing() as writer:
+        real, lost = writer._store.execute, threading.Event()
+
+        def lose_the_answer(operations: Sequence[Any]) -> Any:
+            results = real(operations)
+            if not lost.is_set():
+                lost.set()
+                raise OperationalError("the connection broke after the commit")
+            return results
+
+        monkeypatch.setattr(writer._store, "execute", lose_the_answer)
+        request = admission(team)
+        with pytest.raises(LedgerUnavailable):
+            writer.submit(request).result(PATIENCE)
+        assert lost.is_set()
+    row = ModelCall.objects.get(pk=request.call_id)
+    assert (row.status, row.cost) == (CallStatus.CANCELLED, 0)
+    assert window_of(policy, team) == (0, 0)
+
+
+def test_after_a_gap_nobody_is_taken_for_dead_until_all_could_be_heard(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = [1000.0]
+    monkeypatch.setattr("governance.ledger.writer.time.time", lambda: clock[0])
+    monkeypatch.setattr("django.conf.settings.PALYRA_OWNER_TIMEOUT", 15)
+    writer = LedgerWriter(process_id=new_id(), role="web")
+
+    def beats(seconds: float) -> bool:
+        clock[0] += seconds
+        return writer._heard_steadily()
+
+    assert not beats(0), "just started"
+    assert [beats(2) for _ in range(8)] == [False] * 7 + [True]
+    assert not beats(60), "an outage, or a machine that slept"
+    assert [beats(2) for _ in range(8)] == [False] * 7 + [True]
+    assert not beats(-5), "a clock set back"
+
+
 def test_stopping_writes_what_is_pending_and_strikes_the_process_out() -> None:
     team, policy = make_team(), make_policy()
     with gated() as (writer, store):
