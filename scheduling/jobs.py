@@ -131,6 +131,18 @@ def resume(job: CronJob, *, now: datetime) -> CronJob:
     return job
 
 
+def delete(job: CronJob) -> None:
+    """Delete a job that has not run. Raises `ValidationError` for one that has: pause it instead,
+    for its runs are part of the account."""
+    with transaction.atomic():
+        stored = _locked(job)
+        if stored.runs.exists():
+            raise ValidationError(
+                "It has run, and its runs are part of the account. Pause it instead.", code="ran"
+            )
+        stored.delete()
+
+
 def run_now(job: CronJob, *, now: datetime) -> CronRun:
     """Run the job once, beside its schedule, even if it is paused.
 

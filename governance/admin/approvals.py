@@ -17,7 +17,7 @@ from governance import approvals
 from governance.amounts import amount_text
 from governance.approvals import ApprovalAlreadyDecided, ApprovalNotAllowed
 from governance.display import APPROVAL_TONES, resets, standing_badge, standing_meter
-from governance.models import Approval, ApprovalStatus
+from governance.models import Approval, ApprovalStatus, BudgetScope
 from governance.standing import Standing, standings
 from providers.admin.actions import object_action
 from providers.admin.base import ReadOnlyAdmin, remembered
@@ -41,8 +41,9 @@ def _is_pending(approval: Approval) -> bool:
 
 
 def _what_approving_does(approval: Approval) -> str:
+    whose = "everyone's" if approval.policy.scope == BudgetScope.GLOBAL else f"{approval.team}'s"
     return (
-        f"Raises {approval.team}'s limit of “{approval.policy}” by {asked_for(approval)} until it "
+        f"Raises {whose} limit of “{approval.policy}” by {asked_for(approval)} until it "
         "resets; then the limit is the policy's own again. A decision cannot be taken back."
     )
 

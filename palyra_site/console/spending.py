@@ -124,9 +124,10 @@ def compared(amount: int, before: int, when: str) -> str:
 
 def _failures(used: UsageSummary) -> Figure:
     bad = used.failed + used.unconfirmed
-    rate = f"{bad * 100 / used.calls:.1f} % of today's calls" if used.calls else "No calls today"
+    made = used.calls - used.blocked
+    rate = f"{bad * 100 / made:.1f} % of the calls made today" if made else "No calls made today"
     if used.blocked:
-        rate += f"; budgets refused {used.blocked:,} more"
+        rate += f"; budgets refused {used.blocked:,}"
     return Figure(
         name="Failures today",
         value=f"{bad:,}",

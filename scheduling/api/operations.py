@@ -110,9 +110,8 @@ def change_job(request: ActorRequest, job_id: UUID, body: JobChange) -> JobOut:
     summary="Delete a scheduled prompt",
 )
 def delete_job(request: ActorRequest, job_id: UUID) -> Status[None]:
-    """Its runs are deleted with it; their calls stay in the ledger. To stop it and keep what it
-    did, pause it."""
-    _job(request, job_id, "scheduling.delete_cronjob").delete()
+    """Only one that has not run yet: what it did is part of the account. Pause it instead."""
+    jobs.delete(_job(request, job_id, "scheduling.delete_cronjob"))
     return Status(204, None)
 
 

@@ -165,9 +165,17 @@ def test_a_job_is_run_now_and_not_twice_at_once(
         assert_problem(integration.post(f"/jobs/{job.pk}/run"), 409, "busy")
 
 
-def test_a_job_is_deleted(integration: Caller, team: Team) -> None:
+def test_a_job_that_has_run_is_not_deleted(
+    integration: Caller, team: Team, nothing_stored: NothingStored
+) -> None:
     job = make_job(team)
     make_run(job)
+    with nothing_stored():
+        assert_problem(integration.delete(f"/jobs/{job.pk}"), 409, "ran")
+
+
+def test_a_job_that_has_not_run_is_deleted(integration: Caller, team: Team) -> None:
+    job = make_job(team)
     response = integration.delete(f"/jobs/{job.pk}")
     assert (response.status_code, response.content) == (204, b"")
     assert not CronJob.objects.exists()

@@ -15,36 +15,28 @@ from uuid import uuid4
 from django.contrib.auth.models import Group, Permission, User
 from django.utils import timezone
 
-from governance import approvals, calls, keys
-from governance.budgets import Counter, Policy, evaluate
-from governance.calls import Caller, CallRequest
+from governance import approvals, keys
 from governance.ledger import open_window
 from governance.models import (
     ApiKey,
     Approval,
     BudgetPolicy,
-    BudgetWindow,
     CallStatus,
     Membership,
     ModelCall,
     Price,
     ProcessHeartbeat,
-    Surface,
-    TaskClass,
     Team,
 )
-from governance.pricing import cost
-from governance.snapshot import Snapshot, load, policy_entry
-from providers.identifiers import new_id
+from governance.snapshot import load, policy_entry
 from providers.models import Provider, ProviderKind, ProviderModel, Secret
-from providers.usage import Usage
 from scheduling import jobs
 from scheduling.models import CronJob, CronRun, RunStatus, RunTrigger
 from tests.browser.console import ADMINISTRATOR, MEMBER, PASSWORD, VIEWER
+from tests.browser.seed_ledger import DAYS, Ledger, give_holds_to_latest
 
 DOLLAR = 10**9
 CALLS = 620
-DAYS = 62
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +64,12 @@ def seed(now: datetime | None = None, *, calls_made: int = CALLS) -> Seeded:
     _policies(teams)
     processes = _processes(now)
     made_jobs = _jobs(teams, administrator, now)
-    ledger = _Ledger(chance, teams, made_keys, load(), now)
+    ledger = Ledger(chance, teams, made_keys, load(), now)
     ledger.write(processes["web"], calls_made)
     runs = _runs(made_jobs, ledger, now)
     _open_windows(now)
     _fit_to_what_was_used()
-    _holds_of_latest()
+    give_holds_to_latest()
     pending = _approvals(teams, member, administrator, now)
     return Seeded(
         administrator=administrator,
@@ -260,167 +252,7 @@ def _jobs(teams: tuple[Team, ...], by: User, now: datetime) -> list[CronJob]:
     return made
 
 
-class _Ledger:
-    """Writes a month of calls that the real decisions and prices would have made."""
-
-    def __init__(
-        self,
-        chance: random.Random,
-        teams: tuple[Team, ...],
-        made_keys: list[ApiKey],
-        snapshot: Snapshot,
-        now: datetime,
-    ) -> None:
-        self.chance, self.teams, self.keys = chance, teams, made_keys
-        self.snapshot, self.now = snapshot, now
-        self.rows: list[ModelCall] = []
-
-    def write(self, web: ProcessHeartbeat, count: int) -> None:
-        for number in range(count):
-            away = self.chance.random() ** 1.3 * DAYS * 86400
-            at = self.now - timedelta(seconds=120 + away)
-            self.rows.append(self.call(self.chance.choices((0, 1, 2), (5, 3, 2))[0], at, number))
-        for minutes in (37, 220):
-            row, _ = self._asked(0, self.now - timedelta(minutes=minutes), None)
-            self.rows.append(self._failed(row))
-        for seconds in (4, 9):
-            self.rows.append(self.in_flight(self.now - timedelta(seconds=seconds), web))
-        ModelCall.objects.bulk_create(self.rows)
-
-    def call(
-        self, team_number: int, at: datetime, number: int = 0, run: CronRun | None = None
-    ) -> ModelCall:
-        row, actual = self._asked(team_number, at, run)
-        fate = self.chance.random()
-        if run is None and number and fate > 0.975:
-            return self._blocked(row)
-        if run is None and fate > 0.94:
-            return self._failed(row)
-        return self._answered(row, actual)
-
-    def in_flight(self, at: datetime, web: ProcessHeartbeat) -> ModelCall:
-        row, _ = self._asked(0, at, None)
-        row.status = CallStatus.IN_FLIGHT
-        row.owner = web.pk
-        row.expires_at = self.now + timedelta(days=1)
-        return row
-
-    def _asked(self, team_number: int, at: datetime, run: CronRun | None) -> tuple[ModelCall, str]:
-        model = self.chance.choices(("auto", "gpt-4.1", "llama-3.3-70b"), (5, 4, 2))[0]
-        words = "word " * self.chance.randint(12000, 80000)
-        request = CallRequest(
-            caller=Caller(team_id=self.teams[team_number].pk, surface=Surface.OPENAI),
-            body={"model": model, "messages": [{"role": "user", "content": words}]},
-        )
-        decision = calls.explain(request, self.snapshot, at)
-        estimate = decision.estimate
-        assert estimate is not None
-        row = ModelCall(
-            id=new_id(),
-            team=self.teams[team_number],
-            api_key=None if run else self.keys[team_number],
-            surface=Surface.SCHEDULE if run else Surface.OPENAI,
-            task_class=TaskClass.BACKGROUND_AUTOMATION if run else TaskClass.PRIMARY_INTERACTIVE,
-            job_id=run.job_id if run else None,
-            run_id=run.pk if run else None,
-            requested_model=model,
-            provider=decision.provider,
-            model=decision.model,
-            decision=decision.as_json(),
-            admitted_at=at,
-            estimate_lower=estimate.lower,
-            estimate_expected=estimate.expected,
-            estimate_upper=estimate.upper,
-            expected_input_tokens=len(words) // 4,
-            expected_output_tokens=500,
-            token_bound=len(words) + decision.output_cap,
-        )
-        row.evaluations = [
-            said.as_json() for said in self._evaluations(team_number, at, row.estimate_upper)
-        ]
-        return row, decision.actual
-
-    def _evaluations(self, team_number: int, at: datetime, upper: int | None) -> list[Any]:
-        found = []
-        for policy in self.snapshot.policies_for(self.teams[team_number].pk):
-            requested = {"cost": upper, "tokens": 4000, "requests": 1}[policy.metric]
-            limit = policy.hard_limit or 0
-            counter = Counter(window_id=0, consumed=limit // 3, held=limit // 50)
-            resets = policy.window(self.teams[team_number].pk, at).period.ends_at
-            found.append(evaluate(policy, counter, requested, resets))
-        return found
-
-    def _answered(self, row: ModelCall, actual: str) -> ModelCall:
-        cached = row.expected_input_tokens // 3 if row.provider == "openai" else 0
-        usage = Usage(
-            uncached_input=row.expected_input_tokens - cached,
-            cache_read=cached,
-            output=self.chance.randint(200, 4000),
-            reported=self.chance.random() < 0.95,
-        )
-        took = self.chance.randint(350, 9000)
-        row.status = CallStatus.SUCCEEDED
-        row.uncached_input_tokens = usage.uncached_input
-        row.cache_read_tokens = usage.cache_read
-        row.cache_write_5m_tokens = row.cache_write_1h_tokens = 0
-        row.output_tokens = usage.output
-        row.usage_reported = usage.reported
-        price = self._price(actual)
-        row.price_id = price.id
-        row.cost = cost(price, usage)
-        row.latency_ms = took
-        row.settled_at = row.admitted_at + timedelta(milliseconds=took)
-        row.attempts = [_attempt(row, "answered", took)]
-        return row
-
-    def _price(self, actual: str) -> Any:
-        model = next(one for one in self.snapshot.registry.models if one.qualified_name == actual)
-        return self.snapshot.prices[model.id][0]
-
-    def _failed(self, row: ModelCall) -> ModelCall:
-        row.status = CallStatus.FAILED
-        row.failure_class = "transient_upstream"
-        row.error = "The provider answered 503: it is overloaded. The same call may work later."
-        row.cost = 0
-        row.latency_ms = 412
-        row.settled_at = row.admitted_at + timedelta(milliseconds=412)
-        row.attempts = [
-            {
-                **_attempt(row, "failed", 412),
-                "failure_class": "transient_upstream",
-                "http_status": 503,
-                "message": row.error,
-            }
-        ]
-        return row
-
-    def _blocked(self, row: ModelCall) -> ModelCall:
-        policy = self.snapshot.policies_for(row.team_id)[-1]
-        said = evaluate(policy, _full(policy), 10**12, self.now + timedelta(days=3))
-        row.status = CallStatus.BLOCKED
-        row.evaluations = [*row.evaluations[:-1], said.as_json()]
-        row.error = said.explanation
-        row.settled_at = row.admitted_at
-        return row
-
-
-def _full(policy: Policy) -> Counter:
-    return Counter(window_id=0, consumed=policy.hard_limit or 0, held=0)
-
-
-def _attempt(row: ModelCall, outcome: str, took: int) -> dict[str, Any]:
-    return {
-        "provider": row.provider,
-        "model": row.model,
-        "outcome": outcome,
-        "failure_class": "",
-        "message": "",
-        "http_status": None,
-        "latency_ms": took,
-    }
-
-
-def _runs(made_jobs: list[CronJob], ledger: _Ledger, now: datetime) -> list[CronRun]:
+def _runs(made_jobs: list[CronJob], ledger: Ledger, now: datetime) -> list[CronRun]:
     made = []
     for number in range(24):
         job = made_jobs[number % 3]
@@ -479,33 +311,6 @@ def _fit_to_what_was_used() -> None:
         policy.hard_limit = max(whole, used + DOLLAR // 20)
         policy.soft_limit = policy.hard_limit * 3 // 4 if policy.soft_limit else None
         policy.save()
-
-
-def _holds_of_latest() -> None:
-    """Give the latest calls the holds that were charged to the windows of now."""
-    latest = ModelCall.objects.filter(status=CallStatus.SUCCEEDED).order_by("-admitted_at")[:40]
-    windows = list(BudgetWindow.objects.select_related("policy"))
-    for call in latest:
-        call.holds = [
-            {
-                "window": window.pk,
-                "metric": window.policy.metric,
-                "amount": _at_most(call, window.policy.metric),
-                "charged": _charged(call, window.policy.metric),
-            }
-            for window in windows
-            if window.scope_value in {"", str(call.team_id)}
-            and call.admitted_at >= window.starts_at
-        ]
-    ModelCall.objects.bulk_update(latest, ["holds"])
-
-
-def _at_most(call: ModelCall, metric: str) -> int:
-    return {"cost": call.estimate_upper or 0, "tokens": call.token_bound, "requests": 1}[metric]
-
-
-def _charged(call: ModelCall, metric: str) -> int:
-    return {"cost": call.cost or 0, "tokens": call.total_tokens or 0, "requests": 1}[metric]
 
 
 def _approvals(teams: tuple[Team, ...], by: User, administrator: User, now: datetime) -> Approval:
