@@ -184,6 +184,9 @@ def carry_out(step: Step, place: Path, running: list[subprocess.Popen[bytes]]) -
             kill(process)
             status = process.wait()
             file.write(f"\nIt was killed after {PATIENCE_SECONDS} s.\n".encode())
+        if status < 0:
+            # It had no chance to say so itself.
+            file.write(f"\nIt was ended by {signal.Signals(-status).name}.\n".encode())
     passed, failed, skipped = counted(step, status)
     return Outcome(
         step=step,

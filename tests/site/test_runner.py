@@ -114,6 +114,15 @@ def test_a_step_that_hangs_is_killed_and_failed(
     assert "It was killed after 0.2 s." in ended.output
 
 
+@pytest.mark.processes
+def test_a_step_that_is_killed_says_by_what(data_dir: Path) -> None:
+    program = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
+    step = Step(name="killed", command=[sys.executable, "-c", program])
+    ended = runner.carry_out(step, data_dir, [])
+    assert not ended.ok
+    assert "It was ended by SIGKILL." in ended.output
+
+
 @pytest.mark.parametrize(
     ("outcomes", "status", "last"),
     [
