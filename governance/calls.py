@@ -32,10 +32,10 @@ from governance.models import CallStatus, TaskClass
 from governance.pricing import cost
 from governance.routing import Route, RoutingDecision
 from governance.snapshot import Snapshot
-from providers.chat import ChatAnswer, ChatRequest, answer_text
 from providers.failures import Failure
 from providers.identifiers import new_id
 from providers.invocation import Attempt, Invocation, invoke
+from providers.requests import Answer, ChatRequest, answer_text
 from providers.usage import Usage
 
 if TYPE_CHECKING:
@@ -243,7 +243,7 @@ def _settlement(plan: _Plan, invocation: Invocation) -> Settlement:
     )
 
 
-def _usage(plan: _Plan, outcome: ChatAnswer | Failure) -> Usage:
+def _usage(plan: _Plan, outcome: Answer | Failure) -> Usage:
     """What was used, as far as anyone says so; unknown is not zero."""
     if isinstance(outcome, Failure):
         return plan.expected_usage if outcome.may_be_billed else NOTHING_USED
@@ -258,7 +258,7 @@ def _usage(plan: _Plan, outcome: ChatAnswer | Failure) -> Usage:
     )
 
 
-def _cost(plan: _Plan, usage: Usage, outcome: ChatAnswer | Failure) -> int | None:
+def _cost(plan: _Plan, usage: Usage, outcome: Answer | Failure) -> int | None:
     if isinstance(outcome, Failure) and not outcome.may_be_billed:
         return 0
     return cost(plan.route.price, usage) if plan.route.price else None

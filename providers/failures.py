@@ -12,6 +12,7 @@ class FailureClass(StrEnum):
     """What went wrong, in terms that decide what to do about it."""
 
     AUTH_INVALID = "auth_invalid"
+    AUTH_EXPIRED = "auth_expired"
     PERMISSION_DENIED = "permission_denied"
     RATE_LIMITED = "rate_limited"
     QUOTA_EXCEEDED = "quota_exceeded"
@@ -24,6 +25,76 @@ class FailureClass(StrEnum):
     PROVIDER_TIMEOUT = "provider_timeout"
 
 
+class Category(StrEnum):
+    """Whose matter a failure is."""
+
+    CREDENTIAL = "credential"
+    CAPACITY = "capacity"
+    PROVIDER = "provider"
+    NETWORK = "network"
+    REQUEST = "request"
+
+
+class Action(StrEnum):
+    """What is best done about a failure."""
+
+    RETRY = "retry"
+    RETRY_AFTER = "retry_after"
+    ROTATE_CREDENTIAL = "rotate_credential"
+    PROVIDER_FAILOVER = "provider_failover"
+    REEVALUATE_BUDGET = "reevaluate_budget"
+    USER_ACTION = "user_action"
+    FAIL_CLOSED = "fail_closed"
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What a class of failures means for what comes next.
+
+    `retryable` says that the same attempt may succeed a moment later. `counts` says that it speaks
+    against the provider, so that its breaker counts it.
+    """
+
+    category: Category
+    retryable: bool
+    action: Action
+    counts: bool
+
+
+TRAITS: Mapping[FailureClass, Traits] = {
+    FailureClass.AUTH_INVALID: Traits(
+        Category.CREDENTIAL, False, Action.ROTATE_CREDENTIAL, counts=True
+    ),
+    FailureClass.AUTH_EXPIRED: Traits(
+        Category.CREDENTIAL, False, Action.ROTATE_CREDENTIAL, counts=True
+    ),
+    FailureClass.PERMISSION_DENIED: Traits(
+        Category.CREDENTIAL, False, Action.PROVIDER_FAILOVER, counts=True
+    ),
+    FailureClass.RATE_LIMITED: Traits(Category.CAPACITY, True, Action.RETRY_AFTER, counts=True),
+    FailureClass.QUOTA_EXCEEDED: Traits(
+        Category.CAPACITY, False, Action.REEVALUATE_BUDGET, counts=True
+    ),
+    FailureClass.TRANSIENT_UPSTREAM: Traits(Category.PROVIDER, True, Action.RETRY, counts=True),
+    FailureClass.PERMANENT_UPSTREAM: Traits(
+        Category.PROVIDER, False, Action.PROVIDER_FAILOVER, counts=True
+    ),
+    FailureClass.CONTEXT_WINDOW_EXCEEDED: Traits(
+        Category.REQUEST, False, Action.USER_ACTION, counts=False
+    ),
+    FailureClass.CONTENT_POLICY_BLOCKED: Traits(
+        Category.REQUEST, False, Action.FAIL_CLOSED, counts=False
+    ),
+    FailureClass.MALFORMED_RESPONSE: Traits(
+        Category.PROVIDER, False, Action.PROVIDER_FAILOVER, counts=True
+    ),
+    FailureClass.NETWORK_UNAVAILABLE: Traits(Category.NETWORK, True, Action.RETRY, counts=True),
+    FailureClass.PROVIDER_TIMEOUT: Traits(
+        Category.NETWORK, False, Action.PROVIDER_FAILOVER, counts=True
+    ),
+}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
     """One failed attempt.
@@ -31,6 +102,8 @@ class Failure:
     `message` is for people and holds no secret. `http_status` is the provider's, if it answered.
     `may_be_billed` is True where the provider may have done the work although no answer came.
     `callers_fault` is True where the provider refused the request itself, and would again.
+    `retry_after` is the seconds the provider asked to wait, and `should_retry` its own word on
+    whether to try again (`x-should-retry`), None if it gave none.
     """
 
     failure_class: FailureClass
@@ -38,6 +111,30 @@ class Failure:
     http_status: int | None = None
     may_be_billed: bool = False
     callers_fault: bool = False
+    retry_after: float | None = None
+    should_retry: bool | None = None
+
+    @property
+    def traits(self) -> Traits:
+        """What its class means for what comes next."""
+        return TRAITS[self.failure_class]
+
+    @property
+    def retryable(self) -> bool:
+        """Whether the same attempt may succeed a moment later; never for the caller's own fault."""
+        if self.callers_fault:
+            return False
+        return self.traits.retryable if self.should_retry is None else self.should_retry
+
+    @property
+    def action(self) -> Action:
+        """What is best done about it."""
+        return Action.USER_ACTION if self.callers_fault else self.traits.action
+
+    @property
+    def counts(self) -> bool:
+        """Whether it speaks against the provider."""
+        return self.traits.counts and not self.callers_fault
 
 
 _BY_CODE = {

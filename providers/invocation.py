@@ -1,32 +1,37 @@
-"""Making a call at a provider: what `governance.calls` asks for once the hold is durable."""
+"""Making a call at its candidates: retries, failover, breakers, every attempt recorded.
+
+`governance.calls` asks for it once the hold is durable, and is asked back (`Gate`) before an attempt
+that was not held for: at another model or credential, or after one that may be billed.
+"""
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
 
-from providers.adapters import deterministic, openai_compatible
-from providers.chat import ChatAnswer, ChatOutcome, ChatRequest
-from providers.failures import Failure, FailureClass
-from providers.models import ProviderKind
-from providers.transport import Transport
-from providers.vault import MASK
+from providers.attempts import ChunkStream
+from providers.registry import CredentialEntry
+from providers.requests import ModelRequest, Outcome
+from providers.services import ProviderServices
 
 MESSAGE_LENGTH = 350
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """One try at one provider, as the ledger keeps it."""
+    """One try at one provider, as the ledger keeps it. `outcome` is `answered`, `failed`, `cut`
+    (broke off after the first piece), `broken_off` (not waited for) or `skipped` (not tried)."""
 
     provider: str
     model: str
+    credential: str = ""
     outcome: str
     failure_class: str = ""
     message: str = ""
     http_status: int | None = None
-    latency_ms: int
+    latency_ms: int = 0
+    first_token_ms: int | None = None
 
     def as_json(self) -> dict[str, Any]:
         """For the ledger's row."""
@@ -34,57 +39,82 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
-class Invocation:
-    """How it went: the outcome of the last attempt, and every attempt."""
+class Plan:
+    """What to try, in order. The first candidate was admitted, with `credential`.
 
-    outcome: ChatOutcome
-    attempts: tuple[Attempt, ...]
-
-
-async def invoke(request: ChatRequest, transport: Transport) -> Invocation:
-    """Make the call. Whatever the provider does is an outcome; nothing is raised for it."""
-    started = time.monotonic()
-    outcome = _presentable(await _chat(request, transport), request)
-    latency_ms = round((time.monotonic() - started) * 1000)
-    return Invocation(outcome, (_attempt(request, outcome, latency_ms),))
-
-
-async def _chat(request: ChatRequest, transport: Transport) -> ChatOutcome:
-    provider = request.model.provider
-    if provider.credential_fault:
-        return Failure(failure_class=FailureClass.AUTH_INVALID, message=provider.credential_fault)
-    if provider.kind == ProviderKind.DETERMINISTIC:
-        return await deterministic.chat(request)
-    return await openai_compatible.chat(request, transport)
-
-
-def _presentable(outcome: ChatOutcome, request: ChatRequest) -> ChatOutcome:
-    """A failure's message in one line, not too long, without the key, which hosts like to repeat.
-
-    Redacted first: a message cut in the middle of a key would show the half of it.
+    `skipped` records the candidates before it that were not tried.
     """
-    if isinstance(outcome, ChatAnswer):
-        return outcome
-    message, credential = outcome.message, request.model.provider.credential
-    if credential is not None and credential.text:
-        message = message.replace(credential.text, MASK)
-    # Neither a log nor every database takes each character that a host may send.
-    message = "".join(one if one.isprintable() else " " for one in message)
-    if len(message) > MESSAGE_LENGTH:
-        message = message[: MESSAGE_LENGTH - 1] + "…"
-    return replace(outcome, message=message)
+
+    candidates: tuple[ModelRequest, ...]
+    credential: CredentialEntry | None
+    skipped: tuple[Attempt, ...] = ()
 
 
-def _attempt(request: ChatRequest, outcome: ChatOutcome, latency_ms: int) -> Attempt:
-    provider, model = request.model.provider.name, request.model.name
-    if isinstance(outcome, ChatAnswer):
-        return Attempt(provider=provider, model=model, outcome="answered", latency_ms=latency_ms)
-    return Attempt(
-        provider=provider,
-        model=model,
-        outcome="failed",
-        failure_class=outcome.failure_class,
-        message=outcome.message,
-        http_status=outcome.http_status,
-        latency_ms=latency_ms,
-    )
+@dataclass(frozen=True, slots=True)
+class Entered:
+    """The attempt may begin, with this credential (None where the provider has none)."""
+
+    credential: CredentialEntry | None
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The attempt may not begin; `reason` is for people."""
+
+    reason: str
+
+
+class Gate(Protocol):
+    """Lets attempts begin: every one is held for before its first byte is sent."""
+
+    async def enter(
+        self,
+        request: ModelRequest,
+        credentials: Sequence[CredentialEntry],
+        billed: Sequence[ModelRequest],
+    ) -> Entered | Refused:
+        """Hold for `request` with one of `credentials`, in their order of preference (empty where
+        the provider has none), and for the failed attempts `billed`, which the provider may bill.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """How it went: the outcome of the last attempt, which request that was, and every attempt.
+
+    `billed` are the requests of failed attempts that may be billed; where the outcome is a failure
+    that may be, the last one is among them.
+    """
+
+    outcome: Outcome
+    request: ModelRequest
+    attempts: tuple[Attempt, ...]
+    billed: tuple[ModelRequest, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedStream:
+    """A streamed answer whose first substance has come.
+
+    `stream` gives every chunk from the first. Iterating to the end, and closing, record the
+    attempt; `attempts()` gives all of them, the one under way as it stands.
+    """
+
+    stream: ChunkStream
+    request: ModelRequest
+    billed: tuple[ModelRequest, ...]
+
+    def attempts(self) -> tuple[Attempt, ...]:
+        raise NotImplementedError
+
+
+async def invoke(plan: Plan, services: ProviderServices, gate: Gate) -> Invocation:
+    """Make the call. Whatever providers do is an outcome; nothing is raised for it."""
+    raise NotImplementedError
+
+
+async def open_stream(
+    plan: Plan, services: ProviderServices, gate: Gate
+) -> OpenedStream | Invocation:
+    """Begin a streamed call: failover is over when the first substance has come."""
+    raise NotImplementedError

@@ -4,18 +4,74 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any
+
+from django.db.models import Prefetch
 
 from providers import vault
-from providers.models import ModelRole, Provider, ProviderModel
+from providers.models import (
+    Credential,
+    FailoverPolicy,
+    ModelRole,
+    Provider,
+    ProviderModel,
+    Secret,
+)
+from providers.references import ReferenceUnreadable, resolve
 
 AUTO = "auto"
+# What an entry takes from its row as it is.
+PROVIDER_COLUMNS = (
+    "name",
+    "kind",
+    "allow_private_base_url",
+    "connect_timeout",
+    "first_token_timeout",
+    "total_timeout",
+    "max_retries",
+    "retry_backoff_ms",
+    "breaker_threshold",
+    "breaker_cooldown",
+    "concurrency_limit",
+    "credential_concurrency_limit",
+    "output_cap_field",
+    "cache_seconds",
+    "rehearsal_latency_ms",
+    "rehearsal_failure_percent",
+    "rehearsal_failure_class",
+)
+MODEL_COLUMNS = (
+    "name",
+    "role",
+    "context_window",
+    "max_output_tokens",
+    "is_default",
+    "streaming",
+    "tools",
+    "json_mode",
+    "vision",
+    "audio",
+    "cost_tier",
+    "latency_tier",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CredentialEntry:
+    """One secret of a provider, ready to be sent; `fault` says why it cannot be, if it cannot."""
+
+    id: int
+    name: str
+    secret: vault.SecretText | None = None
+    fault: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProviderEntry:
-    """A provider, ready to be called. Times are seconds.
+    """A provider, ready to be called. Times are seconds unless the name says otherwise.
 
-    `credential_fault` says why the credential cannot be used, if it cannot.
+    `credentials` are the enabled ones in their order; a provider may have none. A limit of None is
+    no limit.
     """
 
     id: int
@@ -23,12 +79,27 @@ class ProviderEntry:
     display_name: str
     kind: str
     base_url: str = ""
-    credential: vault.SecretText | None = None
-    credential_fault: str = ""
+    credentials: tuple[CredentialEntry, ...] = ()
+    allow_private_base_url: bool = False
     connect_timeout: float = 5.0
+    first_token_timeout: float = 30.0
     total_timeout: float = 60.0
+    max_retries: int = 2
+    retry_backoff_ms: int = 150
+    breaker_threshold: int = 3
+    breaker_cooldown: float = 30.0
+    concurrency_limit: int | None = None
+    credential_concurrency_limit: int | None = None
+    output_cap_field: str = ""
+    cache_seconds: int = 30
     rehearsal_latency_ms: int = 0
     rehearsal_failure_percent: int = 0
+    rehearsal_failure_class: str = "transient_upstream"
+
+    @property
+    def needs_credential(self) -> bool:
+        """Whether credentials were given for it, so that calling it without one is a mistake."""
+        return bool(self.credentials)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +114,14 @@ class ModelEntry:
     context_window: int
     max_output_tokens: int
     is_default: bool = False
+    aliases: tuple[str, ...] = ()
+    streaming: bool = True
+    tools: bool = True
+    json_mode: bool = True
+    vision: bool = False
+    audio: bool = False
+    cost_tier: int = 2
+    latency_tier: int = 2
 
     @property
     def qualified_name(self) -> str:
@@ -55,12 +134,19 @@ class Registry:
     """Every enabled model of every enabled provider, by name."""
 
     models: tuple[ModelEntry, ...]
+    failover: bool = True
+    failover_pinned: bool = False
     _by_name: dict[str, tuple[ModelEntry, ...]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         by_name: dict[str, tuple[ModelEntry, ...]] = {}
         for model in self.models:
             by_name[model.name] = (*by_name.get(model.name, ()), model)
+        for model in self.models:
+            # A model of that very name comes before one that has it as an alias.
+            for alias in model.aliases:
+                if model not in by_name.get(alias, ()):
+                    by_name[alias] = (*by_name.get(alias, ()), model)
         # Last: hosts of many makers name models `maker/model`, and the maker may be registered too.
         by_name.update({model.qualified_name: (model,) for model in self.models})
         object.__setattr__(self, "_by_name", by_name)
@@ -82,49 +168,68 @@ class Registry:
 
 
 def load() -> Registry:
-    """Read the registry from the database: one query, and a decryption for each provider."""
+    """Read the registry from the database: three queries, and a decryption for each credential."""
     rows = (
         ProviderModel.objects.filter(enabled=True, provider__enabled=True)
-        .select_related("provider__credential")
+        .select_related("provider")
+        .prefetch_related(_enabled_credentials())
         .order_by("provider__name", "name")
     )
-    return Registry(tuple(_entries(rows)))
+    policy = FailoverPolicy.objects.order_by("pk").first() or FailoverPolicy()
+    return Registry(tuple(_entries(rows)), failover=policy.enabled, failover_pinned=policy.pinned)
 
 
-def _entries(rows: Iterable[ProviderModel]) -> Iterable[ModelEntry]:
+def entry(provider: Provider) -> ProviderEntry:
+    """One stored provider, enabled or not, ready to be tested or asked for its models."""
+    rows = Credential.objects.filter(provider=provider, enabled=True)
+    return _provider_entry(provider, rows.select_related("secret").order_by("position", "pk"))
+
+
+def _enabled_credentials() -> Prefetch[Any]:
+    return Prefetch(
+        "provider__credentials",
+        Credential.objects.filter(enabled=True).select_related("secret").order_by("position", "pk"),
+        to_attr="enabled_credentials",
+    )
+
+
+def _entries(rows: Iterable[Any]) -> Iterable[ModelEntry]:
     providers: dict[int, ProviderEntry] = {}
     for row in rows:
         if row.provider_id not in providers:
-            providers[row.provider_id] = _provider_entry(row.provider)
+            providers[row.provider_id] = _provider_entry(
+                row.provider, row.provider.enabled_credentials
+            )
         yield ModelEntry(
             id=row.pk,
             provider=providers[row.provider_id],
-            name=row.name,
             upstream_name=row.upstream_name or row.name,
-            role=row.role,
-            context_window=row.context_window,
-            max_output_tokens=row.max_output_tokens,
-            is_default=row.is_default,
+            aliases=tuple(row.aliases),
+            **{name: getattr(row, name) for name in MODEL_COLUMNS},
         )
 
 
-def _provider_entry(row: Provider) -> ProviderEntry:
-    credential, fault = None, ""
-    if row.credential is not None:
-        try:
-            credential = vault.decrypt(row.credential.ciphertext)
-        except vault.VaultError as error:
-            fault = str(error)
+def _provider_entry(row: Provider, credentials: Iterable[Credential]) -> ProviderEntry:
     return ProviderEntry(
         id=row.pk,
-        name=row.name,
         display_name=str(row),
-        kind=row.kind,
         base_url=row.base_url.rstrip("/"),
-        credential=credential,
-        credential_fault=fault,
-        connect_timeout=row.connect_timeout,
-        total_timeout=row.total_timeout,
-        rehearsal_latency_ms=row.rehearsal_latency_ms,
-        rehearsal_failure_percent=row.rehearsal_failure_percent,
+        credentials=tuple(_credential_entry(one) for one in credentials),
+        **{name: getattr(row, name) for name in PROVIDER_COLUMNS},
     )
+
+
+def _credential_entry(row: Credential) -> CredentialEntry:
+    secret, fault = None, ""
+    try:
+        secret = read_secret(row.secret)
+    except (vault.VaultError, ReferenceUnreadable) as error:
+        fault = str(error)
+    return CredentialEntry(id=row.pk, name=row.secret.name, secret=secret, fault=fault)
+
+
+def read_secret(row: Secret) -> vault.SecretText:
+    """The text of a secret, wherever it is kept. Raises `VaultError` or `ReferenceUnreadable`."""
+    if row.reference:
+        return vault.SecretText(resolve(row.reference))
+    return vault.decrypt(row.ciphertext)

@@ -9,8 +9,8 @@ from typing import Any
 
 import orjson
 
-from providers.chat import ChatAnswer, ChatOutcome, ChatRequest
 from providers.failures import Failure, FailureClass
+from providers.requests import Answer, ChatRequest, Outcome
 from providers.usage import Usage
 
 BYTES_PER_TOKEN = 4
@@ -28,7 +28,7 @@ SENTENCES = (
 )
 
 
-async def chat(request: ChatRequest) -> ChatOutcome:
+async def chat(request: ChatRequest) -> Outcome:
     """Answer after the provider's rehearsed latency, or fail if this prompt is one that fails."""
     provider = request.model.provider
     digest = _digest(request)
@@ -48,7 +48,7 @@ def _digest(request: ChatRequest) -> bytes:
     return hashlib.sha256(orjson.dumps(asked, option=orjson.OPT_SORT_KEYS)).digest()
 
 
-def _answer(request: ChatRequest, digest: bytes) -> ChatAnswer:
+def _answer(request: ChatRequest, digest: bytes) -> Answer:
     text, finished = _cut(_text(request.body, digest), request.output_cap)
     choices = int(request.body.get("n") or 1)
     usage = Usage(
@@ -76,7 +76,7 @@ def _answer(request: ChatRequest, digest: bytes) -> ChatAnswer:
             "total_tokens": usage.total,
         },
     }
-    return ChatAnswer(body, usage)
+    return Answer(body, usage)
 
 
 def tokens_of(size: int) -> int:

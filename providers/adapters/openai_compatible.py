@@ -9,8 +9,8 @@ import httpx
 import orjson
 
 from providers import failures, usage
-from providers.chat import ChatAnswer, ChatOutcome, ChatRequest
 from providers.failures import Failure, FailureClass
+from providers.requests import Answer, ChatRequest, Outcome
 from providers.transport import InboundAnswer, OutboundRequest, Transport, TransportFailed
 
 HTTP_OK = 200
@@ -20,7 +20,7 @@ CAP_NAMES = ("max_completion_tokens", "max_tokens")
 NEWER_NAME_HOSTS = ("api.openai.com", "openai.azure.com", "services.ai.azure.com")
 
 
-async def chat(request: ChatRequest, transport: Transport) -> ChatOutcome:
+async def chat(request: ChatRequest, transport: Transport) -> Outcome:
     """Make the call once."""
     provider = request.model.provider
     try:
@@ -54,7 +54,7 @@ def cap_name(base_url: str) -> str:
     return "max_completion_tokens" if newer else "max_tokens"
 
 
-def decode(answer: InboundAnswer, request: ChatRequest) -> ChatOutcome:
+def decode(answer: InboundAnswer, request: ChatRequest) -> Outcome:
     """The outcome an answer stands for. An error body is a failure even where the status is 200."""
     body = answer.json
     if answer.status != HTTP_OK or (isinstance(body, dict) and body.get("error")):
@@ -67,7 +67,7 @@ def decode(answer: InboundAnswer, request: ChatRequest) -> ChatOutcome:
             may_be_billed=True,
         )
     body["model"] = request.model.name
-    return ChatAnswer(body, usage.from_openai(body.get("usage")))
+    return Answer(body, usage.from_openai(body.get("usage")))
 
 
 def _is_completion(body: Any) -> bool:

@@ -23,9 +23,9 @@ from governance.errors import (
 )
 from governance.models import BudgetPolicy, BudgetWindow, ModelCall, ProcessHeartbeat, Team
 from governance.runtime import Runtime, blocking_runtime, stop_blocking_runtime
-from providers.chat import ChatAnswer, ChatRequest
 from providers.failures import Failure, FailureClass
 from providers.invocation import Invocation, invoke
+from providers.requests import Answer, ChatRequest
 from tests.governance.test_writer import GatedStore
 from tests.support.factories import make_model, make_policy, make_price, make_provider, make_team
 
@@ -147,7 +147,7 @@ async def test_what_cannot_be_made_leaves_no_row(scene: Scene, runtime: Runtime)
     assert not await ModelCall.objects.aexists()
 
 
-def outcome_of(monkeypatch: pytest.MonkeyPatch, outcome: ChatAnswer | Failure) -> None:
+def outcome_of(monkeypatch: pytest.MonkeyPatch, outcome: Answer | Failure) -> None:
     async def answer(*_: Any) -> Invocation:
         return Invocation(outcome, ())
 
@@ -199,7 +199,7 @@ async def test_an_answer_without_usage_is_settled_at_an_estimate_and_marked(
 ) -> None:
     message = {"role": "assistant", "content": "x\0" * 200}
     body = {"choices": [{"message": message}, {"message": {"content": "y" * 400}}]}
-    outcome_of(monkeypatch, ChatAnswer(body, None))
+    outcome_of(monkeypatch, Answer(body, None))
 
     result = await execute(scene.request(), runtime=runtime, settled=True)
 

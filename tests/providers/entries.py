@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from itertools import count
 from typing import Any
 
-from providers.chat import ChatRequest
 from providers.models import ModelRole, ProviderKind
 from providers.registry import ModelEntry, ProviderEntry
+from providers.requests import ChatRequest
 from providers.vault import SecretText
 
 _numbers = count(1)

@@ -12,17 +12,17 @@ from hypothesis import strategies as st
 
 from providers.adapters import deterministic
 from providers.adapters.deterministic import BYTES_PER_TOKEN, IMAGE_TOKENS
-from providers.chat import ChatAnswer, ChatOutcome, ChatRequest, answer_text
 from providers.failures import Failure, FailureClass
 from providers.registry import ModelEntry
+from providers.requests import Answer, ChatRequest, Outcome, answer_text
 from tests.providers.entries import chat_request, model_entry, provider_entry, question
 
 MODEL = model_entry(name="steady")
 
 
-async def answered(request: ChatRequest) -> ChatAnswer:
+async def answered(request: ChatRequest) -> Answer:
     outcome = await deterministic.chat(request)
-    assert isinstance(outcome, ChatAnswer)
+    assert isinstance(outcome, Answer)
     return outcome
 
 
@@ -140,7 +140,7 @@ def failing(percent: int) -> ModelEntry:
     return model_entry(provider_entry(rehearsal_failure_percent=percent), name="shaky")
 
 
-async def outcomes(percent: int, prompts: int = 500) -> list[ChatOutcome]:
+async def outcomes(percent: int, prompts: int = 500) -> list[Outcome]:
     model = failing(percent)
     return [
         await deterministic.chat(chat_request(model, messages=question(f"Prompt {number}.")))
@@ -157,7 +157,7 @@ async def test_about_as_many_prompts_fail_as_asked(percent: int, fewest: int, mo
 
 
 async def test_the_same_prompts_fail_every_time_and_more_with_a_higher_share() -> None:
-    def failed(found: list[ChatOutcome]) -> set[int]:
+    def failed(found: list[Outcome]) -> set[int]:
         return {index for index, outcome in enumerate(found) if isinstance(outcome, Failure)}
 
     few, again, many = await outcomes(10), await outcomes(10), await outcomes(60)

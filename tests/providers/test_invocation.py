@@ -7,9 +7,9 @@ from dataclasses import asdict
 
 import pytest_asyncio
 
-from providers.chat import ChatAnswer, ChatRequest
 from providers.failures import Failure, FailureClass
 from providers.invocation import MESSAGE_LENGTH, invoke
+from providers.requests import Answer, ChatRequest
 from providers.transport import Transport
 from providers.vault import MASK
 from tests.providers.entries import chat_request, model_entry, provider_entry, remote_entry
@@ -51,7 +51,7 @@ async def test_an_answer_is_one_answered_attempt(transport: Transport) -> None:
         model = model_entry(remote_entry(wire.base_url, key=KEY), name="nice")
         invocation = await invoke(chat_request(model), transport)
 
-    assert isinstance(invocation.outcome, ChatAnswer)
+    assert isinstance(invocation.outcome, Answer)
     (attempt,) = invocation.attempts
     assert (attempt.provider, attempt.model) == (model.provider.name, "nice")
     assert (attempt.outcome, attempt.failure_class, attempt.message) == ("answered", "", "")

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from providers.adapters.openai_compatible import decode, encode
-from providers.chat import ChatAnswer, ChatRequest
 from providers.failures import Failure, FailureClass
+from providers.requests import Answer, ChatRequest
 from providers.transport import InboundAnswer
 from providers.usage import Usage
 from tests.providers.entries import chat_request, model_entry, question, remote_entry
@@ -122,7 +122,7 @@ def completion(**fields: Any) -> dict[str, Any]:
 def test_an_answer_is_passed_on_under_the_name_the_client_knows() -> None:
     body = completion(system_fingerprint="fp_1", service_tier="default")
     outcome = decode(InboundAnswer(200, body), request_to())
-    assert isinstance(outcome, ChatAnswer)
+    assert isinstance(outcome, Answer)
     assert outcome.usage == Usage(uncached_input=3, output=2)
     expected = completion(system_fingerprint="fp_1", service_tier="default", model="nice")
     assert outcome.body == expected
@@ -131,7 +131,7 @@ def test_an_answer_is_passed_on_under_the_name_the_client_knows() -> None:
 @pytest.mark.parametrize("usage", [None, {}, {"prompt_tokens": -1}])
 def test_an_answer_without_usage_says_so(usage: Any) -> None:
     outcome = decode(InboundAnswer(200, completion(usage=usage)), request_to())
-    assert isinstance(outcome, ChatAnswer)
+    assert isinstance(outcome, Answer)
     assert outcome.usage is None
 
 
@@ -165,7 +165,7 @@ def test_an_error_inside_a_success_is_a_failure() -> None:
 
 
 def test_an_empty_error_beside_an_answer_is_none() -> None:
-    assert isinstance(decode(InboundAnswer(200, completion(error=None)), request_to()), ChatAnswer)
+    assert isinstance(decode(InboundAnswer(200, completion(error=None)), request_to()), Answer)
 
 
 def test_an_error_status_is_a_failure_whatever_the_body() -> None:

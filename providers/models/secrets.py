@@ -1,0 +1,57 @@
+"""Secrets: encrypted in the vault, or a reference to where the secret itself is kept."""
+
+from __future__ import annotations
+
+from django.core.exceptions import ValidationError
+from django.db import models
+from django.db.models import Q
+
+from providers import vault
+from providers.references import validate_reference
+from providers.versioned import Versioned
+
+
+class Secret(Versioned):
+    """A credential that is never shown again: its text encrypted with the vault's key, or where it
+    is found outside Palyra (`env:NAME`, `file:/path`), read anew with each snapshot.
+    """
+
+    name = models.SlugField(unique=True, help_text="How providers refer to it, as vault:name.")
+    ciphertext = models.TextField(blank=True, editable=False)
+    reference = models.CharField(
+        max_length=300,
+        blank=True,
+        validators=[validate_reference],
+        help_text="Instead of a stored text: env:NAME or file:/path, read where Palyra runs.",
+    )
+    last_four = models.CharField(max_length=4, blank=True, editable=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        ordering = ["name"]
+        constraints = [
+            models.CheckConstraint(
+                name="secret_stored_or_referred_to",
+                condition=(Q(reference="") & ~Q(ciphertext=""))
+                | (~Q(reference="") & Q(ciphertext="")),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def clean(self) -> None:
+        if not self.reference and not self.ciphertext:
+            raise ValidationError("Give the secret's text, or a reference to where it is kept.")
+
+    def set_text(self, text: str) -> None:
+        """Encrypt `text` into this row; the caller saves it."""
+        self.ciphertext = vault.encrypt(text)
+        self.reference = ""
+        self.last_four = text[-4:] if len(text) >= 16 else ""  # noqa: PLR2004 - four of few is much
+
+    def set_reference(self, reference: str) -> None:
+        """Refer to a secret kept elsewhere; the caller validates and saves."""
+        self.ciphertext, self.last_four = "", ""
+        self.reference = reference

@@ -1,0 +1,70 @@
+"""Secrets kept elsewhere: `env:NAME` is a variable of Palyra's environment, `file:/path` a file."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+
+VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+# Palyra's own: whoever may name a credential must not be able to send these to a host.
+OWN_VARIABLES = ("PALYRA_", "DATABASE_URL", "REDIS_URL", "DJANGO_")
+MOST_BYTES = 8192
+
+
+class ReferenceUnreadable(Exception):
+    """A secret kept elsewhere cannot be read there; the message names the place, not the text."""
+
+
+def validate_reference(value: str) -> None:
+    """Refuse what is neither `env:NAME` nor `file:/absolute/path`, or names Palyra's own secrets."""
+    kind, _, place = value.partition(":")
+    if kind == "env" and VARIABLE.fullmatch(place):
+        if place.upper().startswith(OWN_VARIABLES):
+            raise ValidationError(
+                "This variable is Palyra's own and is not lent to providers.", code="reference_own"
+            )
+        return
+    if kind == "file" and place.startswith("/") and "\0" not in place:
+        if Path(place).resolve().is_relative_to(settings.DATA_DIR):
+            raise ValidationError(
+                "Files of Palyra's data directory are not lent to providers.", code="reference_own"
+            )
+        return
+    raise ValidationError(
+        "Give env:NAME for a variable of Palyra's environment, or file:/path for a file.",
+        code="reference",
+    )
+
+
+def resolve(reference: str) -> str:
+    """The secret that `reference` stands for, without surrounding blanks.
+
+    Raises `ReferenceUnreadable` if it is not there, is empty, or may not be lent.
+    """
+    try:
+        validate_reference(reference)
+    except ValidationError as error:
+        raise ReferenceUnreadable(" ".join(error.messages)) from None
+    kind, _, place = reference.partition(":")
+    text = os.environ.get(place) if kind == "env" else _content(Path(place))
+    if text is None:
+        raise ReferenceUnreadable(f"The variable {place} is not set where Palyra runs.")
+    if not text.strip():
+        raise ReferenceUnreadable(f"{reference} is empty.")
+    return text.strip()
+
+
+def _content(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            content = file.read(MOST_BYTES + 1)
+        if len(content) > MOST_BYTES:
+            raise ReferenceUnreadable(f"{path} is larger than any credential.")
+        return content.decode()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise ReferenceUnreadable(f"{path} cannot be read where Palyra runs ({reason}).") from None
