@@ -33,6 +33,8 @@ PALYRA_VAULT_KEY = CONFIGURATION.vault_key or read_or_create(
 PALYRA_OWNER_TIMEOUT = CONFIGURATION.owner_timeout
 PALYRA_REQUEST_BODY_LIMIT = CONFIGURATION.request_body_limit
 PALYRA_PUBLIC_URL = CONFIGURATION.public_url
+# Shared by several processes: the queue (below), and the answers kept for a moment.
+PALYRA_REDIS_URL = CONFIGURATION.redis_url
 
 DEBUG = CONFIGURATION.debug
 ALLOWED_HOSTS = list(CONFIGURATION.allowed_hosts)
