@@ -1,4 +1,4 @@
-"""Actions on a provider that speak to its host: registered by `ProviderAdmin`, which inherits them."""
+"""Actions on a provider that speak to its host. `ProviderAdmin` inherits and offers them."""
 
 from __future__ import annotations
 
