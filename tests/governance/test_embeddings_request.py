@@ -75,9 +75,7 @@ def beyond_64_bits() -> int:
         pytest.param(asked(dimensions=0), "dimensions", id="no dimensions"),
         pytest.param(asked(dimensions=True), "dimensions", id="a bool of dimensions"),
         pytest.param(asked(dimensions=2.5), "dimensions", id="half a dimension"),
-        pytest.param(
-            asked(dimensions=MOST_DIMENSIONS + 1), "dimensions", id="too many dimensions"
-        ),
+        pytest.param(asked(dimensions=MOST_DIMENSIONS + 1), "dimensions", id="too many dimensions"),
         pytest.param(asked(unknown=beyond_64_bits()), None, id="what JSON cannot say"),
     ],
 )
