@@ -118,7 +118,9 @@ class LedgerStore:
         with transaction.atomic(durable=not connection.in_atomic_block):
             share_ledger()
             self._read_policies()
-            calls = _lock_calls(one.call_id for one in (*settlements, *reholds))
+            calls = _lock_calls(
+                [*(one.call_id for one in settlements), *(one.call_id for one in reholds)]
+            )
             wanted = {
                 request.call_id: self._windows_of(request.team_id, request.admitted_at)
                 for request in admissions
@@ -129,7 +131,7 @@ class LedgerStore:
             }
             windows = self._lock_windows(wanted.values(), calls.values())
             leases = self._leases.lock(
-                (one.lease for one in (*reholds, *admissions)),
+                [*(one.lease for one in reholds), *(one.lease for one in admissions)],
                 (pk for call in calls.values() for pk in call.leases),
             )
             results: dict[int, Result] = {}

@@ -57,10 +57,15 @@ class ModelCall(models.Model):
     run_id = models.UUIDField(null=True)
     surface = models.CharField(max_length=16, choices=Surface)
     task_class = models.CharField(max_length=32, choices=TaskClass)
-    role = models.CharField(max_length=32, choices=ModelRole, default=ModelRole.CHAT)
-    streamed = models.BooleanField(default=False)
+    # The database has these defaults too, for processes of the version before this one.
+    role = models.CharField(
+        max_length=32, choices=ModelRole, default=ModelRole.CHAT, db_default=ModelRole.CHAT
+    )
+    streamed = models.BooleanField(default=False, db_default=False)
     cached = models.BooleanField(
-        default=False, help_text="The answer was kept from a call just before; nothing was sent."
+        default=False,
+        db_default=False,
+        help_text="The answer was kept from a call just before; nothing was sent.",
     )
     requested_model = models.CharField(max_length=200)
     provider = models.CharField(max_length=50)
@@ -68,7 +73,11 @@ class ModelCall(models.Model):
     decision = models.JSONField("routing decision", default=dict)
     evaluations = models.JSONField("budget evaluations", default=list)
     holds = models.JSONField(default=list)
-    leases = models.JSONField(default=list, help_text="The counters that count it as under way.")
+    leases = models.JSONField(
+        default=list,
+        db_default=models.Value([], models.JSONField()),
+        help_text="The counters that count it as under way.",
+    )
     attempts = models.JSONField(default=list)
 
     status = models.CharField(max_length=16, choices=CallStatus, default=CallStatus.IN_FLIGHT)
