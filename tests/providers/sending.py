@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import ssl
 from dataclasses import replace
@@ -86,12 +87,19 @@ class Names:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *given: list[str]) -> None:
         self.given = list(given)
         self.asked: list[str] = []
-        self._system = socket.getaddrinfo
-        monkeypatch.setattr(socket, "getaddrinfo", self._look_up)
+        loop = type(asyncio.get_running_loop())
+        system = loop.getaddrinfo
 
-    def _look_up(self, host: Any, port: Any, *args: Any, **options: Any) -> list[Any]:
-        if not str(host).endswith(".example"):
-            return self._system(host, port, *args, **options)
+        async def look_up(
+            loop: asyncio.AbstractEventLoop, host: str, port: int, **options: Any
+        ) -> list[Any]:
+            if not host.endswith(".example"):
+                return await system(loop, host, port, **options)
+            return self._answer(host, port)
+
+        monkeypatch.setattr(loop, "getaddrinfo", look_up)
+
+    def _answer(self, host: str, port: int) -> list[Any]:
         self.asked.append(host)
         found = self.given.pop(0) if len(self.given) > 1 else self.given[0]
         return [

@@ -34,10 +34,10 @@ async def transport() -> AsyncIterator[Transport]:
     await made.close()
 
 
-@pytest.fixture
-def connected(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+@pytest_asyncio.fixture
+async def connected(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The addresses that sockets are connected to; public ones lead nowhere in tests."""
-    loop_type, found = type(asyncio.new_event_loop()), list[str]()
+    loop_type, found = type(asyncio.get_running_loop()), list[str]()
     connect = loop_type.sock_connect
 
     async def note(loop: asyncio.AbstractEventLoop, sock: socket.socket, address: tuple) -> None:  # type: ignore[type-arg]
@@ -118,7 +118,8 @@ async def test_a_name_that_is_public_when_looked_at_and_private_when_connected(
     """Rebinding: a check of the name would have passed; the connection is refused all the same."""
     names = Names(monkeypatch, [PUBLIC], ["127.0.0.1"])
     async with serving(answer) as wire:
-        looked_at = socket.getaddrinfo("rebinding.example", wire.port)[0][-1][0]
+        loop = asyncio.get_running_loop()
+        looked_at = (await loop.getaddrinfo("rebinding.example", wire.port))[0][-1][0]
         assert may_connect(str(looked_at))
         address = f"http://rebinding.example:{wire.port}/v1"
         assert is_refusal(await failure_of(transport, address, PUBLIC_ONLY), "rebinding.example")
