@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,10 +15,10 @@ from providers.registry import CredentialEntry
 from providers.requests import Answer, ChatRequest, Chunk, ModelRequest, Outcome
 from providers.usage import Usage
 
-Answering = Callable[[ModelRequest], Awaitable[Outcome] | Outcome]
+USED = Usage(uncached_input=10, output=5)
 
 
-def answer(text: str = "Yes.", usage: Usage | None = Usage(uncached_input=10, output=5)) -> Answer:
+def answer(text: str = "Yes.", usage: Usage | None = USED) -> Answer:
     """A chat completion."""
     message = {"role": "assistant", "content": text}
     choice = {"index": 0, "message": message, "finish_reason": "stop"}
