@@ -25,7 +25,14 @@ from providers.api.preset_schemas import (
 from providers.api.provider_schemas import ProviderChange, ProviderIn, ProviderOut
 from providers.api.schemas import ModelChange, ModelIn, ModelOut, row_values
 from providers.credentials import find_secret, secret_for
-from providers.models import Credential, Provider, ProviderModel, Secret, failover_policy
+from providers.models import (
+    Credential,
+    FailoverPolicy,
+    Provider,
+    ProviderModel,
+    Secret,
+    failover_policy,
+)
 from providers.presets import BY_KEY, PRESETS, add_from_preset
 
 router = Router()
@@ -274,7 +281,7 @@ def _refuse_if_used(rows: QuerySet[Any]) -> None:
 def get_failover_policy(request: ActorRequest) -> FailoverPolicyOut:
     """Needs the permission `providers.view_failoverpolicy`."""
     request.auth.require("providers.view_failoverpolicy")
-    return FailoverPolicyOut.of(failover_policy())
+    return FailoverPolicyOut.of(FailoverPolicy.objects.first() or FailoverPolicy())
 
 
 @router.patch(
