@@ -127,7 +127,7 @@ def test_a_file_of_many_chunks_is_whole() -> None:
         pytest.param(
             TYPE,
             body((FILE.replace("filename=", "filename*=x'y'%41"), b"RIFF")),
-            None,
+            "file",
             id="a name in no such encoding",
         ),
         pytest.param(TYPE, body(*[MODEL] * 1010), None, id="very many fields"),
@@ -152,6 +152,8 @@ pieces = st.sampled_from(
         b"content-disposition: form-data; name*=utf-8''x",
         b"Content-Disposition: ; filename=a",
         b"Content-Type: a/b; charset=nope",
+        b"Content-Disposition: form-data; name*=hex'en'%41; filename*0*=undefined''%ff",
+        b"Content-Disposition: form-data; name=a; filename*=utf-7''+",
         b"Content-Transfer-Encoding: base64",
         b"Content-Length: -1",
         b"\x00\xff",
@@ -159,6 +161,8 @@ pieces = st.sampled_from(
 ) | st.binary(max_size=30)
 
 
+# The standard library's reader of headers compares a number with nothing here.
+@example(b"--the-boundary\r\nContent-Type: a/b; name=a; name*1=b; name*=x''c\r\n\r\n", TYPE)
 @given(st.lists(pieces, max_size=30).map(b"".join), st.just(TYPE) | st.text(max_size=60))
 @example(body((FILE.replace("filename=", "filename*=nope''%41"), b"x")), TYPE)
 def test_any_bytes_are_a_form_or_refused(sent: bytes, content_type: str) -> None:
