@@ -47,6 +47,11 @@ class Secret(Versioned):
         if not self.reference and not self.ciphertext:
             raise ValidationError("Give the secret's text, or a reference to where it is kept.")
 
+    @property
+    def label(self) -> str:
+        """How API, forms and files name it: vault:name, or where it is kept."""
+        return self.reference or f"vault:{self.name}"
+
     def save(self, *args: Any, **kwargs: Any) -> None:
         """Store it under the vault's first key of this moment.
 
