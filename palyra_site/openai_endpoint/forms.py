@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.core.files.uploadhandler import FileUploadHandler
-from django.http.multipartparser import MultiPartParser
+from django.http.multipartparser import MultiPartParser, MultiPartParserError
 
 from governance.errors import InvalidRequest
 from governance.transcription_request import FILE, TranscriptionForm
@@ -77,7 +77,8 @@ def parse(content_type: str, body: bytes) -> TranscriptionForm:
     except Exception as error:
         # The parser has errors of its own, but those of the standard library, which reads the
         # parts' headers, are of any kind. It works on nothing but the body: that is at fault.
-        raise InvalidRequest(f"The request body is not {FORM}: {error}") from None
+        why = f": {error}." if isinstance(error, MultiPartParserError) else "."
+        raise InvalidRequest(f"The request body is not {FORM}{why}") from None
     upload = _only_file(kept.uploads)
     return TranscriptionForm(
         fields=tuple((name, text) for name, texts in fields.lists() for text in texts),
