@@ -243,6 +243,7 @@ class Credential(Versioned):
 class FailoverPolicy(Versioned):
     """One row: whether a call goes on at another provider when the one chosen fails it."""
 
+    id = models.PositiveSmallIntegerField(primary_key=True, default=1, editable=False)
     enabled = models.BooleanField(
         default=True, help_text="Go on at another provider that has a compatible model."
     )
@@ -254,6 +255,7 @@ class FailoverPolicy(Versioned):
 
     class Meta:
         verbose_name = verbose_name_plural = "failover policy"
+        constraints = [models.CheckConstraint(name="failover_policy_once", condition=Q(id=1))]
 
     def __str__(self) -> str:
         return "on" if self.enabled else "off"
