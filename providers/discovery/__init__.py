@@ -1,0 +1,28 @@
+"""Which models a host has, what Palyra makes of them, and taking over what an operator picks."""
+
+from providers.discovery.applying import Applied, Review, apply, review
+from providers.discovery.facts import Facts, ListedModel
+from providers.discovery.listing import KeptListing, kept_listing
+from providers.discovery.price_book import PriceComparison, PriceStanding, register_price_book
+from providers.discovery.prices import NoPrice, ProposedPrice
+from providers.discovery.proposals import Change, Proposal, Standing, proposals
+
+__all__ = [
+    "Applied",
+    "Change",
+    "Facts",
+    "KeptListing",
+    "ListedModel",
+    "NoPrice",
+    "PriceComparison",
+    "PriceStanding",
+    "Proposal",
+    "ProposedPrice",
+    "Review",
+    "Standing",
+    "apply",
+    "kept_listing",
+    "proposals",
+    "register_price_book",
+    "review",
+]

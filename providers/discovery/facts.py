@@ -49,15 +49,17 @@ _TRANSCRIBES = re.compile(r"whisper|transcri|speech-to-text|(^|[-/_])(stt|asr|pa
 _EMBEDS = re.compile(r"embed|minilm|(^|[-/_])(bge|gte|e5|voyage)[-_]")
 _NO_ROLE = re.compile(
     r"dall-e|gpt-image|chatgpt-image|imagen|stable-diffusion|sdxl|(^|[-/_])(flux|sora|veo)([-._\d]|$)"
-    r"|(^|[-/_])tts|text-to-speech|moderation|rerank|realtime|(^|[-/_])ocr([-_]|$)"
-    r"|^(davinci|babbage)-002$|gpt-3\.5-turbo-instruct"
+    r"|(^|[-/_])tts|text-to-speech|moderation|rerank|realtime|gpt-live|(^|[-/_])ocr([-_]|$)"
+    r"|^(text-)?(davinci|curie|babbage|ada)(-00\d)?$|gpt-3\.5-turbo-instruct"
 )
 _SEES = re.compile(
     r"gpt-4o|gpt-4\.1|gpt-4-turbo|gpt-[5-9]|(^|/)o[134](-(?!mini)|$)|(^|/)o4-mini|claude|gemini|gemma-?3"
     r"|pixtral|llava|llama-4|vision|(^|[-/_\d])vl([-_:]|$)|minicpm-v"
 )
 _SEES_NOT = re.compile(r"claude-(2|instant)|gemini-1\.0|audio|search")
-_SMALL = re.compile(r"mini|nano|haiku|flash|lite|small|tiny|instant|(^|[-_:])([1-9]|1[0-4])b([-_]|$)")
+_SMALL = re.compile(
+    r"mini|nano|haiku|flash|lite|small|tiny|instant|(^|[-_:])([1-9]|1[0-4])b([-_]|$)"
+)
 _LARGE = re.compile(r"opus|ultra|(^|[-_/])o[13](-pro|$)|(^|[-_])pro([-_]|$)|405b")
 _SLOW = re.compile(
     r"(^|[-_/])o[134]([-_]|$)|(^|[-_/])r1([-_]|$)|reason|think|deep-research|opus|(^|[-_])pro([-_]|$)"
@@ -138,10 +140,10 @@ def guessed(name: str) -> Facts:
 def guessed_role(name: str) -> str:
     """The role that a model of this name most likely has, or `NO_ROLE`."""
     lowered = name.lower()
-    if _TRANSCRIBES.search(lowered):
-        return ModelRole.AUDIO_TRANSCRIPTION.value
     if _NO_ROLE.search(lowered):
         return NO_ROLE
+    if _TRANSCRIBES.search(lowered):
+        return ModelRole.AUDIO_TRANSCRIPTION.value
     return ModelRole.EMBEDDINGS.value if _EMBEDS.search(lowered) else ModelRole.CHAT.value
 
 
@@ -203,8 +205,8 @@ def _ability(said: Mapping[str, Any], *names: str) -> bool | None:
     """A flag of `capabilities`, as itself or as `{"supported": …}`, or one named `supports_…`."""
     capabilities = _mapping(said.get("capabilities"))
     for name in names:
-        for flag in (capabilities.get(name), said.get(f"supports_{name}")):
-            flag = flag.get("supported") if isinstance(flag, Mapping) else flag
+        for value in (capabilities.get(name), said.get(f"supports_{name}")):
+            flag = value.get("supported") if isinstance(value, Mapping) else value
             if isinstance(flag, bool):
                 return flag
     return None

@@ -95,9 +95,7 @@ def told_price(listed: ListedModel, *, source: str) -> ProposedPrice | NoPrice |
     return price if _is_believable(price) else NoPrice(NO_LIST)
 
 
-def list_price(
-    name: str, role: str, *, base_url: str, at: datetime
-) -> ProposedPrice | NoPrice:
+def list_price(name: str, role: str, *, base_url: str, at: datetime) -> ProposedPrice | NoPrice:
     """The price that `genai-prices` knows for a host of that address: an estimate, for the list
     is as old as its release. Never by the model's name alone: one's own Ollama charges nothing.
     """
