@@ -1,7 +1,7 @@
 """Which models a host has, what Palyra makes of them, and taking over what an operator picks."""
 
 from providers.discovery.applying import Applied, Review, apply, review
-from providers.discovery.facts import Facts, ListedModel
+from providers.discovery.facts import Facts
 from providers.discovery.listing import KeptListing, kept_listing
 from providers.discovery.price_book import PriceComparison, PriceStanding, register_price_book
 from providers.discovery.prices import NoPrice, ProposedPrice
@@ -12,7 +12,6 @@ __all__ = [
     "Change",
     "Facts",
     "KeptListing",
-    "ListedModel",
     "NoPrice",
     "PriceComparison",
     "PriceStanding",

@@ -1,38 +1,20 @@
-"""The models that a host lists: fetched, page by page, and kept for a few minutes."""
+"""The models that a host lists: asked for page by page, and kept for a few minutes."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
-from django.utils import timezone
-
-from providers.discovery.facts import CONTEXT_FIELDS, NESTED, OUTPUT_FIELDS, ListedModel
+from providers.adapters.listing import ListedModel
 from providers.models import DiscoveryListing, Provider
 
 TTL = timedelta(minutes=5)
 MOST_MODELS = 5000
 LONGEST_NAME = 200
-MOST_WORDS = 100
-DEPTH = 4
-# Of what hosts say, only what is looked at is kept: descriptions alone are often half a megabyte.
-KEPT_FIELDS = frozenset(
-    {
-        *CONTEXT_FIELDS,
-        *OUTPUT_FIELDS,
-        *NESTED,
-        "architecture",
-        "capabilities",
-        "input_modalities",
-        "modality",
-        "output_modalities",
-        "pricing",
-        "supported_parameters",
-        "type",
-    }
-)
+PRICES = tuple(one.name for one in fields(ListedModel) if one.name.endswith("_price"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,57 +35,40 @@ def kept_listing(provider: Provider) -> KeptListing | None:
     row = DiscoveryListing.objects.filter(provider=provider).first()
     if row is None or not isinstance(row.models_json, dict):
         return None
-    return KeptListing(
-        tuple(ListedModel(one["name"], one["told"]) for one in row.models_json["models"]),
-        row.models_json["complete"],
-        row.fetched_at,
-    )
+    kept = row.models_json
+    models = tuple(_restored(one) for one in kept["models"])
+    return KeptListing(models, kept["complete"], row.fetched_at)
 
 
 def keep(
-    provider: Provider,
-    listed: tuple[ListedModel, ...],
-    *,
-    is_complete: bool,
-    now: datetime | None = None,
+    provider: Provider, listed: Iterable[ListedModel], *, is_complete: bool, now: datetime
 ) -> KeptListing:
-    """Store what the host listed, in place of what it listed before."""
-    listing = KeptListing(listed, is_complete, now or timezone.now())
+    """Store what the host listed, in place of what it listed before.
+
+    What cannot be stored is left out: a name that is too long, or has characters nobody can see.
+    """
+    fit = tuple(_presentable(one) for one in listed if _is_name(one.id))
+    listing = KeptListing(fit[:MOST_MODELS], is_complete and len(fit) <= MOST_MODELS, now)
+    content = {"complete": listing.is_complete, "models": [_stored(one) for one in listing.models]}
     DiscoveryListing.objects.update_or_create(
-        provider=provider,
-        defaults={
-            "fetched_at": listing.fetched_at,
-            "models_json": {
-                "complete": is_complete,
-                "models": [{"name": one.name, "told": dict(one.told)} for one in listed],
-            },
-        },
+        provider=provider, defaults={"fetched_at": now, "models_json": content}
     )
     return listing
 
 
-def worth_keeping(name: Any, told: Any) -> ListedModel | None:
-    """A model as it is kept; None for what cannot be a model's name."""
-    if not isinstance(name, str) or not name.isprintable() or not 0 < len(name) <= LONGEST_NAME:
-        return None
-    said = told if isinstance(told, Mapping) else {}
-    kept = {
-        field: _plain(value, DEPTH)
-        for field, value in said.items()
-        if field in KEPT_FIELDS or str(field).startswith("supports_")
-    }
-    return ListedModel(name, kept)
+def _is_name(text: str) -> bool:
+    return 0 < len(text) <= LONGEST_NAME and text.isprintable()
 
 
-def _plain(value: Any, depth: int) -> Any:
-    """`value` without what neither is looked at nor could be stored: long or unprintable texts."""
-    if isinstance(value, str):
-        return value if len(value) <= LONGEST_NAME and value.isprintable() else ""
-    if value is None or isinstance(value, bool | int | float):
-        return value
-    if depth and isinstance(value, list):
-        return [_plain(one, depth - 1) for one in value[:MOST_WORDS]]
-    if depth and isinstance(value, Mapping):
-        items = list(value.items())[:MOST_WORDS]
-        return {name: _plain(one, depth - 1) for name, one in items if name.isprintable()}
-    return None
+def _presentable(listed: ListedModel) -> ListedModel:
+    return listed if _is_name(listed.display_name) else replace(listed, display_name="")
+
+
+def _stored(listed: ListedModel) -> dict[str, Any]:
+    values = {name: value for name, value in asdict(listed).items() if value not in (None, "")}
+    return {name: str(one) if isinstance(one, Decimal) else one for name, one in values.items()}
+
+
+def _restored(stored: Mapping[str, Any]) -> ListedModel:
+    prices = {name: Decimal(stored[name]) for name in PRICES if name in stored}
+    return ListedModel(**{**stored, **prices})

@@ -6,15 +6,14 @@ proposed at all, and why is said: unknown is not zero.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from functools import lru_cache
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from providers.discovery.facts import ListedModel
+from providers.adapters.listing import ListedModel
 from providers.models import ModelRole
 
 if TYPE_CHECKING:
@@ -22,15 +21,10 @@ if TYPE_CHECKING:
 
 EXACT, ESTIMATE = "exact", "estimate"
 PACKAGE = "genai-prices"
-MILLION = Decimal(1_000_000)
 # Beyond any price: a host that lists more has made a mistake.
 HIGHEST = Decimal(100_000)
-TOKEN_PRICES = {"cache_read": "input_cache_read", "cache_write_5m": "input_cache_write"}
-# Charged by some hosts besides tokens and requests, where a call makes use of it.
-BESIDES = {"image": "images", "audio": "audio", "web_search": "web searches"}
 NO_LIST = "Neither the host nor Palyra's list of prices says what it costs; set a price yourself."
 NOT_BY_TOKENS = "It is priced by something other than tokens; set a price per request yourself."
-DYNAMIC = "The host decides its price call by call; set the most it may cost yourself."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,37 +56,26 @@ def propose(
     listed: ListedModel, role: str, *, provider: str, base_url: str, at: datetime
 ) -> ProposedPrice | NoPrice:
     """The price of a model that `provider` lists. Pure, but for the package's data."""
-    from_host = told_price(listed, source=f"discovery: {provider}")
-    return from_host or list_price(listed.name, role, base_url=base_url, at=at)
+    from_host = told_price(listed, role, source=f"discovery: {provider}")
+    return from_host or list_price(listed.id, role, base_url=base_url, at=at)
 
 
-def told_price(listed: ListedModel, *, source: str) -> ProposedPrice | NoPrice | None:
-    """The price in the host's own listing, where it has one in US dollars a token, as text."""
-    said = listed.told.get("pricing")
-    if not isinstance(said, Mapping) or not isinstance(said.get("prompt"), str):
-        return None
-    amounts = {name: _amount(value) for name, value in said.items() if isinstance(value, str)}
-    uncached, output = amounts.get("prompt"), amounts.get("completion")
+def told_price(listed: ListedModel, role: str, *, source: str) -> ProposedPrice | None:
+    """The price in the host's own listing, where it says one."""
+    uncached, output = listed.input_price, listed.output_price
+    if output is None and role == ModelRole.EMBEDDINGS:
+        output = Decimal(0)
     if uncached is None or output is None:
-        return NoPrice(NOT_BY_TOKENS)
-    if min(uncached, output) < 0:
-        return NoPrice(DYNAMIC)
-    cached = {
-        bucket: amount * MILLION
-        for bucket, name in TOKEN_PRICES.items()
-        if (amount := amounts.get(name))
-    }
-    besides = [words for name, words in BESIDES.items() if amounts.get(name)]
+        return None
     price = ProposedPrice(
-        uncached_input=uncached * MILLION,
-        output=output * MILLION,
-        per_request=max(amounts.get("request") or Decimal(0), Decimal(0)),
+        uncached_input=uncached,
+        output=output,
+        cache_read=listed.cache_read_price,
+        cache_write_5m=listed.cache_write_price,
+        per_request=listed.request_price or Decimal(0),
         source=source,
-        precision=ESTIMATE if besides else EXACT,
-        note=f"The host also charges for {_listed(besides)}." if besides else "",
-        **cached,
     )
-    return price if _is_believable(price) else NoPrice(NO_LIST)
+    return price if _is_believable(price) else None
 
 
 def list_price(name: str, role: str, *, base_url: str, at: datetime) -> ProposedPrice | NoPrice:
@@ -172,14 +155,6 @@ def _is_by_the_hour(price: Any) -> bool:
     return hasattr(price.constraint, "start_time")
 
 
-def _amount(text: str) -> Decimal | None:
-    try:
-        amount = Decimal(text)
-    except InvalidOperation:
-        return None
-    return amount if amount.is_finite() else None
-
-
 def _is_believable(price: ProposedPrice) -> bool:
     amounts = (
         price.uncached_input,
@@ -190,7 +165,3 @@ def _is_believable(price: ProposedPrice) -> bool:
         price.per_request,
     )
     return all(amount is None or 0 <= amount <= HIGHEST for amount in amounts)
-
-
-def _listed(words: list[str]) -> str:
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"

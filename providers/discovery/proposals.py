@@ -9,10 +9,10 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from providers.adapters.listing import ListedModel
 from providers.discovery.facts import (
     NO_ROLE,
     Facts,
-    ListedModel,
     cost_tier,
     guessed,
     guessed_role,
@@ -110,9 +110,9 @@ def proposals(
     """
     rows = tuple(stored)
     by_upstream = _by_upstream_name(rows)
-    models = tuple({one.name: one for one in listed}.values())
-    names = {one.name for one in models}
-    made = [_proposal(one, by_upstream.get(one.name), provider, at) for one in models]
+    models = tuple({one.id: one for one in listed}.values())
+    names = {one.id for one in models}
+    made = [_proposal(one, by_upstream.get(one.id), provider, at) for one in models]
     gone = [row for row in rows if (row.upstream_name or row.name) not in names]
     return (*made, *(_gone(row) for row in gone if is_complete))
 
@@ -138,15 +138,15 @@ def _proposal(
         said = Facts(cost_tier=tier).filled_from(said)
     if row is not None:
         return _of_stored(listed, row, said, price)
-    facts = Facts(role=role).filled_from(said).filled_from(guessed(listed.name))
-    name, note = _usable_name(listed.name), ""
+    facts = Facts(role=role).filled_from(said).filled_from(guessed(listed.id))
+    name, note = _usable_name(listed.id), ""
     if role == NO_ROLE or role not in ROLES_OF_KIND[ProviderKind(provider.kind)]:
         note = NO_ROLE_NOTE
     elif not name:
         note = NAME_NOTE
     return Proposal(
-        listed_name=listed.name,
-        name=name or listed.name,
+        listed_name=listed.id,
+        name=name or listed.id,
         standing=Standing.UNUSABLE if note else Standing.NEW,
         facts=facts,
         price=price,
@@ -157,7 +157,7 @@ def _proposal(
 def _likely_role(listed: ListedModel, provider: ProviderEntry) -> str:
     """By its name; a host that has one role only has it of nothing else."""
     possible = ROLES_OF_KIND[ProviderKind(provider.kind)]
-    return next(iter(possible)).value if len(possible) == 1 else guessed_role(listed.name)
+    return next(iter(possible)).value if len(possible) == 1 else guessed_role(listed.id)
 
 
 def _of_stored(
@@ -176,7 +176,7 @@ def _of_stored(
     )
     overridden = row.metadata_source == MetadataSource.OPERATOR
     return Proposal(
-        listed_name=listed.name,
+        listed_name=listed.id,
         name=row.name,
         standing=Standing.CHANGED if changes and not overridden else Standing.KNOWN,
         facts=Facts(**proposed),
