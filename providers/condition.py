@@ -119,9 +119,7 @@ def _condition(row: Provider, now: datetime) -> ProviderCondition:
     return ProviderCondition(
         provider=row,
         credentials=tuple(_credential(one, known) for one in credentials),
-        breakers=tuple(
-            _breaker(kept.get(key), name, now) for key, name in names or [(None, "")]
-        ),
+        breakers=tuple(_breaker(kept.get(key), name, now) for key, name in names or [(None, "")]),
         probe=getattr(row, "probe", None),
     )
 
