@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import os
 import re
+import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -75,6 +76,8 @@ class Configuration:
     worker_count: int
     request_body_limit: int
     owner_timeout: float
+    environment_proxies: bool
+    ca_file: str
 
     @property
     def local_url(self) -> str:
@@ -212,6 +215,12 @@ def _read(reader: _Reader) -> Configuration:
             _between(2.0, 3600.0, float),
             "a number of seconds from 2 to 3600",
         ),
+        environment_proxies=reader.parsed(
+            "PALYRA_ENVIRONMENT_PROXIES", "no", _boolean, "yes or no"
+        ),
+        ca_file=reader.parsed(
+            "PALYRA_CA_FILE", "", _ca_file, "a file of certificates in PEM that can be read"
+        ),
     )
 
 
@@ -344,3 +353,14 @@ def _vault_key(raw: str) -> str:
     if raw:
         Fernet(raw)
     return raw
+
+
+def _ca_file(raw: str) -> str:
+    if not raw:
+        return ""
+    path = Path(raw).expanduser().resolve()
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+    except OSError:  # which `ssl.SSLError` is one of
+        raise ValueError(raw) from None
+    return str(path)

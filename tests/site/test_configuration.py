@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import certifi
 import pytest
 from cryptography.fernet import Fernet
 
@@ -41,6 +42,9 @@ TAKEN: list[tuple[str, str, str, Any]] = [
     ("PALYRA_WORKERS", "64", "worker_count", 64),
     ("PALYRA_REQUEST_BODY_LIMIT", "1024", "request_body_limit", 1024),
     ("PALYRA_OWNER_TIMEOUT", "2.5", "owner_timeout", 2.5),
+    ("PALYRA_ENVIRONMENT_PROXIES", "yes", "environment_proxies", True),
+    ("PALYRA_CA_FILE", "", "ca_file", ""),
+    ("PALYRA_CA_FILE", certifi.where(), "ca_file", str(Path(certifi.where()).resolve())),
 ]
 REFUSED = [
     ("PALYRA_HOST", "http://localhost"),
@@ -78,6 +82,10 @@ REFUSED = [
     ("PALYRA_OWNER_TIMEOUT", "1"),
     ("PALYRA_OWNER_TIMEOUT", "nan"),
     ("PALYRA_OWNER_TIMEOUT", "inf"),
+    ("PALYRA_ENVIRONMENT_PROXIES", "http://proxy:3128"),
+    ("PALYRA_CA_FILE", "/nowhere/authority.pem"),
+    ("PALYRA_CA_FILE", "/"),
+    ("PALYRA_CA_FILE", __file__),
 ]
 Read = Callable[..., Configuration]
 
@@ -109,6 +117,7 @@ def test_what_is_so_when_nothing_is_given(settings_of: Read, data_dir: Path) -> 
     assert (found.debug, found.log_level, found.allowed_hosts) == (False, "INFO", ("*",))
     assert (found.worker_count, found.request_body_limit) == (2, 10_485_760)
     assert found.owner_timeout == 15
+    assert (found.environment_proxies, found.ca_file) == (False, "")
 
 
 @pytest.mark.parametrize(("name", "given", "field", "becomes"), TAKEN)
