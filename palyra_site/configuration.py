@@ -11,8 +11,8 @@ import io
 import os
 import re
 import ssl
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -78,6 +78,8 @@ class Configuration:
     owner_timeout: float
     environment_proxies: bool
     ca_file: str
+    # Where the secrets above came from. None of these is lent to a provider.
+    own_files: tuple[Path, ...] = field(default=(), compare=False)
 
     @property
     def local_url(self) -> str:
@@ -131,7 +133,23 @@ def read(environment: Mapping[str, str] | None = None) -> Configuration:
     ]
     if faults or reader.faults:
         raise ConfigurationError(*faults, *reader.faults)
-    return configuration
+    return replace(configuration, own_files=_own_files(configuration, given, reader.names))
+
+
+def _own_files(
+    configuration: Configuration, given: Mapping[str, str], read_names: Iterable[str]
+) -> tuple[Path, ...]:
+    """The files that Palyra's own secrets are in: settings, what they name, and the database."""
+    named = [given.get(f"{name}_FILE", "").strip() for name in read_names]
+    files = [_env_file(given), *(Path(name).expanduser() for name in named if name)]
+    if configuration.database["ENGINE"].endswith("sqlite3"):
+        files.append(Path(configuration.database["NAME"]))
+    return tuple(files)
+
+
+def _env_file(environment: Mapping[str, str]) -> Path:
+    named = environment.get(ENV_FILE, "").strip()
+    return Path(named).expanduser() if named else HOME / ".env"
 
 
 def names() -> tuple[str, ...]:
@@ -229,8 +247,7 @@ def _over_env_file(environment: dict[str, str]) -> tuple[dict[str, str], list[st
 
     A variable of the environment also outranks its `_FILE` form in the file, and the reverse.
     """
-    named = environment.get(ENV_FILE, "").strip()
-    path = Path(named).expanduser() if named else HOME / ".env"
+    named, path = environment.get(ENV_FILE, "").strip(), _env_file(environment)
     try:
         lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
     except (OSError, UnicodeDecodeError) as error:

@@ -30,6 +30,7 @@ SECRET_KEY = CONFIGURATION.secret_key or read_or_create(
 PALYRA_VAULT_KEY = CONFIGURATION.vault_key or read_or_create(
     DATA_DIR / "vault.key", lambda: Fernet.generate_key().decode()
 )
+PALYRA_OWN_FILES = CONFIGURATION.own_files
 PALYRA_OWNER_TIMEOUT = CONFIGURATION.owner_timeout
 PALYRA_REQUEST_BODY_LIMIT = CONFIGURATION.request_body_limit
 PALYRA_PUBLIC_URL = CONFIGURATION.public_url

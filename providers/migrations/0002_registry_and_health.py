@@ -1,6 +1,6 @@
 import django.core.validators
 import django.db.models.deletion
-import providers.models.registry
+import providers.models.catalogue
 import providers.references
 from django.db import migrations, models
 
@@ -154,7 +154,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='providermodel',
             name='aliases',
-            field=models.JSONField(blank=True, default=list, help_text='Other names that clients may send for it.', validators=[providers.models.registry.validate_aliases]),
+            field=models.JSONField(blank=True, default=list, help_text='Other names that clients may send for it.', validators=[providers.models.catalogue.validate_aliases]),
         ),
         migrations.AddField(
             model_name='providermodel',

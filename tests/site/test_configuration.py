@@ -313,3 +313,18 @@ def test_names_that_nothing_reads() -> None:
         "PALYRA_ENV_FILE": "/dev/null",
     }
     assert configuration.unknown_names(given) == ("PALYRA_PROT",)
+
+
+def test_where_palyras_own_secrets_are(data_dir: Path) -> None:
+    (data_dir / "env").write_text(f"PALYRA_VAULT_KEY_FILE={data_dir}/vault\n")
+    (data_dir / "vault").write_text(VAULT_KEY)
+    (data_dir / "secret").write_text(SECRET_KEY)
+    found = read(
+        {
+            "PALYRA_ENV_FILE": f"{data_dir}/env",
+            "PALYRA_SECRET_KEY_FILE": f"{data_dir}/secret",
+            "DATABASE_URL": f"sqlite:///{data_dir}/palyra.sqlite3",
+        }
+    )
+    expected = ("env", "secret", "vault", "palyra.sqlite3")
+    assert sorted(found.own_files) == sorted(data_dir / name for name in expected)
