@@ -18,8 +18,9 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import environ
-from cryptography.fernet import Fernet
 from environ.fileaware_mapping import FileAwareMapping
+
+from providers.keyfile import split_keys
 
 PACKAGE_PARENT = Path(__file__).resolve().parent.parent
 # A checkout keeps `.env` and `var/` beside manage.py; an installed wheel, where it is started.
@@ -209,7 +210,10 @@ def _read(reader: _Reader) -> Configuration:
             "PALYRA_SECRET_KEY", "", _secret_key, f"a text of {SHORTEST_SECRET} characters or more"
         ),
         vault_key=reader.parsed(
-            "PALYRA_VAULT_KEY", "", _vault_key, "a vault key (32 bytes in URL-safe base64)"
+            "PALYRA_VAULT_KEY",
+            "",
+            _vault_key,
+            "a vault key (32 bytes in URL-safe base64), or several with commas between",
         ),
         debug=reader.parsed("PALYRA_DEBUG", "no", _boolean, "yes or no"),
         log_level=reader.parsed(
@@ -367,9 +371,7 @@ def _secret_key(raw: str) -> str:
 
 
 def _vault_key(raw: str) -> str:
-    if raw:
-        Fernet(raw)
-    return raw
+    return ",".join(split_keys(raw)) if raw else ""
 
 
 def _ca_file(raw: str) -> str:

@@ -13,11 +13,8 @@ import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+from urllib import request as environment
 from urllib.parse import urlsplit
-from urllib.request import (
-    getproxies_environment,
-    proxy_bypass_environment,  # type: ignore[attr-defined]  # there on every system, in no stub
-)
 
 import aiohttp
 import httpx
@@ -72,7 +69,7 @@ class Connections:
         self._context = httpx.create_ssl_context(trust_env=False)
         if ca_file:
             self._context.load_verify_locations(ca_file)
-        self._proxies = getproxies_environment() if environment_proxies else {}
+        self._proxies = environment.getproxies_environment() if environment_proxies else {}
         self._public = _pool(self._context, _public_socket)
         self._any = _pool(self._context, None)
         self._by_proxy: dict[str, httpx.AsyncBaseTransport] = {}
@@ -105,7 +102,10 @@ class Connections:
 
     def _proxy_for(self, url: httpx.URL) -> str:
         proxy = self._proxies.get(url.scheme) or self._proxies.get("all") or ""
-        if not proxy or proxy_bypass_environment(url.netloc.decode("ascii"), self._proxies):
+        netloc = url.netloc.decode("ascii")
+        # Typeshed does not know of it.
+        bypassed = environment.proxy_bypass_environment  # type: ignore[attr-defined]
+        if not proxy or bypassed(netloc, self._proxies):
             return ""
         return proxy if "://" in proxy else f"http://{proxy}"
 

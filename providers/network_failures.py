@@ -34,8 +34,8 @@ BROKEN = (
 
 def of_broken(error: BaseException, route: Route, out_of_time: str) -> Failure:
     """The failure for one of `BROKEN`; `out_of_time` is said where it was waited long enough."""
-    # httpx's words for it say less than aiohttp's, which they are made from.
-    cause = error.__cause__ or error
+    # httpx's kinds say less than aiohttp's, of which they are made.
+    cause = (error.__cause__ or error) if isinstance(error, httpx.HTTPError) else error
     unreached = _unreached(cause, route)
     if unreached is not None:
         return unreached
@@ -108,8 +108,10 @@ def _unreached(cause: BaseException, route: Route) -> Failure | None:
         )
     if isinstance(cause, aiohttp.ConnectionTimeoutError):
         return _unavailable(f"{route.host} cannot be reached: it did not answer in time.")
+    if isinstance(cause, aiohttp.InvalidURL | aiohttp.NonHttpUrlClientError):
+        return no_address()
     if isinstance(cause, UnicodeError):
-        return _unavailable(f"{route.host} cannot be reached: it has no such name.")
+        return _unavailable(f"{route.host} cannot be reached: its name cannot be looked up.")
     return None
 
 
@@ -125,7 +127,7 @@ def _unconnected(cause: aiohttp.ClientConnectorError, route: Route) -> Failure:
     if isinstance(cause, aiohttp.ClientConnectorSSLError):
         return _unavailable(f"{host} cannot be reached: no TLS connection can be made with it.")
     if isinstance(cause, aiohttp.ClientConnectorDNSError):
-        return _unavailable(f"{host} cannot be reached: its name is not known.")
+        return _unavailable(f"{host} cannot be reached: its name cannot be looked up.")
     if isinstance(cause.os_error, AddressRefused):
         return address_refused(host)
     return _unavailable(f"{host} cannot be reached{reason}.")

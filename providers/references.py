@@ -31,7 +31,7 @@ def validate_reference(value: str) -> None:
                 "This variable is Palyra's own and is not lent to providers.", code="reference_own"
             )
         return
-    if kind == "file" and place.startswith("/") and "\0" not in place:
+    if kind == "file" and place.startswith("/") and _can_be_a_path(place):
         if _is_own(Path(place)):
             raise ValidationError(
                 "Palyra's own files, and the system's, are not lent to providers.",
@@ -44,12 +44,24 @@ def validate_reference(value: str) -> None:
     )
 
 
+def _can_be_a_path(place: str) -> bool:
+    try:
+        return b"\0" not in place.encode()
+    except UnicodeEncodeError:
+        return False
+
+
 def _is_own(path: Path) -> bool:
     """Whether Palyra's own secrets are in it, or the system tells of processes there."""
-    real = path.resolve()
+    real = _real(path)
     if any(real.is_relative_to(directory) for directory in (settings.DATA_DIR, *NOT_FILES)):
         return True
-    return any(real == Path(own).resolve() for own in settings.PALYRA_OWN_FILES)
+    return any(real == _real(own) for own in settings.PALYRA_OWN_FILES)
+
+
+def _real(path: Path) -> Path:
+    # Unlike Path.resolve, it says something of links that lead in a circle as well.
+    return Path(os.path.realpath(path))
 
 
 def resolve(reference: str) -> str:

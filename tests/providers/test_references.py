@@ -36,6 +36,7 @@ def test_what_may_be_named(reference: str) -> None:
         "file:relative/path",
         "file:~/key",
         "file:/a\0b",
+        "file:/\ud800",
         "vault:openai",
         "https://example.com/key",
     ],
@@ -92,6 +93,13 @@ def test_nor_the_files_that_its_settings_are_in(settings: Settings, data_dir: Pa
 def test_nor_what_the_system_tells_of_processes(path: str) -> None:
     with pytest.raises(ReferenceUnreadable, match="not lent"):
         resolve(f"file:{path}")
+
+
+def test_links_that_lead_in_a_circle_lead_nowhere(data_dir: Path) -> None:
+    (data_dir / "one").symlink_to(data_dir / "two")
+    (data_dir / "two").symlink_to(data_dir / "one")
+    with pytest.raises(ReferenceUnreadable, match="cannot be read"):
+        resolve(f"file:{data_dir}/one")
 
 
 def test_a_pipe_is_not_waited_for(data_dir: Path) -> None:

@@ -15,6 +15,7 @@ from palyra_site import configuration
 from palyra_site.configuration import Configuration, ConfigurationError, local_url, names, read
 
 VAULT_KEY = Fernet.generate_key().decode()
+OTHER_KEY = Fernet.generate_key().decode()
 SECRET_KEY = "s" * 32
 # (variable, what is given, the field, what it becomes)
 TAKEN: list[tuple[str, str, str, Any]] = [
@@ -30,6 +31,7 @@ TAKEN: list[tuple[str, str, str, Any]] = [
     ("REDIS_URL", "unix:///run/redis.sock", "redis_url", "unix:///run/redis.sock"),
     ("PALYRA_SECRET_KEY", SECRET_KEY, "secret_key", SECRET_KEY),
     ("PALYRA_VAULT_KEY", VAULT_KEY, "vault_key", VAULT_KEY),
+    ("PALYRA_VAULT_KEY", f" {VAULT_KEY}, {OTHER_KEY},", "vault_key", f"{VAULT_KEY},{OTHER_KEY}"),
     ("PALYRA_DEBUG", "Yes", "debug", True),
     ("PALYRA_DEBUG", "off", "debug", False),
     ("PALYRA_LOG_LEVEL", "warning", "log_level", "WARNING"),
@@ -69,6 +71,8 @@ REFUSED = [
     ("REDIS_URL", "unix://"),
     ("PALYRA_SECRET_KEY", "short"),
     ("PALYRA_VAULT_KEY", "not a key"),
+    ("PALYRA_VAULT_KEY", f"{VAULT_KEY},not a key"),
+    ("PALYRA_VAULT_KEY", ","),
     ("PALYRA_VAULT_KEY", "clé"),
     ("PALYRA_DEBUG", "perhaps"),
     ("PALYRA_LOG_LEVEL", "LOUD"),
