@@ -12,7 +12,7 @@ from django.db import transaction
 from providers.discovery.facts import Facts
 from providers.discovery.listing import KeptListing, kept_listing
 from providers.discovery.price_book import PriceComparison, price_book
-from providers.discovery.proposals import Proposal, proposals
+from providers.discovery.proposals import Proposal, Standing, proposals
 from providers.models import MetadataSource, Provider, ProviderModel
 from providers.registry import entry
 
@@ -28,9 +28,21 @@ class Review:
     proposals: tuple[Proposal, ...]
     prices: Mapping[str, PriceComparison]
 
-    def advised(self) -> tuple[str, ...]:
-        """The names of the models that applying everything takes over."""
-        return tuple(one.listed_name for one in self.proposals if one.is_advised)
+    def counted(self, standing: Standing) -> int:
+        """How many of the models stand so."""
+        return sum(one.standing is standing for one in self.proposals)
+
+    def __str__(self) -> str:
+        """What is in it, in a sentence."""
+        new, changed = self.counted(Standing.NEW), self.counted(Standing.CHANGED)
+        gone = self.counted(Standing.GONE)
+        parts = [
+            f"{number} {words}"
+            for number, words in ((new, "new"), (changed, "changed"), (gone, "no longer listed"))
+            if number
+        ]
+        listed = _counted(len(self.listing.models), "model")
+        return f"The host lists {listed}: {', '.join(parts) or 'nothing new'}."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +58,7 @@ class Applied:
     @property
     def unpriced(self) -> int:
         """How many of the models have no price, as far as it was asked."""
-        return sum(one.in_force is None and not one.would_be_set for one in self.prices.values())
+        return sum(one.is_missing for one in self.prices.values())
 
     def __str__(self) -> str:
         done = [
@@ -75,20 +87,24 @@ def review(provider: Provider, listing: KeptListing, *, now: datetime) -> Review
 
 
 def apply(
-    provider: Provider, picked: Iterable[str], *, with_prices: bool = True, now: datetime
+    provider: Provider, picked: Iterable[str] | None, *, with_prices: bool = True, now: datetime
 ) -> Applied:
-    """Take over the models `picked`, by the host's names for them, from the listing that is kept.
+    """Take over the models `picked`, by the host's names for them, from the listing that is kept;
+    all that are advised if None.
 
     Raises `ValidationError` with every fault, and changes nothing then.
     """
-    names = tuple(dict.fromkeys(picked))
     with transaction.atomic():
         # Two who apply the same at once do so one after the other.
         Provider.objects.select_for_update().get(pk=provider.pk)
         listing = kept_listing(provider)
         if listing is None:
             raise ValidationError({"models": NOTHING_KEPT})
-        chosen = _chosen(names, _proposals(provider, listing, now))
+        found = _proposals(provider, listing, now)
+        if picked is None:
+            chosen = tuple(one for one in found if one.is_advised)
+        else:
+            chosen = _chosen(tuple(dict.fromkeys(picked)), found)
         stored = _store(provider, chosen)
         prices = price_book().apply(stored, now=now) if with_prices else {}
     return Applied(

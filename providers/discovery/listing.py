@@ -31,11 +31,11 @@ class KeptListing:
 
 
 def kept_listing(provider: Provider) -> KeptListing | None:
-    """What was kept of the provider's last listing, however old."""
+    """What was kept of the provider's last listing, however old; None of another address."""
     row = DiscoveryListing.objects.filter(provider=provider).first()
-    if row is None or not isinstance(row.models_json, dict):
+    kept = None if row is None else row.models_json
+    if row is None or not isinstance(kept, dict) or kept["of"] != provider.base_url:
         return None
-    kept = row.models_json
     models = tuple(_restored(one) for one in kept["models"])
     return KeptListing(models, kept["complete"], row.fetched_at)
 
@@ -49,7 +49,11 @@ def keep(
     """
     fit = tuple(_presentable(one) for one in listed if _is_name(one.id))
     listing = KeptListing(fit[:MOST_MODELS], is_complete and len(fit) <= MOST_MODELS, now)
-    content = {"complete": listing.is_complete, "models": [_stored(one) for one in listing.models]}
+    content = {
+        "of": provider.base_url,
+        "complete": listing.is_complete,
+        "models": [_stored(one) for one in listing.models],
+    }
     DiscoveryListing.objects.update_or_create(
         provider=provider, defaults={"fetched_at": now, "models_json": content}
     )

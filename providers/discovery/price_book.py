@@ -39,6 +39,11 @@ class PriceComparison:
         """Whether applying sets a price."""
         return self.standing in {PriceStanding.NEW, PriceStanding.CHANGED}
 
+    @property
+    def is_missing(self) -> bool:
+        """Whether there is no price, and applying sets none."""
+        return self.in_force is None and not self.would_be_set
+
 
 class PriceBook(Protocol):
     """Keeps what models cost."""

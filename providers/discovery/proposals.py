@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -70,13 +70,15 @@ class Change:
 class Proposal:
     """What discovery would do about one model.
 
-    `listed_name` is what the host calls it, `name` what it is or would be called here. `model_id`
-    is the stored model's, if it is stored. `facts` are what it would have, `changes` what of it is
-    different from what is stored. `overridden` says that an operator set what is stored.
+    `listed_name` is what the host calls it, `name` what it is or would be called here; `role` is
+    empty if it has none that Palyra could ask of it. `model_id` is the stored model's, if it is
+    stored. `facts` are what it would have, `changes` what of it is different from what is stored.
+    `overridden` says that an operator set what is stored.
     """
 
     listed_name: str
     name: str
+    role: str
     standing: Standing
     facts: Facts
     model_id: int | None = None
@@ -138,17 +140,19 @@ def _proposal(
         said = Facts(cost_tier=tier).filled_from(said)
     if row is not None:
         return _of_stored(listed, row, said, price)
-    facts = Facts(role=role).filled_from(said).filled_from(guessed(listed.id))
+    role = "" if role == NO_ROLE else role
+    facts = replace(said, role=role).filled_from(guessed(listed.id))
     name, note = _usable_name(listed.id), ""
-    if role == NO_ROLE or role not in ROLES_OF_KIND[ProviderKind(provider.kind)]:
+    if role not in ROLES_OF_KIND[ProviderKind(provider.kind)]:
         note = NO_ROLE_NOTE
     elif not name:
         note = NAME_NOTE
     return Proposal(
         listed_name=listed.id,
         name=name or listed.id,
+        role=role,
         standing=Standing.UNUSABLE if note else Standing.NEW,
-        facts=facts,
+        facts=replace(facts, role=role),
         price=price,
         note=note,
     )
@@ -178,6 +182,7 @@ def _of_stored(
     return Proposal(
         listed_name=listed.id,
         name=row.name,
+        role=proposed.get("role", row.role),
         standing=Standing.CHANGED if changes and not overridden else Standing.KNOWN,
         facts=Facts(**proposed),
         model_id=row.pk,
@@ -192,8 +197,9 @@ def _gone(row: ProviderModel) -> Proposal:
     return Proposal(
         listed_name=row.upstream_name or row.name,
         name=row.name,
+        role=row.role,
         standing=Standing.GONE,
-        facts=Facts(role=row.role),
+        facts=Facts(),
         model_id=row.pk,
         overridden=row.metadata_source == MetadataSource.OPERATOR,
         price=NoPrice(GONE_NOTE),
