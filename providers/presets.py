@@ -28,6 +28,9 @@ from providers.models import (
 
 LOW, STANDARD, PREMIUM = CostTier.LOW.value, CostTier.STANDARD.value, CostTier.PREMIUM.value
 FAST, MIDDLING, SLOW = LatencyTier.FAST.value, LatencyTier.STANDARD.value, LatencyTier.SLOW.value
+# The permissions it takes to add a host with its models, and to bring a key along.
+ADDING = ("providers.add_provider", "providers.add_providermodel")
+WITH_A_KEY = ("providers.add_credential", "providers.add_secret")
 # What is written down is limited by the recording and not by tokens.
 ANY_LENGTH = 128_000
 
@@ -350,7 +353,9 @@ def add_from_preset(
     except ValidationError as error:
         faults |= error.error_dict
     if preset.needs_base_url and (not address or "{" in address):
-        faults["base_url"] = f"Say where it is: {preset.base_url}"
+        faults["base_url"] = (
+            f"Say where it is: {preset.base_url}, with your own in place of the braces."
+        )
     if preset.needs_credential and not key.strip() and secret is None:
         faults["key"] = f"{preset.display_name} wants a key. {preset.key_from}"
     known = {model.name for model in preset.models}
