@@ -99,9 +99,7 @@ def discover_models(request: ActorRequest, name: str, body: DiscoverIn) -> Disco
         listing = discovery.discover(provider, refresh=body.refresh)
     except discovery.DiscoveryFailed as error:
         raise HttpError(HOST_FAILED, str(error)) from None
-    return DiscoveryOut.of(
-        provider.name, discovery.review(provider, listing, now=timezone.now())
-    )
+    return DiscoveryOut.of(provider.name, discovery.review(provider, listing, now=timezone.now()))
 
 
 @router.post(
