@@ -82,7 +82,7 @@ _OF_WORDS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
             "Most likely the port speaks plain HTTP: use http://, or the right port, in the base "
             "URL.",
         ),
-        (r"name is not known|no such name", "Check how the host is spelt in the base URL."),
+        (r"looked up", "Check how the host is spelt in the base URL."),
         (
             r"refused",
             "Nothing listens there: check the port in the base URL, and that the server runs.",
@@ -138,6 +138,6 @@ def _of_the_way(failure: Failure) -> Diagnosis:
 def _of_class(failure: Failure) -> Diagnosis:
     cause, advice = _OF_CLASS.get(failure.failure_class, _OF_CLASS[FailureClass.PERMANENT_UPSTREAM])
     status = failure.http_status
-    if status is not None and status in SUCCESSES:
+    if status is None or status in SUCCESSES:
         cause = cause.replace(" ({status})", "")
     return Diagnosis(cause.format(message=failure.message, status=status), advice)

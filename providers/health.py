@@ -46,8 +46,8 @@ class CredentialTest:
     said: str = ""
 
     def __str__(self) -> str:
-        words = f"reached in {self.latency_ms} ms" if self.ok else f"{self.cause} {self.advice}"
-        return f"“{self.credential}”: {words}" if self.credential else _capital(words)
+        words = f"Reached in {self.latency_ms} ms." if self.ok else f"{self.cause} {self.advice}"
+        return f"“{self.credential}”: {words}" if self.credential else words
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +162,3 @@ def record(provider: ProviderEntry, result: ConnectionTest, now: datetime) -> No
         failure_class="" if fault is None else fault.failure_class,
         message="" if fault is None else str(fault)[:MESSAGE_LENGTH],
     )
-
-
-def _capital(words: str) -> str:
-    return words[:1].upper() + words[1:]
