@@ -85,7 +85,7 @@ class Maintenance:
             if self._failures == 1:
                 logger.warning("Probes wait for the database: %s", in_one_line(error))
             connection.close()
-            return min(LONGEST_BACKOFF, self._interval * 2 ** (self._failures - 1))
+            return min(LONGEST_BACKOFF, self._interval * float(2 ** (self._failures - 1)))
         except Exception:
             # Nothing that a provider does may end the probes of the others.
             logger.exception("A probe of the providers failed; trying again.")

@@ -60,7 +60,7 @@ def way(message: str, failure_class: FailureClass = FailureClass.NETWORK_UNAVAIL
             ),
             "may not use.",
             "allow private addresses",
-        ),  # fmt: skip
+        ),
         (way("The proxy p cannot be reached: connection refused."), "The proxy p", "the proxy"),
         (
             way("api.x did not answer within 15 seconds.", FailureClass.PROVIDER_TIMEOUT),

@@ -244,7 +244,7 @@ def test_the_hosts_own_price_comes_first() -> None:
 
     found = price(propose(model, "chat", provider="acme", base_url=OPENAI, at=NOW))
 
-    assert (found.uncached_input, found.output) == (3, 15)
+    assert (found.uncached_input, found.output) == (Decimal(3), Decimal(15))
     assert (found.source, found.precision) == ("discovery: acme", "exact")
 
 
@@ -280,7 +280,7 @@ def test_speech_is_priced_as_speech() -> None:
 def test_embeddings_have_no_output_to_pay_for() -> None:
     found = price(list_price("text-embedding-3-small", "embeddings", base_url=OPENAI, at=NOW))
 
-    assert (found.uncached_input, found.output) == (Decimal("0.02"), 0)
+    assert (found.uncached_input, found.output) == (Decimal("0.02"), Decimal(0))
 
 
 def test_what_a_price_leaves_out_is_said() -> None:
@@ -288,7 +288,7 @@ def test_what_a_price_leaves_out_is_said() -> None:
     found = price(list_price("claude-sonnet-4-5", "chat", base_url=host, at=NOW))
 
     assert "more than 200,000 input tokens" in found.note
-    assert (found.cache_write_5m, found.cache_write_1h) == (Decimal("3.75"), 6)
+    assert (found.cache_write_5m, found.cache_write_1h) == (Decimal("3.75"), Decimal(6))
 
 
 @pytest.mark.parametrize("amount", ["-1", "1e9"])

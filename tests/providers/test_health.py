@@ -225,6 +225,7 @@ def test_a_test_by_hand_is_kept_as_the_last_probe(db: None) -> None:
     bad = ProviderProbe.objects.get()
     assert (bad.ok, bad.latency_ms, bad.failure_class) == (False, None, "transient_upstream")
     assert "a problem of its own" in bad.message
+    assert bad.checked_at is not None
     assert claim_due(bad.checked_at + timedelta(seconds=30)) == []
 
 
