@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 import orjson
 import pytest
@@ -13,15 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from providers import attempts
-from providers.attempts import ChunkStream, StreamBroken, open_stream, presentable, send
+from providers.attempts import open_stream, presentable, send
 from providers.failures import Failure, FailureClass
 from providers.registry import ModelEntry
-from providers.requests import Answer, ChatRequest, Chunk
-from providers.sse import ServerSentEvent
-from providers.transport import InboundAnswer, Limits, OutboundRequest, Transport, TransportFailed
-from providers.usage import Usage
+from providers.requests import Answer
+from providers.transport import InboundAnswer, Limits
 from providers.vault import MASK
-from tests.providers.anthropic_reference import events_of, message, sent_event
+from tests.providers.anthropic_reference import message
 from tests.providers.entries import (
     anthropic_entry,
     chat_request,
@@ -29,142 +24,20 @@ from tests.providers.entries import (
     embeddings_request,
     model_entry,
     provider_entry,
-    remote_entry,
     transcription_request,
 )
-
-KEY = "sk-very-secret"
-CREDENTIAL = credential_entry(KEY)
-COMPLETION: dict[str, Any] = {
-    "id": "chatcmpl-1",
-    "object": "chat.completion",
-    "created": 1,
-    "model": "up",
-    "choices": [
-        {
-            "index": 0,
-            "message": {"role": "assistant", "content": "Hi."},
-            "finish_reason": "stop",
-        }
-    ],
-    "usage": {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5},
-}
-BROKEN = Failure(failure_class=FailureClass.NETWORK_UNAVAILABLE, message="Broken.")
-EVENTS = {"content-type": "text/event-stream; charset=utf-8"}
-
-
-@dataclass
-class FakeStream:
-    """An answer whose head has come. An event that is a failure is where it breaks."""
-
-    status: int = 200
-    headers: dict[str, str] = field(default_factory=lambda: dict(EVENTS))
-    coming: Sequence[ServerSentEvent | Failure] = ()
-    answer: Any = None
-    lingers: bool = False
-    read_fails: Failure | None = None
-    closed: int = 0
-    exhausted: bool = False
-
-    async def read(self) -> InboundAnswer:
-        if self.read_fails is not None:
-            raise TransportFailed(self.read_fails)
-        return InboundAnswer(self.status, self.answer, self.headers)
-
-    async def events(self) -> AsyncIterator[ServerSentEvent]:
-        for event in self.coming:
-            if isinstance(event, Failure):
-                raise TransportFailed(event)
-            yield event
-        if self.lingers:
-            await asyncio.Event().wait()
-        self.exhausted = True
-
-    async def aclose(self) -> None:
-        self.closed += 1
-
-
-@dataclass
-class FakeTransport:
-    """Answers as it is told to, and keeps what it was sent."""
-
-    answer: InboundAnswer | Failure = field(
-        default_factory=lambda: InboundAnswer(200, orjson.loads(orjson.dumps(COMPLETION)))
-    )
-    stream: FakeStream | Failure = field(default_factory=FakeStream)
-    sent: list[tuple[OutboundRequest, Limits]] = field(default_factory=list)
-
-    async def send(self, request: OutboundRequest, limits: Limits) -> InboundAnswer:
-        self.sent.append((request, limits))
-        if isinstance(self.answer, Failure):
-            raise TransportFailed(self.answer)
-        return self.answer
-
-    async def open(self, request: OutboundRequest, limits: Limits) -> FakeStream:
-        self.sent.append((request, limits))
-        if isinstance(self.stream, Failure):
-            raise TransportFailed(self.stream)
-        return self.stream
-
-
-def as_transport(fake: FakeTransport) -> Transport:
-    return cast(Transport, fake)
-
-
-def remote_model(**fields: Any) -> ModelEntry:
-    provider = remote_entry("https://models.example.com/v1", **fields)
-    return model_entry(provider, name="nice", upstream_name="up")
-
-
-def remote_request(**body: Any) -> ChatRequest:
-    return chat_request(remote_model(), **body)
-
-
-async def failed(fake: FakeTransport, request: Any = None, credential: Any = CREDENTIAL) -> Failure:
-    outcome = await send(request or remote_request(), credential, as_transport(fake))
-    assert isinstance(outcome, Failure)
-    return outcome
-
-
-def event(data: Any) -> ServerSentEvent:
-    return ServerSentEvent("", data if isinstance(data, str) else orjson.dumps(data).decode())
-
-
-def chunk(content: str, finish: str | None = None) -> ServerSentEvent:
-    choice = {"index": 0, "delta": {"content": content}, "finish_reason": finish}
-    return event({"id": "c", "object": "chat.completion.chunk", "choices": [choice]})
-
-
-DONE = event("[DONE]")
-
-
-async def opened(stream: FakeStream, request: ChatRequest | None = None) -> ChunkStream:
-    fake = FakeTransport(stream=stream)
-    request = request or remote_request(stream=True)
-    found = await open_stream(request, CREDENTIAL, as_transport(fake))
-    assert not isinstance(found, Failure)
-    return found
-
-
-async def not_opened(stream: FakeStream | Failure) -> Failure:
-    fake = FakeTransport(stream=stream)
-    found = await open_stream(remote_request(stream=True), CREDENTIAL, as_transport(fake))
-    assert isinstance(found, Failure)
-    return found
-
-
-async def drained(stream: ChunkStream) -> list[Chunk]:
-    return [one async for one in stream]
-
-
-def texts(chunks: list[Chunk]) -> list[str]:
-    return [
-        choice["delta"]["content"]
-        for one in chunks
-        for choice in one.body["choices"]
-        if choice["delta"].get("content")
-    ]
-
+from tests.providers.fake_transport import (
+    BROKEN,
+    COMPLETION,
+    CREDENTIAL,
+    KEY,
+    FakeTransport,
+    as_transport,
+    drained,
+    failed,
+    remote_model,
+    texts,
+)
 
 # --- Whole answers --------------------------------------------------------------------------------
 
@@ -278,147 +151,6 @@ def test_messages_are_one_short_printable_line_without_the_key(before: str, afte
 @pytest.mark.parametrize("credential", [None, credential_entry(), credential_entry("")])
 def test_without_a_key_there_is_nothing_to_hide(credential: Any) -> None:
     assert presentable(BROKEN, credential) == BROKEN
-
-
-# --- Streams --------------------------------------------------------------------------------------
-
-
-async def test_events_are_chunks() -> None:
-    source = FakeStream(coming=[chunk("Hi "), chunk("there."), chunk("", "stop"), DONE])
-    stream = await opened(source)
-    chunks = await drained(stream)
-    assert texts(chunks) == ["Hi ", "there."]
-    assert {one.body["model"] for one in chunks} == {"nice"}
-    assert source.exhausted
-    await stream.aclose()
-    assert source.closed == 1
-
-
-async def test_usage_is_known_as_soon_as_it_is_reported() -> None:
-    usage = event({"choices": [], "usage": COMPLETION["usage"]})
-    stream = await opened(FakeStream(coming=[chunk("Hi", "stop"), usage, DONE]))
-    await anext(stream)
-    assert stream.usage is None
-    assert (await anext(stream)).usage_only
-    assert stream.usage == Usage(uncached_input=3, output=2)
-
-
-async def test_anthropics_events_are_chunks() -> None:
-    events = [sent_event(one) for one in events_of(message({"type": "text", "text": "Hi you."}))]
-    request = chat_request(model_entry(anthropic_entry()), stream=True)
-    stream = await opened(FakeStream(coming=events), request)
-    assert "".join(texts(await drained(stream))) == "Hi you."
-    assert stream.usage == Usage(uncached_input=10, output=5)
-
-
-@pytest.mark.parametrize("media_type", ["", "text/plain", "TEXT/EVENT-STREAM", "text/event-stream"])
-async def test_some_hosts_label_their_events_badly(media_type: str) -> None:
-    source = FakeStream(headers={"content-type": media_type}, coming=[chunk("Hi", "stop"), DONE])
-    assert texts(await drained(await opened(source))) == ["Hi"]
-
-
-async def test_a_host_that_does_not_hang_up_after_the_end_is_not_waited_for(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(attempts, "DRAIN_SECONDS", 0.01)
-    source = FakeStream(coming=[chunk("Hi", "stop"), DONE], lingers=True)
-    stream = await opened(source)
-    async with asyncio.timeout(5):
-        assert texts(await drained(stream)) == ["Hi"]
-
-
-@pytest.mark.parametrize(
-    ("coming", "failure_class"),
-    [
-        pytest.param([chunk("Hi")], FailureClass.MALFORMED_RESPONSE, id="ends too soon"),
-        pytest.param([chunk("Hi"), BROKEN], FailureClass.NETWORK_UNAVAILABLE, id="breaks"),
-        pytest.param(
-            [chunk("Hi"), event({"error": {"message": KEY}})],
-            FailureClass.TRANSIENT_UPSTREAM,
-            id="an error",
-        ),
-        pytest.param([chunk("Hi"), event("x")], FailureClass.MALFORMED_RESPONSE, id="nonsense"),
-    ],
-)
-async def test_a_stream_that_breaks_off_raises_after_what_came(
-    coming: list[Any], failure_class: FailureClass
-) -> None:
-    stream = await opened(FakeStream(coming=coming))
-    assert (await anext(stream)).substance
-    with pytest.raises(StreamBroken) as caught:
-        await anext(stream)
-    assert caught.value.failure.failure_class is failure_class
-    assert KEY not in caught.value.failure.message
-    with pytest.raises(StopAsyncIteration):
-        await anext(stream)
-
-
-async def test_a_stream_of_nothing_is_broken() -> None:
-    stream = await opened(FakeStream(coming=[DONE]))
-    with pytest.raises(StreamBroken):
-        await anext(stream)
-
-
-async def test_what_breaks_after_the_answer_takes_nothing_away_from_it() -> None:
-    without_done = FakeStream(coming=[chunk("Hi", "stop"), BROKEN])
-    after_done = FakeStream(coming=[chunk("Hi", "stop"), DONE, BROKEN])
-    for source in (without_done, after_done):
-        assert texts(await drained(await opened(source))) == ["Hi"]
-
-
-async def test_a_closed_stream_gives_nothing_more() -> None:
-    source = FakeStream(coming=[chunk("Hi"), chunk("there")])
-    stream = await opened(source)
-    await anext(stream)
-    await stream.aclose()
-    with pytest.raises(StopAsyncIteration):
-        await anext(stream)
-    assert source.closed == 1
-
-
-# --- Streams that are none ------------------------------------------------------------------------
-
-JSON = {"content-type": "application/json"}
-
-
-async def test_an_error_is_a_failure_and_the_stream_is_closed() -> None:
-    body = {"error": {"message": f"Not with {KEY}."}}
-    source = FakeStream(403, JSON, answer=body)
-    failure = await not_opened(source)
-    assert failure.failure_class is FailureClass.PERMISSION_DENIED
-    assert failure.message == f"The provider answered 403: Not with {MASK}."
-    assert source.closed == 1
-
-
-async def test_an_error_labelled_as_events_is_still_an_error() -> None:
-    assert (await not_opened(FakeStream(500))).failure_class is FailureClass.TRANSIENT_UPSTREAM
-
-
-async def test_a_host_that_does_not_stream_is_taken_at_its_word() -> None:
-    source = FakeStream(200, JSON, answer=orjson.loads(orjson.dumps(COMPLETION)))
-    stream = await opened(source)
-    chunks = await drained(stream)
-    assert texts(chunks) == ["Hi."]
-    assert chunks[1].body["choices"][0]["finish_reason"] == "stop"
-    assert chunks[-1].usage_only
-    assert {one.body["object"] for one in chunks} == {"chat.completion.chunk"}
-    assert stream.usage == Usage(uncached_input=3, output=2)
-    assert source.closed == 1
-    await stream.aclose()
-
-
-@pytest.mark.parametrize("answer", [None, {}, {"choices": []}])
-async def test_anything_else_is_malformed(answer: Any) -> None:
-    failure = await not_opened(FakeStream(200, JSON, answer=answer))
-    assert failure.failure_class is FailureClass.MALFORMED_RESPONSE
-    assert failure.may_be_billed
-
-
-async def test_a_stream_that_cannot_be_opened_or_read() -> None:
-    assert await not_opened(BROKEN) == BROKEN
-    source = FakeStream(500, JSON, read_fails=BROKEN)
-    assert await not_opened(source) == BROKEN
-    assert source.closed == 1
 
 
 # --- Without a network ----------------------------------------------------------------------------
