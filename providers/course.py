@@ -323,4 +323,5 @@ def _with_failure(attempt: Attempt, failure: Failure) -> Attempt:
         failure_class=failure.failure_class.value,
         message=failure.message,
         http_status=failure.http_status,
+        may_be_billed=failure.may_be_billed,
     )

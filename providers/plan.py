@@ -15,7 +15,8 @@ ANSWERED, FAILED, CUT, BROKEN_OFF, SKIPPED = "answered", "failed", "cut", "broke
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
     """One try at one provider, as the ledger keeps it. `outcome` is `answered`, `failed`, `cut`
-    (broke off after the first piece), `broken_off` (not waited for) or `skipped` (not tried)."""
+    (broke off after the first piece), `broken_off` (not waited for) or `skipped` (not tried).
+    `may_be_billed` is True where it failed, and the provider may have done the work."""
 
     provider: str
     model: str
@@ -26,6 +27,7 @@ class Attempt:
     http_status: int | None = None
     latency_ms: int = 0
     first_token_ms: int | None = None
+    may_be_billed: bool = False
 
     def as_json(self) -> dict[str, Any]:
         """For the ledger's row."""
