@@ -194,6 +194,12 @@ def evaluate(
     )
 
 
+def tightest(evaluations: Iterable[BudgetEvaluation]) -> BudgetEvaluation | None:
+    """The budget that has the smallest part of its limit left; None if none has a limit."""
+    limited = [said for said in evaluations if said.limit]
+    return min(limited, key=BudgetEvaluation.share_left, default=None)
+
+
 def _outcome(policy: Policy, counter: Counter, requested: int | None, limit: int | None) -> str:
     if requested is None:
         # Unknown is not zero: an unpriced call is only let by where cost is not limited.

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
 
 from governance.errors import InvalidRequest
+from providers.candidates import Needs
+from providers.models import ModelRole
+from providers.registry import ModelEntry
+from providers.requests import ChatRequest
 
 IMAGE = "image_url"
 ROLES = {"system", "developer", "user", "assistant", "tool", "function"}
@@ -29,6 +33,8 @@ POINTERS = {"file", "input_file"}
 # Other models than the one priced, what is charged for beside the tokens, and predictions, whose
 # rejected tokens are billed as output.
 SURCHARGES = ("models", "route", "plugins", "web_search_options", "audio", "prediction")
+STREAM_FIELDS = ("stream", "stream_options")
+JSON_FORMATS = ("json_object", "json_schema")
 IN_PROMPT = ("tools", "functions", "response_format")
 
 
@@ -42,6 +48,35 @@ class ParsedChat:
     choices: int
     input_bound: int
     expected_input: int
+    images: int = 0
+    stream: bool = False
+    role: str = field(default=ModelRole.CHAT.value, init=False)
+
+    @property
+    def needs(self) -> Needs:
+        """What it takes of the model that answers."""
+        wanted = self.body.get("response_format")
+        return Needs(
+            role=self.role,
+            streaming=self.stream,
+            tools=bool(self.body.get("tools")),
+            json_mode=isinstance(wanted, Mapping) and wanted.get("type") in JSON_FORMATS,
+            vision=self.images > 0,
+            input_tokens=self.expected_input,
+        )
+
+    @property
+    def include_usage(self) -> bool:
+        """Whether the client of a stream asked for a last chunk with the usage."""
+        options = self.body.get("stream_options")
+        return isinstance(options, Mapping) and options.get("include_usage") is True
+
+    def request_for(self, model: ModelEntry, output_cap: int) -> ChatRequest:
+        """The request as it is made of one model."""
+        body = self.body
+        if not self.stream:
+            body = {name: value for name, value in body.items() if name not in STREAM_FIELDS}
+        return ChatRequest(model=model, body=body, output_cap=output_cap, stream=self.stream)
 
     def output_cap(self, model_cap: int) -> int:
         """The most output tokens for each choice, for a model that gives at most `model_cap`."""
@@ -52,9 +87,10 @@ class ParsedChat:
         return min(output_cap, EXPECTED_OUTPUT) * self.choices
 
 
-def parse(body: Any) -> ParsedChat:
+def parse(body: Any, *, stream: bool = False) -> ParsedChat:
     """Check a request in OpenAI's chat format. Raises `InvalidRequest` naming the field at fault.
 
+    With `stream` the answer is to come in pieces, whatever the body says.
     Only what Palyra must understand is checked; everything else is the provider's to judge.
     """
     if not isinstance(body, Mapping):
@@ -67,11 +103,6 @@ def parse(body: Any) -> ParsedChat:
             f"A model's name has at most {LONGEST_NAME} characters.", param="model"
         )
     messages = _messages(body.get("messages"))
-    if body.get("stream"):
-        raise InvalidRequest(
-            "Streamed answers are not available yet; leave “stream” out or set it to false.",
-            param="stream",
-        )
     _refuse_surcharges(body)
     text_bytes, images = _measure(messages)
     extra_bytes = sum(_size(body[name]) for name in IN_PROMPT if body.get(name))
@@ -89,6 +120,8 @@ def parse(body: Any) -> ParsedChat:
         + images * IMAGE_TOKENS
         + (extra_bytes + TOOLS_OVERHEAD if extra_bytes else 0)
         + other_bytes,
+        images=images,
+        stream=stream,
         expected_input=-(-(text_bytes + extra_bytes) // BYTES_PER_TOKEN) + images * EXPECTED_IMAGE,
     )
 

@@ -12,12 +12,13 @@ class CallError(Exception):
 
     `status` is the HTTP status, `type` and `code` are OpenAI's error fields, `param` names the
     request's field at fault, `detail` is machine-readable, `call_id` is the ledger row if there is
-    one, and `retryable` says whether the same request may succeed later.
+    one, `retryable` says whether clients should try the same request again by themselves, and
+    `retry_after` is the seconds to wait before anyone does, None if nobody said.
     """
 
-    status: ClassVar[int] = 500
+    status: int = 500
     type: ClassVar[str] = "server_error"
-    code: ClassVar[str] = "internal_error"
+    code: str = "internal_error"
     retryable: ClassVar[bool] = False
 
     def __init__(
@@ -27,8 +28,10 @@ class CallError(Exception):
         param: str | None = None,
         call_id: UUID | None = None,
         detail: Mapping[str, Any] | None = None,
+        retry_after: float | None = None,
     ) -> None:
         super().__init__(message)
+        self.retry_after = retry_after
         self.message = message
         self.param = param
         self.call_id = call_id
@@ -80,7 +83,10 @@ class LedgerUnavailable(CallError):
 
 
 class ProviderRefused(CallError):
-    """The provider judged the request itself to be at fault, and would again."""
+    """The provider judged the request itself to be at fault, and would again.
+
+    `status` is the provider's own where that is for clients (400, 413, 422).
+    """
 
     status = 400
     type = "invalid_request_error"
@@ -93,6 +99,28 @@ class ProviderFailed(CallError):
     status = 502
     type = "provider_error"
     code = "provider_failed"
+
+
+class ProviderTimedOut(ProviderFailed):
+    """The provider did not answer in time; it may have done the work, and bill it."""
+
+    status = 504
+    code = "provider_timeout"
+
+
+class ProviderRateLimited(ProviderFailed):
+    """The provider takes no more calls for now, and no other could stand in."""
+
+    status = 429
+    code = "provider_rate_limited"
+
+
+class ProviderUnavailable(ProviderFailed):
+    """No provider could take the call just now, so nothing was sent: it may be tried again."""
+
+    status = 503
+    code = "provider_unavailable"
+    retryable = True
 
 
 def in_one_line(error: Exception) -> str:

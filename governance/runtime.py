@@ -7,17 +7,20 @@ uses `blocking_runtime`, which keeps a loop on a thread of its own.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import threading
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, TypeVar
 from uuid import UUID
 
-from governance.ledger import LedgerWriter
+from governance.lease_line import LeaseLine
+from governance.ledger import LedgerWriter, Settlement
 from governance.snapshot import Snapshot, SnapshotKeeper
 from providers.identifiers import new_id
-from providers.transport import Transport
+from providers.services import ProviderServices
 
 ResultT = TypeVar("ResultT")
 
@@ -27,9 +30,10 @@ class Runtime:
     """One process's share of Palyra, bound to the event loop it was started on."""
 
     process_id: UUID
-    transport: Transport
+    providers: ProviderServices
     ledger: LedgerWriter
     keeper: SnapshotKeeper
+    lease_line: LeaseLine
 
     @property
     def snapshot(self) -> Snapshot:
@@ -41,12 +45,12 @@ class Runtime:
         """Start the threads and read the first snapshot; from then on the process is alive."""
         process_id = new_id()
         ledger = LedgerWriter(process_id=process_id, role=role)
-        runtime = cls(process_id, Transport(), ledger, SnapshotKeeper())
+        runtime = cls(process_id, ProviderServices.make(), ledger, SnapshotKeeper(), LeaseLine())
         try:
             await asyncio.to_thread(runtime._start_threads)
         except BaseException:
             await asyncio.to_thread(runtime.keeper.stop)
-            await runtime.transport.close()
+            await runtime.providers.stop()
             raise
         return runtime
 
@@ -55,6 +59,7 @@ class Runtime:
 
         try:
             self.keeper.start()
+            self.providers.start()
             self.ledger.start()
         finally:
             connection.close()
@@ -63,7 +68,26 @@ class Runtime:
         """Write every pending settlement, then let go of everything."""
         await asyncio.to_thread(self.ledger.stop)
         await asyncio.to_thread(self.keeper.stop)
-        await self.transport.close()
+        await self.providers.stop()
+
+    def settle(self, settlement: Settlement, provider_ids: frozenset[int]) -> Future[Any]:
+        """Have a call settled; whoever waits for a place at one of the providers is then told."""
+        written = self.ledger.submit(settlement)
+        if not provider_ids:
+            return written
+        loop = asyncio.get_running_loop()
+
+        def tell(_: Future[Any]) -> None:
+            # The loop may have been closed by the time the last settlement is written.
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(self._notice, provider_ids)
+
+        written.add_done_callback(tell)
+        return written
+
+    def _notice(self, provider_ids: Iterable[int]) -> None:
+        for provider_id in provider_ids:
+            self.lease_line.notice(provider_id)
 
 
 class BlockingRuntime:

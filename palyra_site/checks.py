@@ -12,11 +12,11 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
-from cryptography.fernet import Fernet
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register  # noqa: A004
 
 from palyra_site import configuration
+from providers import vault
 
 KEY_FILES = ("secret.key", "vault.key")
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
@@ -25,11 +25,12 @@ LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 def check_vault_key(**kwargs: Any) -> list[CheckMessage]:
     """The vault's key, which may come from a file, is one."""
     try:
-        Fernet(settings.PALYRA_VAULT_KEY)
-    except ValueError:
+        if vault.has_key():
+            vault.newest_keys()
+    except (ValueError, vault.VaultKeyError):
         return [
             Error(
-                f"The vault key in {settings.DATA_DIR / 'vault.key'} is not a key.",
+                f"The vault key in {settings.PALYRA_VAULT_KEY_PATH} is not a key.",
                 hint="Restore the file from a backup: stored secrets can be read with it only.",
                 id="palyra.E001",
             )

@@ -7,8 +7,6 @@ import secrets
 import sys
 from collections.abc import Sequence
 
-from cryptography.fernet import Fernet
-
 from palyra_site.configuration import Configuration, ConfigurationError, read
 
 EXIT_USAGE = 2
@@ -27,9 +25,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         configuration = read()
         if asks_for_help(argv):
-            _use_passing_keys(configuration)
+            _use_a_passing_key(configuration)
         else:
             _make_data_dir(configuration)
+            _look_at_the_vault(argv)
         from django.core.management import execute_from_command_line  # noqa: PLC0415
 
         execute_from_command_line(argv)
@@ -46,12 +45,22 @@ def asks_for_help(argv: Sequence[str]) -> bool:
     return len(argv) < 2 or not HELP_WORDS.isdisjoint(argv[1:])  # noqa: PLR2004
 
 
-def _use_passing_keys(configuration: Configuration) -> None:
-    """Keys for this process alone, so that the settings make no key files."""
+def _use_a_passing_key(configuration: Configuration) -> None:
+    """A key for this process alone, so that the settings make no key file."""
     if not configuration.secret_key:
         os.environ["PALYRA_SECRET_KEY"] = secrets.token_urlsafe(48)
-    if not configuration.vault_key:
-        os.environ["PALYRA_VAULT_KEY"] = Fernet.generate_key().decode()
+
+
+def _look_at_the_vault(argv: Sequence[str]) -> None:
+    """Let no process start that would need secrets which it cannot read. `up` looks for itself."""
+    if argv[1] not in ROLES:
+        return
+    import django  # noqa: PLC0415
+
+    django.setup()
+    from palyra_site.vault_check import before_serving  # noqa: PLC0415 - once there are models
+
+    before_serving()
 
 
 def _make_data_dir(configuration: Configuration) -> None:

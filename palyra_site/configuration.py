@@ -10,15 +10,17 @@ from __future__ import annotations
 import io
 import os
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+import ssl
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import environ
-from cryptography.fernet import Fernet
 from environ.fileaware_mapping import FileAwareMapping
+
+from providers.keyfile import split_keys
 
 PACKAGE_PARENT = Path(__file__).resolve().parent.parent
 # A checkout keeps `.env` and `var/` beside manage.py; an installed wheel, where it is started.
@@ -75,6 +77,10 @@ class Configuration:
     worker_count: int
     request_body_limit: int
     owner_timeout: float
+    environment_proxies: bool
+    ca_file: str
+    # Where the secrets above came from. None of these is lent to a provider.
+    own_files: tuple[Path, ...] = field(default=(), compare=False)
 
     @property
     def local_url(self) -> str:
@@ -128,7 +134,23 @@ def read(environment: Mapping[str, str] | None = None) -> Configuration:
     ]
     if faults or reader.faults:
         raise ConfigurationError(*faults, *reader.faults)
-    return configuration
+    return replace(configuration, own_files=_own_files(configuration, given, reader.names))
+
+
+def _own_files(
+    configuration: Configuration, given: Mapping[str, str], read_names: Iterable[str]
+) -> tuple[Path, ...]:
+    """The files that Palyra's own secrets are in: settings, what they name, and the database."""
+    named = [given.get(f"{name}_FILE", "").strip() for name in read_names]
+    files = [_env_file(given), *(Path(name).expanduser() for name in named if name)]
+    if configuration.database["ENGINE"].endswith("sqlite3"):
+        files.append(Path(configuration.database["NAME"]))
+    return tuple(files)
+
+
+def _env_file(environment: Mapping[str, str]) -> Path:
+    named = environment.get(ENV_FILE, "").strip()
+    return Path(named).expanduser() if named else HOME / ".env"
 
 
 def names() -> tuple[str, ...]:
@@ -188,7 +210,10 @@ def _read(reader: _Reader) -> Configuration:
             "PALYRA_SECRET_KEY", "", _secret_key, f"a text of {SHORTEST_SECRET} characters or more"
         ),
         vault_key=reader.parsed(
-            "PALYRA_VAULT_KEY", "", _vault_key, "a vault key (32 bytes in URL-safe base64)"
+            "PALYRA_VAULT_KEY",
+            "",
+            _vault_key,
+            "a vault key (32 bytes in URL-safe base64), or several with commas between",
         ),
         debug=reader.parsed("PALYRA_DEBUG", "no", _boolean, "yes or no"),
         log_level=reader.parsed(
@@ -212,6 +237,12 @@ def _read(reader: _Reader) -> Configuration:
             _between(2.0, 3600.0, float),
             "a number of seconds from 2 to 3600",
         ),
+        environment_proxies=reader.parsed(
+            "PALYRA_ENVIRONMENT_PROXIES", "no", _boolean, "yes or no"
+        ),
+        ca_file=reader.parsed(
+            "PALYRA_CA_FILE", "", _ca_file, "a file of certificates in PEM that can be read"
+        ),
     )
 
 
@@ -220,8 +251,7 @@ def _over_env_file(environment: dict[str, str]) -> tuple[dict[str, str], list[st
 
     A variable of the environment also outranks its `_FILE` form in the file, and the reverse.
     """
-    named = environment.get(ENV_FILE, "").strip()
-    path = Path(named).expanduser() if named else HOME / ".env"
+    named, path = environment.get(ENV_FILE, "").strip(), _env_file(environment)
     try:
         lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
     except (OSError, UnicodeDecodeError) as error:
@@ -341,6 +371,15 @@ def _secret_key(raw: str) -> str:
 
 
 def _vault_key(raw: str) -> str:
-    if raw:
-        Fernet(raw)
-    return raw
+    return ",".join(split_keys(raw)) if raw else ""
+
+
+def _ca_file(raw: str) -> str:
+    if not raw:
+        return ""
+    path = Path(raw).expanduser().resolve()
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+    except OSError:  # which `ssl.SSLError` is one of
+        raise ValueError(raw) from None
+    return str(path)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import secrets
 from collections.abc import Callable
 from pathlib import Path
 
 from palyra_site.configuration import ConfigurationError
+from providers import keyfile
 
 
 def read_or_create(path: Path, generate: Callable[[], str]) -> str:
@@ -19,7 +17,7 @@ def read_or_create(path: Path, generate: Callable[[], str]) -> str:
     """
     try:
         if not path.exists():
-            _create(path, generate)
+            keyfile.create(path, generate())
         key = path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not text"
@@ -32,19 +30,3 @@ def read_or_create(path: Path, generate: Callable[[], str]) -> str:
             f"nothing was ever encrypted or signed with it, delete it and another is made."
         )
     return key
-
-
-def _create(path: Path, generate: Callable[[], str]) -> None:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(generate() + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        # Where another process was first, its key is the one.
-        with contextlib.suppress(FileExistsError):
-            os.link(draft, path)
-    finally:
-        draft.unlink()

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import django_stubs_ext
-from cryptography.fernet import Fernet
 from django.urls import reverse_lazy
 
 from palyra_site import configuration as palyra_configuration
@@ -27,12 +26,15 @@ DATA_DIR = CONFIGURATION.data_dir
 SECRET_KEY = CONFIGURATION.secret_key or read_or_create(
     DATA_DIR / "secret.key", lambda: secrets.token_urlsafe(48)
 )
-PALYRA_VAULT_KEY = CONFIGURATION.vault_key or read_or_create(
-    DATA_DIR / "vault.key", lambda: Fernet.generate_key().decode()
-)
+# Where none is given, Palyra's own file counts; `preflight` makes it while nothing is encrypted.
+PALYRA_VAULT_KEY = CONFIGURATION.vault_key
+PALYRA_VAULT_KEY_PATH = DATA_DIR / "vault.key"
+PALYRA_OWN_FILES = CONFIGURATION.own_files
 PALYRA_OWNER_TIMEOUT = CONFIGURATION.owner_timeout
 PALYRA_REQUEST_BODY_LIMIT = CONFIGURATION.request_body_limit
 PALYRA_PUBLIC_URL = CONFIGURATION.public_url
+PALYRA_ENVIRONMENT_PROXIES = CONFIGURATION.environment_proxies
+PALYRA_CA_FILE = CONFIGURATION.ca_file
 
 DEBUG = CONFIGURATION.debug
 ALLOWED_HOSTS = list(CONFIGURATION.allowed_hosts)

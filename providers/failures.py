@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from typing import Any
 
@@ -137,12 +141,26 @@ class Failure:
         return self.traits.counts and not self.callers_fault
 
 
+# What hosts call a failure says more than the status they send it with.
 _BY_CODE = {
+    "invalid_api_key": FailureClass.AUTH_INVALID,
+    "expired_api_key": FailureClass.AUTH_EXPIRED,
+    "token_expired": FailureClass.AUTH_EXPIRED,
+    "organization_on_hold": FailureClass.PERMISSION_DENIED,
+    "cmek_key_disabled": FailureClass.PERMISSION_DENIED,
+    "cmek_key_network_blocked": FailureClass.PERMISSION_DENIED,
     "insufficient_quota": FailureClass.QUOTA_EXCEEDED,
+    "billing_error": FailureClass.QUOTA_EXCEEDED,
     "billing_hard_limit_reached": FailureClass.QUOTA_EXCEEDED,
+    "billing_not_active": FailureClass.QUOTA_EXCEEDED,
+    "enforced_spend_limit_reached": FailureClass.QUOTA_EXCEEDED,
+    "contract_spend_limit_reached": FailureClass.QUOTA_EXCEEDED,
+    "linked_organization_spend_limit_reached": FailureClass.QUOTA_EXCEEDED,
     "context_length_exceeded": FailureClass.CONTEXT_WINDOW_EXCEEDED,
+    "model_context_window_exceeded": FailureClass.CONTEXT_WINDOW_EXCEEDED,
     "content_filter": FailureClass.CONTENT_POLICY_BLOCKED,
     "content_policy_violation": FailureClass.CONTENT_POLICY_BLOCKED,
+    "responsibleaipolicyviolation": FailureClass.CONTENT_POLICY_BLOCKED,
 }
 _BY_STATUS = {
     401: FailureClass.AUTH_INVALID,
@@ -153,58 +171,201 @@ _BY_STATUS = {
     429: FailureClass.RATE_LIMITED,
     501: FailureClass.PERMANENT_UPSTREAM,
     504: FailureClass.PROVIDER_TIMEOUT,
+    524: FailureClass.PROVIDER_TIMEOUT,
 }
-# What the request is to blame for. A 404 is not: the caller did not choose the upstream name.
+# Where a code is missing, the words must do. The first that fits, of those for the status.
+_BY_WORDS = tuple(
+    (statuses, re.compile(pattern, re.IGNORECASE), failure_class)
+    for statuses, pattern, failure_class in (
+        ({401}, r"\bexpired\b", FailureClass.AUTH_EXPIRED),
+        ({400, 403}, r"(key|token|credentials?) (has |is )?expired", FailureClass.AUTH_EXPIRED),
+        (
+            {400},
+            r"(invalid|incorrect) api key|api key (is )?(not valid|invalid)",
+            FailureClass.AUTH_INVALID,
+        ),
+        ({400, 403}, r"credit balance is too low", FailureClass.QUOTA_EXCEEDED),
+        (
+            {400, 413, 422},
+            r"prompt is too long|maximum context length|exceed(s|ed)? (the )?(\w+ )?context"
+            r"|context (window|length|limit)|input is too long",
+            FailureClass.CONTEXT_WINDOW_EXCEEDED,
+        ),
+        (
+            {400, 403, 422},
+            r"content (filtering|management|usage|safety)? ?polic|usage polic|safety system"
+            r"|input was flagged",
+            FailureClass.CONTENT_POLICY_BLOCKED,
+        ),
+    )
+)
+# The status that an error means where it comes with a success: in a stream, say.
+_STATUS_OF = {
+    "invalid_request_error": 400,
+    "authentication_error": 401,
+    "billing_error": 402,
+    "permission_error": 403,
+    "not_found_error": 404,
+    "request_too_large": 413,
+    "rate_limit_error": 429,
+    "rate_limit_exceeded": 429,
+    "timeout_error": 504,
+    "gateway_timeout_error": 504,
+    "overloaded_error": 529,
+}
+# What the request is to blame for, if it is for anything. A 404 is not: the caller did not choose
+# the upstream's name.
 _CALLERS_FAULT = {400, 413, 422}
+_REQUEST_CLASSES = {FailureClass.PERMANENT_UPSTREAM, FailureClass.CONTEXT_WINDOW_EXCEEDED}
+_REGISTRYS_FAULT = {"model_not_found", "invalid_model", "unknown_model", "deploymentnotfound"}
 SUCCESSES, REDIRECTS, ERRORS = range(200, 300), range(300, 400), range(400, 600)
 SERVER_ERROR = 500
+BROKEN_OFF = "The provider broke off its answer"
 
 
-def from_http(status: int, body: Any) -> Failure:
+def from_http(
+    status: int,
+    body: Any,
+    headers: Mapping[str, str] | None = None,
+    *,
+    now: datetime | None = None,
+) -> Failure:
     """The failure that an error answer stands for; `body` is its parsed JSON, or anything else.
 
-    OpenAI's error body is `{"error": {"message", "type", "param", "code"}}`; a code it defines says
-    more than the status does. The message is whole and may repeat a key: `invocation` redacts it.
+    OpenAI's error body is `{"error": {"message", "type", "param", "code"}}`, Anthropic's
+    `{"type": "error", "error": {"type", "message", "details"}}`. `headers` have lower-case names;
+    `now` is for a date in them. The message is whole and may repeat a key: `attempts` redacts it.
     """
-    error = body.get("error") if isinstance(body, Mapping) else None
-    error = {"message": error} if isinstance(error, str) else error
-    error = error if isinstance(error, Mapping) else {}
-    meant = _meant(status, error)
-    failure_class = (
-        _BY_CODE.get(str(error.get("code")))
-        or _BY_CODE.get(str(error.get("type")))
-        or _BY_STATUS.get(meant)
-        or (
-            FailureClass.TRANSIENT_UPSTREAM
-            if meant >= SERVER_ERROR
-            else FailureClass.PERMANENT_UPSTREAM
-        )
+    error = _error(body)
+    failure = _classified(status, error, _message(status, error))
+    return _advised(failure, headers, now) if headers else failure
+
+
+def from_event(body: Any) -> Failure:
+    """The failure that an event of a streamed answer says: it came after a success."""
+    error = _error(body)
+    said = _said(error)
+    return _classified(
+        SUCCESSES.start, error, f"{BROKEN_OFF}: {said}" if said else f"{BROKEN_OFF}."
     )
+
+
+def retry_after(headers: Mapping[str, str], now: datetime | None = None) -> float | None:
+    """The seconds a host asks to wait: in milliseconds, in seconds, or until a date."""
+    for name, unit in (("retry-after-ms", 1000), ("retry-after", 1)):
+        seconds = _number(headers.get(name))
+        if seconds is not None:
+            return seconds / unit
+    try:
+        date = parsedate_to_datetime(headers["retry-after"])
+        return None if now is None else max(0.0, (date - now).total_seconds())
+    except (KeyError, ValueError, TypeError, OverflowError):
+        return None
+
+
+def _number(value: str | None) -> float | None:
+    try:
+        number = float(value or "")
+    except ValueError:
+        return None
+    return number if math.isfinite(number) and number >= 0 else None
+
+
+def _error(body: Any) -> Mapping[str, Any]:
+    """The object that describes the error, wherever a host puts it."""
+    if isinstance(body, list):
+        body = next(iter(body), None)
+    if not isinstance(body, Mapping):
+        return {}
+    error = body.get("error") or body.get("detail") or body
+    if isinstance(error, str):
+        return {"message": error}
+    return error if isinstance(error, Mapping) else {}
+
+
+def _classified(status: int, error: Mapping[str, Any], message: str) -> Failure:
+    codes = _codes(error)
+    meant = _meant(status, error, codes)
+    failure_class = _class(meant, codes, _said(error))
+    policy = failure_class is FailureClass.CONTENT_POLICY_BLOCKED
     return Failure(
         failure_class=failure_class,
-        message=_message(status, error.get("message")),
+        message=message,
         http_status=status,
         # A success that turned into an error, or a gateway's patience at its end: work was done.
         may_be_billed=(status in SUCCESSES and meant >= SERVER_ERROR)
         or failure_class is FailureClass.PROVIDER_TIMEOUT,
-        callers_fault=meant in _CALLERS_FAULT and failure_class is not FailureClass.QUOTA_EXCEEDED,
+        callers_fault=policy
+        or (
+            meant in _CALLERS_FAULT
+            and failure_class in _REQUEST_CLASSES
+            and _REGISTRYS_FAULT.isdisjoint(codes)
+        ),
     )
 
 
-def _meant(status: int, error: Mapping[str, Any]) -> int:
+def _class(meant: int, codes: tuple[str, ...], said: str) -> FailureClass:
+    for code in codes:
+        if code in _BY_CODE:
+            return _narrowed(_BY_CODE[code], said)
+    for statuses, pattern, failure_class in _BY_WORDS:
+        if meant in statuses and pattern.search(said):
+            return failure_class
+    return _BY_STATUS.get(meant) or (
+        FailureClass.TRANSIENT_UPSTREAM
+        if meant >= SERVER_ERROR
+        else FailureClass.PERMANENT_UPSTREAM
+    )
+
+
+def _narrowed(failure_class: FailureClass, said: str) -> FailureClass:
+    """An invalid key that is said to have expired was valid once."""
+    expired = failure_class is FailureClass.AUTH_INVALID and "expired" in said.lower()
+    return FailureClass.AUTH_EXPIRED if expired else failure_class
+
+
+def _codes(error: Mapping[str, Any]) -> tuple[str, ...]:
+    """Everything the error calls itself, the most telling first, in lower case."""
+    details, inner = error.get("details"), error.get("innererror")
+    named = (
+        details.get("error_code") if isinstance(details, Mapping) else None,
+        inner.get("code") if isinstance(inner, Mapping) else None,
+        error.get("code"),
+        error.get("type"),
+    )
+    return tuple(code.lower() for code in named if isinstance(code, str))
+
+
+def _meant(status: int, error: Mapping[str, Any], codes: tuple[str, ...]) -> int:
     """The status the provider means: some answer 200 and put the real one into the error."""
     if status not in SUCCESSES:
         return status
     code = error.get("code")
-    return code if type(code) is int and code in ERRORS else SERVER_ERROR
+    if type(code) is int and code in ERRORS:
+        return code
+    return next((_STATUS_OF[one] for one in codes if one in _STATUS_OF), SERVER_ERROR)
 
 
-def _message(status: int, said: Any) -> str:
+def _said(error: Mapping[str, Any]) -> str:
+    said = error.get("message")
+    return said.strip() if isinstance(said, str) else ""
+
+
+def _message(status: int, error: Mapping[str, Any]) -> str:
     if status in REDIRECTS:
         return (
             f"The provider answered {status}, a redirect, and those are not followed. Its base URL "
             "is probably not right."
         )
-    if isinstance(said, str) and said.strip():
-        return f"The provider answered {status}: {said.strip()}"
-    return f"The provider answered {status}."
+    said = _said(error)
+    return f"The provider answered {status}: {said}" if said else f"The provider answered {status}."
+
+
+def _advised(failure: Failure, headers: Mapping[str, str], now: datetime | None) -> Failure:
+    """With what the host says of trying again."""
+    word = headers.get("x-should-retry", "").strip().lower()
+    return replace(
+        failure,
+        retry_after=retry_after(headers, now),
+        should_retry={"true": True, "false": False}.get(word),
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from pathlib import Path
 
 from django.conf import settings
@@ -12,6 +13,8 @@ from django.core.exceptions import ValidationError
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # Palyra's own: whoever may name a credential must not be able to send these to a host.
 OWN_VARIABLES = ("PALYRA_", "DATABASE_URL", "REDIS_URL", "DJANGO_")
+# A process's environment is a file as well, and has what the above keep.
+NOT_FILES = (Path("/proc"), Path("/sys"), Path("/dev"))
 MOST_BYTES = 8192
 
 
@@ -20,7 +23,7 @@ class ReferenceUnreadable(Exception):
 
 
 def validate_reference(value: str) -> None:
-    """Refuse what is neither `env:NAME` nor `file:/absolute/path`, or names Palyra's own secrets."""
+    """Refuse what is neither `env:NAME` nor `file:/absolute/path`, or where Palyra's own are."""
     kind, _, place = value.partition(":")
     if kind == "env" and VARIABLE.fullmatch(place):
         if place.upper().startswith(OWN_VARIABLES):
@@ -28,16 +31,37 @@ def validate_reference(value: str) -> None:
                 "This variable is Palyra's own and is not lent to providers.", code="reference_own"
             )
         return
-    if kind == "file" and place.startswith("/") and "\0" not in place:
-        if Path(place).resolve().is_relative_to(settings.DATA_DIR):
+    if kind == "file" and place.startswith("/") and _can_be_a_path(place):
+        if _is_own(Path(place)):
             raise ValidationError(
-                "Files of Palyra's data directory are not lent to providers.", code="reference_own"
+                "Palyra's own files, and the system's, are not lent to providers.",
+                code="reference_own",
             )
         return
     raise ValidationError(
         "Give env:NAME for a variable of Palyra's environment, or file:/path for a file.",
         code="reference",
     )
+
+
+def _can_be_a_path(place: str) -> bool:
+    try:
+        return b"\0" not in place.encode()
+    except UnicodeEncodeError:
+        return False
+
+
+def _is_own(path: Path) -> bool:
+    """Whether Palyra's own secrets are in it, or the system tells of processes there."""
+    real = _real(path)
+    if any(real.is_relative_to(directory) for directory in (settings.DATA_DIR, *NOT_FILES)):
+        return True
+    return any(real == _real(own) for own in settings.PALYRA_OWN_FILES)
+
+
+def _real(path: Path) -> Path:
+    # Unlike Path.resolve, it says something of links that lead in a circle as well.
+    return Path(os.path.realpath(path))
 
 
 def resolve(reference: str) -> str:
@@ -60,7 +84,11 @@ def resolve(reference: str) -> str:
 
 def _content(path: Path) -> str:
     try:
-        with path.open("rb") as file:
+        # Opening a pipe would wait for whoever writes to it.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(descriptor, "rb") as file:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise ReferenceUnreadable(f"{path} is not a file.")
             content = file.read(MOST_BYTES + 1)
         if len(content) > MOST_BYTES:
             raise ReferenceUnreadable(f"{path} is larger than any credential.")

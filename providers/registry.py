@@ -10,6 +10,7 @@ from django.db.models import Prefetch
 
 from providers import vault
 from providers.models import (
+    AUTO,
     Credential,
     FailoverPolicy,
     ModelRole,
@@ -19,7 +20,17 @@ from providers.models import (
 )
 from providers.references import ReferenceUnreadable, resolve
 
-AUTO = "auto"
+__all__ = [
+    "AUTO",
+    "CredentialEntry",
+    "ModelEntry",
+    "ProviderEntry",
+    "Registry",
+    "entry",
+    "load",
+    "read_secret",
+]
+
 # What an entry takes from its row as it is.
 PROVIDER_COLUMNS = (
     "name",
@@ -136,27 +147,32 @@ class Registry:
     models: tuple[ModelEntry, ...]
     failover: bool = True
     failover_pinned: bool = False
-    _by_name: dict[str, tuple[ModelEntry, ...]] = field(init=False, repr=False, compare=False)
+    _named: dict[tuple[str, str], tuple[ModelEntry, ...]] = field(
+        init=False, repr=False, compare=False
+    )
 
     def __post_init__(self) -> None:
-        by_name: dict[str, tuple[ModelEntry, ...]] = {}
+        named: dict[tuple[str, str], tuple[ModelEntry, ...]] = {}
         for model in self.models:
-            by_name[model.name] = (*by_name.get(model.name, ()), model)
+            key = (str(model.role), model.name)
+            named[key] = (*named.get(key, ()), model)
+        # Hosts of many makers name models `maker/model`, and the maker may be registered too.
+        named |= {(str(model.role), model.qualified_name): (model,) for model in self.models}
+        others: dict[tuple[str, str], tuple[ModelEntry, ...]] = {}
         for model in self.models:
-            # A model of that very name comes before one that has it as an alias.
             for alias in model.aliases:
-                if model not in by_name.get(alias, ()):
-                    by_name[alias] = (*by_name.get(alias, ()), model)
-        # Last: hosts of many makers name models `maker/model`, and the maker may be registered too.
-        by_name.update({model.qualified_name: (model,) for model in self.models})
-        object.__setattr__(self, "_by_name", by_name)
+                key = (str(model.role), alias)
+                others[key] = (*others.get(key, ()), model)
+        # A model of that very name is meant before one that has it as an alias.
+        object.__setattr__(self, "_named", others | named)
 
     def find(self, name: str, role: str = ModelRole.CHAT) -> tuple[ModelEntry, ...]:
         """The models of that role that answer to `name`; empty if none does.
 
-        `provider/model` is that provider's own model before it is another's model of that name.
+        A name counts before an alias, and `provider/model` is that provider's own model before it
+        is another's model of that name.
         """
-        return tuple(model for model in self._by_name.get(name, ()) if model.role == role)
+        return self._named.get((str(role), name), ())
 
     def default(self, role: str = ModelRole.CHAT) -> ModelEntry | None:
         """The model that `auto` stands for: the one marked so, else the only one, else none."""

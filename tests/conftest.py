@@ -16,6 +16,7 @@ import django
 import hypothesis
 import pytest
 
+from providers import vault
 from tests import postgres
 from tests.support import processes
 
@@ -39,6 +40,8 @@ def _isolate() -> None:
         os.environ["DATABASE_URL"] = _until_the_end.enter_context(postgres.server())
     os.environ["DJANGO_SETTINGS_MODULE"] = "palyra_site.settings"
     django.setup()
+    # As `up` does on an empty database.
+    vault.make_key()
 
 
 _isolate()

@@ -20,6 +20,13 @@ OUTCOMES: dict[str, tuple[str, Tone]] = {
     "unknown": ("Cost unknown", "bad"),
     "approval_required": ("Needs approval", "warning"),
 }
+ATTEMPTS: dict[str, tuple[str, Tone]] = {
+    "answered": ("Answered", "good"),
+    "failed": ("Failed", "bad"),
+    "cut": ("Broke off", "bad"),
+    "broken_off": ("Not waited for", "warning"),
+    "skipped": ("Not tried", "quiet"),
+}
 BUCKETS = (
     ("Input", "uncached_input_tokens", "uncached_input"),
     ("Input read from cache", "cache_read_tokens", "cache_read"),
@@ -107,9 +114,9 @@ class Story:
 def tell(call: ModelCall) -> Story:
     """The story of `call`; nothing is read that the row and its price do not say."""
     decision = call.decision or {}
-    actual = str(decision.get("actual", ""))
+    actual = f"{call.provider}/{call.model}"
     return Story(
-        sentences=tuple(decision.get("explanation", ())),
+        sentences=(*decision.get("explanation", ()), *_elsewhere(decision, actual)),
         mode=str(decision.get("mode", "")),
         candidates=tuple(_candidate(one, actual) for one in decision.get("candidates", ())),
         estimate=_estimate(call),
@@ -123,6 +130,14 @@ def tell(call: ModelCall) -> Story:
         usage_note=_usage_note(call),
         latency="" if call.latency_ms is None else duration(call.latency_ms / 1000),
     )
+
+
+def _elsewhere(decision: dict[str, Any], actual: str) -> list[str]:
+    """Where the call went on, if not at the model that was chosen."""
+    chosen = decision.get("actual")
+    if not chosen or chosen == actual:
+        return []
+    return [f"{chosen} could not answer, so the call went on at {actual}."]
 
 
 def _candidate(row: dict[str, Any], actual: str) -> Candidate:
@@ -182,24 +197,31 @@ def _hold(row: dict[str, Any], call: ModelCall) -> Hold:
 def _nothing_held(call: ModelCall) -> str:
     if call.holds:
         return ""
+    if call.cached:
+        return "The answer was kept from a call just before, so nothing had to be held."
     if call.status == CallStatus.BLOCKED:
         return "Nothing was held and nothing was sent: a budget refused the call."
     return "No budget counts this call, so nothing was held."
 
 
 def _attempt(row: dict[str, Any]) -> Attempt:
-    failed = row.get("outcome") != "answered"
+    words, tone = ATTEMPTS.get(str(row.get("outcome", "")), ("Failed", "bad"))
     says = [str(row.get("message") or "")]
     if row.get("failure_class"):
         says.append(str(row["failure_class"]).replace("_", " "))
     if row.get("http_status"):
         says.append(f"HTTP {row['http_status']}")
+    if row.get("credential"):
+        says.append(f"with the credential {row['credential']}")
+    took = duration(int(row.get("latency_ms") or 0) / 1000)
+    if row.get("first_token_ms") is not None:
+        took = f"{took}, the first piece after {duration(int(row['first_token_ms']) / 1000)}"
     return Attempt(
         target=f"{row.get('provider', '')}/{row.get('model', '')}",
-        outcome="Failed" if failed else "Answered",
-        tone="bad" if failed else "good",
+        outcome=words,
+        tone=tone,
         says=" · ".join(part for part in says if part),
-        took=duration(int(row.get("latency_ms") or 0) / 1000),
+        took="" if words == "Not tried" else took,
     )
 
 
@@ -238,6 +260,8 @@ def _bucket_cost(price: Price | None, bucket: str, tokens: int | None) -> str:
 def _usage_note(call: ModelCall) -> str:
     if call.total_tokens is None:
         return ""
+    if call.cached:
+        return "The answer was kept from a call just before, so nothing was used."
     if call.usage_reported:
         return "The provider reported this usage."
     return "The provider reported no usage, so this is an estimate."

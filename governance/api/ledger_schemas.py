@@ -37,6 +37,9 @@ class CallOut(Schema):
     run_id: str | None
     surface: str
     task_class: str
+    role: str
+    streamed: bool
+    cached: bool = Field(description="Answered from what was kept of a call just before.")
     requested_model: str
     provider: str
     model: str
@@ -46,6 +49,7 @@ class CallOut(Schema):
     admitted_at: Moment
     settled_at: Moment | None
     latency_ms: int | None
+    first_token_ms: int | None
     usage: UsageOut
     estimate_lower: str | None
     estimate_upper: str | None
@@ -72,6 +76,9 @@ class CallOut(Schema):
 _PLAIN = (
     "surface",
     "task_class",
+    "role",
+    "streamed",
+    "cached",
     "requested_model",
     "provider",
     "model",
@@ -81,6 +88,7 @@ _PLAIN = (
     "admitted_at",
     "settled_at",
     "latency_ms",
+    "first_token_ms",
 )
 
 
@@ -132,6 +140,7 @@ class RoutingDecisionOut(Schema):
     explanation: list[str] = []
     candidates: list[CandidateOut] = []
     estimate: EstimateOut | None = None
+    fallbacks: list[str] = Field([], description="Where the call may go on, in this order.")
 
     @classmethod
     def of(cls, stored: Mapping[str, Any]) -> RoutingDecisionOut:
@@ -205,15 +214,17 @@ class HoldOut(Schema):
 
 
 class AttemptOut(Schema):
-    """One try at one provider."""
+    """One try at one provider, or one that was not made."""
 
     provider: str = ""
     model: str = ""
-    outcome: str = ""
+    credential: str = Field("", description="The name of the secret it was made with.")
+    outcome: str = Field("", description="answered, failed, cut, broken_off or skipped.")
     failure_class: str = ""
     message: str = ""
     http_status: int | None = None
     latency_ms: int | None = None
+    first_token_ms: int | None = None
 
 
 class CallStoryOut(CallOut):

@@ -6,14 +6,25 @@ what a dead process left behind.
 """
 
 from governance.ledger.opening import open_window
-from governance.ledger.operations import AdmissionRequest, Admitted, Settlement, never_sent
+from governance.ledger.operations import (
+    AdmissionRequest,
+    Admitted,
+    Reheld,
+    Rehold,
+    Settlement,
+    Unmade,
+    never_sent,
+)
 from governance.ledger.writer import LedgerWriter
 
 __all__ = [
     "AdmissionRequest",
     "Admitted",
     "LedgerWriter",
+    "Reheld",
+    "Rehold",
     "Settlement",
+    "Unmade",
     "never_sent",
     "open_window",
 ]

@@ -9,16 +9,18 @@ from typing import Any
 from uuid import UUID
 
 from governance.budgets import Admission, Demand
+from governance.leases import LeaseDemand
 from governance.models import CallStatus
 from providers.usage import Usage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdmissionRequest:
-    """Ask to begin a call: hold `demand` on every budget of the team, and write the call's row.
+    """Ask to begin a call: hold `demand` on every budget of the team, take a lease of its provider,
+    and write the call's row.
 
     `row` has the row's other columns; `expected` says, by metric, what is charged if nobody ever
-    says what the call used.
+    says what the call used. A provider without limits needs no `lease`.
     """
 
     call_id: UUID
@@ -28,15 +30,59 @@ class AdmissionRequest:
     demand: Demand
     expected: Mapping[str, int]
     row: Mapping[str, Any]
+    lease: LeaseDemand | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """The answer to an `AdmissionRequest`, committed: the call may begin if `admission` has holds
-    and nothing blocks."""
+    """The answer to an `AdmissionRequest`, committed: the call may begin if nothing in `admission`
+    blocks, with the credential `credential_id` if a lease was asked for.
+
+    With `busy` the provider has no room: nothing was held, and no row written.
+    """
 
     call_id: UUID
     admission: Admission
+    credential_id: int | None = None
+    busy: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rehold:
+    """Ask to go on with a call in flight elsewhere, or once more: hold `demand` instead of what is
+    held, and take `lease` in place of the one it has (or keep that, with `keep_lease`).
+
+    `row` has the columns that change with it. Where it is refused, everything stays as it was.
+    """
+
+    call_id: UUID
+    demand: Demand
+    expected: Mapping[str, int]
+    row: Mapping[str, Any]
+    expires_at: datetime
+    lease: LeaseDemand | None = None
+    keep_lease: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Reheld:
+    """The answer to a `Rehold`: refused if `refusal` says why, in words."""
+
+    credential_id: int | None = None
+    refusal: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unmade:
+    """A call that was never begun because no provider could take it: its row, for the record."""
+
+    call_id: UUID
+    team_id: int
+    admitted_at: datetime
+    failure_class: str
+    error: str
+    row: Mapping[str, Any]
+    attempts: Sequence[Mapping[str, Any]] = field(default=())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +98,7 @@ class Settlement:
     failure_class: str = ""
     error: str = ""
     latency_ms: int | None = None
+    first_token_ms: int | None = None
     attempts: Sequence[Mapping[str, Any]] = field(default=())
 
     def charge(self, metric: str) -> int:
@@ -73,4 +120,5 @@ def never_sent(call_id: UUID, settled_at: datetime) -> Settlement:
     )
 
 
-Operation = AdmissionRequest | Settlement
+Operation = AdmissionRequest | Rehold | Unmade | Settlement
+Result = Admitted | Reheld | bool

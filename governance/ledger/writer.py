@@ -27,9 +27,11 @@ from governance.errors import LedgerUnavailable, in_one_line
 from governance.ledger import sweeper
 from governance.ledger.operations import (
     AdmissionRequest,
-    Admitted,
     Operation,
+    Rehold,
+    Result,
     Settlement,
+    Unmade,
     never_sent,
 )
 from governance.ledger.store import LedgerStore
@@ -117,7 +119,7 @@ class LedgerWriter:
         for pending, result in zip(batch, results, strict=True):
             pending.future.set_result(result)
 
-    def _execute(self, operations: Sequence[Operation]) -> list[Admitted | bool]:
+    def _execute(self, operations: Sequence[Operation]) -> list[Result]:
         """The batch, tried again where the database may be back in a moment."""
         for tries_left in range(TRIES - 1, -1, -1):
             try:
@@ -138,7 +140,7 @@ class LedgerWriter:
         away, why = isinstance(error, OperationalError | InterfaceError), in_one_line(error)
         for pending in batch:
             logger.error("The ledger cannot write %s: %s", _name(pending.operation), why)
-            if away and isinstance(pending.operation, Settlement) and not self._stopping:
+            if away and isinstance(pending.operation, Settlement | Unmade) and not self._stopping:
                 # The hold stands until it is settled; the work is not lost but comes later.
                 self._queue.put(pending)
             else:
@@ -180,6 +182,13 @@ class LedgerWriter:
         return now - self._steady_since > settings.PALYRA_OWNER_TIMEOUT
 
 
+NAMES = {
+    AdmissionRequest: "the admission",
+    Rehold: "a further hold",
+    Settlement: "the settlement",
+    Unmade: "the record",
+}
+
+
 def _name(operation: Operation) -> str:
-    kind = "the admission" if isinstance(operation, AdmissionRequest) else "the settlement"
-    return f"{kind} of call {operation.call_id}"
+    return f"{NAMES[type(operation)]} of call {operation.call_id}"

@@ -9,7 +9,14 @@ from governance.models.budgets import (
     BudgetScope,
     BudgetWindow,
 )
-from governance.models.ledger import CallStatus, ModelCall, ProcessHeartbeat, Surface, TaskClass
+from governance.models.ledger import (
+    CallStatus,
+    ModelCall,
+    ProcessHeartbeat,
+    ProviderLease,
+    Surface,
+    TaskClass,
+)
 from governance.models.prices import Price, PricePrecision
 from governance.models.teams import ApiKey, Membership, MembershipRole, Team
 
@@ -29,6 +36,7 @@ __all__ = [
     "Price",
     "PricePrecision",
     "ProcessHeartbeat",
+    "ProviderLease",
     "Surface",
     "TaskClass",
     "Team",

@@ -9,6 +9,7 @@ from django.db.models import Q
 from governance.models.prices import Price
 from governance.models.teams import ApiKey, Team
 from providers.identifiers import new_id
+from providers.models import Credential, ModelRole, Provider
 
 
 class CallStatus(models.TextChoices):
@@ -56,12 +57,27 @@ class ModelCall(models.Model):
     run_id = models.UUIDField(null=True)
     surface = models.CharField(max_length=16, choices=Surface)
     task_class = models.CharField(max_length=32, choices=TaskClass)
+    # The database has these defaults too, for processes of the version before this one.
+    role = models.CharField(
+        max_length=32, choices=ModelRole, default=ModelRole.CHAT, db_default=ModelRole.CHAT
+    )
+    streamed = models.BooleanField(default=False, db_default=False)
+    cached = models.BooleanField(
+        default=False,
+        db_default=False,
+        help_text="The answer was kept from a call just before; nothing was sent.",
+    )
     requested_model = models.CharField(max_length=200)
     provider = models.CharField(max_length=50)
     model = models.CharField(max_length=200)
     decision = models.JSONField("routing decision", default=dict)
     evaluations = models.JSONField("budget evaluations", default=list)
     holds = models.JSONField(default=list)
+    leases = models.JSONField(
+        default=list,
+        db_default=models.Value([], models.JSONField()),
+        help_text="The counters that count it as under way.",
+    )
     attempts = models.JSONField(default=list)
 
     status = models.CharField(max_length=16, choices=CallStatus, default=CallStatus.IN_FLIGHT)
@@ -72,6 +88,7 @@ class ModelCall(models.Model):
     expires_at = models.DateTimeField(null=True)
     settled_at = models.DateTimeField(null=True)
     latency_ms = models.PositiveIntegerField(null=True)
+    first_token_ms = models.PositiveIntegerField("first token", null=True)
 
     uncached_input_tokens = models.PositiveIntegerField(null=True)
     cache_read_tokens = models.PositiveIntegerField(null=True)
@@ -127,6 +144,34 @@ class ModelCall(models.Model):
         )
         known = [bucket for bucket in buckets if bucket is not None]
         return sum(known) if known else None
+
+
+class ProviderLease(models.Model):
+    """How many calls are under way at a provider, or with one of its credentials.
+
+    Only those that have a limit are counted. Each call names in `leases` the rows that count it.
+    """
+
+    provider = models.ForeignKey(Provider, on_delete=models.CASCADE, related_name="+")
+    credential = models.ForeignKey(
+        Credential, on_delete=models.CASCADE, null=True, related_name="+"
+    )
+    in_use = models.PositiveIntegerField(default=0)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["provider"], condition=Q(credential=None), name="provider_lease_once"
+            ),
+            models.UniqueConstraint(
+                fields=["credential"],
+                condition=Q(credential__isnull=False),
+                name="provider_lease_once_per_credential",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.in_use} under way at {self.credential or self.provider}"
 
 
 class ProcessHeartbeat(models.Model):

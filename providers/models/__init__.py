@@ -1,5 +1,15 @@
 """What is stored of providers: the registry, the vault's secrets, and how providers are doing."""
 
+from providers.models.catalogue import CAPABILITIES, ProviderModel
+from providers.models.choices import (
+    AUTO,
+    ROLES_OF_KIND,
+    CostTier,
+    LatencyTier,
+    MetadataSource,
+    ModelRole,
+    ProviderKind,
+)
 from providers.models.health import (
     Breaker,
     BreakerState,
@@ -7,22 +17,13 @@ from providers.models.health import (
     ProviderMetric,
     ProviderProbe,
 )
-from providers.models.registry import (
-    ROLES_OF_KIND,
-    CostTier,
-    Credential,
-    FailoverPolicy,
-    LatencyTier,
-    MetadataSource,
-    ModelRole,
-    Provider,
-    ProviderKind,
-    ProviderModel,
-)
+from providers.models.registry import Credential, FailoverPolicy, Provider, failover_policy
 from providers.models.secrets import Secret
 from providers.versioned import SnapshotVersion
 
 __all__ = [
+    "AUTO",
+    "CAPABILITIES",
     "ROLES_OF_KIND",
     "Breaker",
     "BreakerState",
@@ -40,4 +41,5 @@ __all__ = [
     "ProviderProbe",
     "Secret",
     "SnapshotVersion",
+    "failover_policy",
 ]

@@ -1,86 +1,26 @@
-"""The registry: providers, their credentials and their models."""
+"""Providers, the credentials they are called with, and when a call goes on elsewhere."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.core.exceptions import ValidationError
-from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
 
 from providers.addresses import refuse_private_literal, validate_base_url
 from providers.failures import FailureClass
+from providers.models.choices import ROLES_OF_KIND, ModelRole, ProviderKind
 from providers.models.secrets import Secret
 from providers.versioned import Versioned
 
-AUTO = "auto"
-LONGEST_NAME = 200
-MOST_ALIASES = 20
-model_name = RegexValidator(
-    r"^[A-Za-z0-9][A-Za-z0-9._:/@+-]*$",
-    "Use letters, digits and . _ : / @ + -, beginning with a letter or digit.",
+STORED_KEYS = (
+    "The stored credentials were given for another host and must not be sent to this one: disable "
+    "or replace them first."
 )
-
-
-def validate_aliases(value: Any) -> None:
-    """Refuse what is not a short list of model names."""
-    if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
-        raise ValidationError("Give a list of names.", code="aliases")
-    if len(value) > MOST_ALIASES or len(set(value)) != len(value):
-        raise ValidationError(f"Give at most {MOST_ALIASES} names, each once.", code="aliases")
-    for alias in value:
-        if len(alias) > LONGEST_NAME or alias == AUTO:
-            raise ValidationError(f"“{alias}” cannot be a model's name.", code="aliases")
-        model_name(alias)
-
-
-class ProviderKind(models.TextChoices):
-    """The wire protocol a provider speaks."""
-
-    DETERMINISTIC = "deterministic", "Deterministic (no network, for rehearsals)"
-    OPENAI_COMPATIBLE = "openai_compatible", "OpenAI-compatible"
-    ANTHROPIC = "anthropic", "Anthropic"
-
-
-class ModelRole(models.TextChoices):
-    """What a model is for."""
-
-    CHAT = "chat", "Chat"
-    EMBEDDINGS = "embeddings", "Embeddings"
-    AUDIO_TRANSCRIPTION = "audio_transcription", "Audio transcription"
-
-
-# What each kind's protocol can do at all.
-ROLES_OF_KIND = {
-    ProviderKind.DETERMINISTIC: frozenset(ModelRole),
-    ProviderKind.OPENAI_COMPATIBLE: frozenset(ModelRole),
-    ProviderKind.ANTHROPIC: frozenset({ModelRole.CHAT}),
-}
-
-
-class CostTier(models.IntegerChoices):
-    """How dear a model is among others; the smaller the cheaper."""
-
-    LOW = 1, "Low"
-    STANDARD = 2, "Standard"
-    PREMIUM = 3, "Premium"
-
-
-class LatencyTier(models.IntegerChoices):
-    """How soon a model answers; the smaller the sooner."""
-
-    FAST = 1, "Fast"
-    STANDARD = 2, "Standard"
-    SLOW = 3, "Slow"
-
-
-class MetadataSource(models.TextChoices):
-    """Who said what a model can do."""
-
-    STATIC = "static", "Built in"
-    DISCOVERY = "discovery", "Told by the host"
-    OPERATOR = "operator_override", "Set by an operator"
 
 
 class Provider(Versioned):
@@ -202,19 +142,67 @@ class Provider(Versioned):
         return self.display_name or self.name
 
     def clean(self) -> None:
-        deterministic = self.kind == ProviderKind.DETERMINISTIC
-        if deterministic and self.base_url:
-            raise ValidationError(
-                {"base_url": "A deterministic provider makes no request; leave the address empty."}
-            )
-        if not deterministic and not self.base_url:
-            raise ValidationError({"base_url": "A provider of this kind needs a base URL."})
+        faults = {
+            "base_url": self._fault_of_address(),
+            "kind": self._fault_of_kind(),
+            "first_token_timeout": self._fault_of_timeouts(),
+        }
+        if any(faults.values()):
+            raise ValidationError({field: fault for field, fault in faults.items() if fault})
         if self.base_url and not self.allow_private_base_url:
             refuse_private_literal(self.base_url)
+
+    def _fault_of_address(self) -> str:
+        if self.kind == ProviderKind.DETERMINISTIC:
+            if self.base_url:
+                return "A deterministic provider makes no request; leave the address empty."
+            return ""
+        if not self.base_url:
+            return "A provider of this kind needs a base URL."
+        return STORED_KEYS if self._would_send_keys_elsewhere() else ""
+
+    def _would_send_keys_elsewhere(self) -> bool:
+        """Whether credentials given for one host would be sent to another, or newly in clear."""
+        if self._state.adding:
+            return False
+        stored = Provider.objects.filter(pk=self.pk).values_list("base_url", flat=True).first()
+        if stored is None or _leads_to_the_same(stored, self.base_url):
+            return False
+        return bool(self.credentials.filter(enabled=True).exists())
+
+    def _fault_of_kind(self) -> str:
+        if self._state.adding or self.kind not in ROLES_OF_KIND:
+            return ""
+        impossible = self.models.exclude(role__in=ROLES_OF_KIND[ProviderKind(self.kind)])
+        roles = sorted({ModelRole(role).label.lower() for role in _roles_of(impossible)})
+        if not roles:
+            return ""
+        return (
+            f"This provider has models for {' and '.join(roles)}, which a provider of this kind "
+            f"cannot have. Remove them first, or add another provider."
+        )
+
+    def _fault_of_timeouts(self) -> str:
+        first, total = self.first_token_timeout, self.total_timeout
+        if isinstance(first, (int, float)) and isinstance(total, (int, float)) and first > total:
+            return "A streamed answer cannot take longer to begin than a whole answer may take."
+        return ""
 
     def validate_constraints(self, exclude: Any = None) -> None:
         """`clean` has said it of the field, so the constraint does not say it again."""
         super().validate_constraints(exclude={*(exclude or ()), "base_url"})
+
+
+def _roles_of(rows: models.QuerySet[Any]) -> Iterable[str]:
+    return rows.order_by().values_list("role", flat=True).distinct()
+
+
+def _leads_to_the_same(stored: str, given: str) -> bool:
+    """Whether both addresses are of one host and port, and `given` is no less private."""
+    before, after = urlsplit(stored), urlsplit(given)
+    if (before.scheme, after.scheme) == ("https", "http"):
+        return False
+    return (before.hostname, before.port) == (after.hostname, after.port)
 
 
 class Credential(Versioned):
@@ -243,6 +231,7 @@ class Credential(Versioned):
 class FailoverPolicy(Versioned):
     """One row: whether a call goes on at another provider when the one chosen fails it."""
 
+    id = models.PositiveSmallIntegerField(primary_key=True, default=1, editable=False)
     enabled = models.BooleanField(
         default=True, help_text="Go on at another provider that has a compatible model."
     )
@@ -254,86 +243,20 @@ class FailoverPolicy(Versioned):
 
     class Meta:
         verbose_name = verbose_name_plural = "failover policy"
+        constraints = [models.CheckConstraint(name="failover_policy_once", condition=Q(id=1))]
 
     def __str__(self) -> str:
         return "on" if self.enabled else "off"
 
-
-class ProviderModel(Versioned):
-    """A model as clients name it, and the provider that answers for it."""
-
-    provider = models.ForeignKey(Provider, on_delete=models.CASCADE, related_name="models")
-    name = models.CharField(
-        max_length=200, validators=[model_name], help_text="What clients send as “model”."
-    )
-    upstream_name = models.CharField(
-        max_length=200, blank=True, help_text="What the provider calls it, if different."
-    )
-    aliases = models.JSONField(
-        default=list,
-        blank=True,
-        validators=[validate_aliases],
-        help_text="Other names that clients may send for it.",
-    )
-    role = models.CharField(max_length=32, choices=ModelRole, default=ModelRole.CHAT)
-    enabled = models.BooleanField(default=True)
-    is_default = models.BooleanField(
-        "default", default=False, help_text="Used when a call asks for “auto”."
-    )
-    context_window = models.PositiveIntegerField(
-        default=128_000, validators=[MinValueValidator(1)], help_text="Tokens, input and output."
-    )
-    max_output_tokens = models.PositiveIntegerField(
-        default=4096,
-        validators=[MinValueValidator(1)],
-        help_text="The most a call may ask for; also what is held when it asks for nothing.",
-    )
-    streaming = models.BooleanField(default=True, help_text="Can answer in pieces.")
-    tools = models.BooleanField(default=True, help_text="Can call tools.")
-    json_mode = models.BooleanField("JSON", default=True, help_text="Can be held to JSON.")
-    vision = models.BooleanField(default=False, help_text="Can look at images.")
-    audio = models.BooleanField(default=False, help_text="Can listen.")
-    cost_tier = models.PositiveSmallIntegerField(choices=CostTier, default=CostTier.STANDARD)
-    latency_tier = models.PositiveSmallIntegerField(
-        choices=LatencyTier, default=LatencyTier.STANDARD
-    )
-    metadata_source = models.CharField(
-        max_length=32, choices=MetadataSource, default=MetadataSource.OPERATOR
-    )
-
-    class Meta:
-        ordering = ["provider__name", "name"]
-        constraints = [
-            models.UniqueConstraint(
-                "provider",
-                "name",
-                name="provider_model_once",
-                violation_error_message="This provider already has a model of that name.",
-            ),
-            models.UniqueConstraint(
-                fields=["role"],
-                condition=Q(is_default=True),
-                name="provider_model_one_default_per_role",
-                violation_error_message="Another model is already the default for this role.",
-            ),
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.provider.name}/{self.name}"
-
     def clean(self) -> None:
-        faults: dict[str, Any] = {}
-        if (
-            self.max_output_tokens
-            and self.context_window
-            and self.max_output_tokens > self.context_window
-        ):
-            faults["max_output_tokens"] = "The output cannot be larger than the context window."
-        if self.name == AUTO:
-            faults["name"] = "“auto” is the word for letting Palyra choose."
-        if self.provider_id and self.role not in ROLES_OF_KIND[ProviderKind(self.provider.kind)]:
-            faults["role"] = (
-                f"A provider of the kind {self.provider.get_kind_display()} has no such models."
-            )
-        if faults:
-            raise ValidationError(faults)
+        if self._state.adding and FailoverPolicy.objects.exists():
+            raise ValidationError("There is one failover policy: change that one.")
+
+    def validate_unique(self, exclude: Any = None) -> None:
+        """`clean` has said that there is one."""
+
+
+def failover_policy() -> FailoverPolicy:
+    """The one policy; made with its defaults where nobody has changed it yet."""
+    policy: FailoverPolicy = FailoverPolicy.objects.get_or_create(pk=1)[0]
+    return policy

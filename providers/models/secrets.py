@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.core.exceptions import ValidationError
-from django.db import models
+from django.db import models, transaction
 from django.db.models import Q
 
 from providers import vault
 from providers.references import validate_reference
-from providers.versioned import Versioned
+from providers.versioned import Versioned, bump
 
 
 class Secret(Versioned):
@@ -45,9 +47,33 @@ class Secret(Versioned):
         if not self.reference and not self.ciphertext:
             raise ValidationError("Give the secret's text, or a reference to where it is kept.")
 
+    @property
+    def label(self) -> str:
+        """How API, forms and files name it: vault:name, or where it is kept."""
+        return self.reference or f"vault:{self.name}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Store it under the vault's first key of this moment.
+
+        The keys may have been rotated since the text was encrypted. Whoever rotates them takes the
+        version's lock as well: either they see this row, or their keys are seen here.
+        """
+        with transaction.atomic():
+            bump()
+            if self.ciphertext:
+                self.ciphertext = vault.under_first_key(self.ciphertext)
+            super().save(*args, **kwargs)
+
     def set_text(self, text: str) -> None:
-        """Encrypt `text` into this row; the caller saves it."""
-        self.ciphertext = vault.encrypt(text)
+        """Encrypt `text` into this row; the caller saves it.
+
+        Raises `ValidationError` if the vault has no key.
+        """
+        try:
+            make_vault_key()
+            self.ciphertext = vault.encrypt(text)
+        except vault.VaultKeyError as error:
+            raise ValidationError(str(error), code="vault_key") from None
         self.reference = ""
         self.last_four = text[-4:] if len(text) >= 16 else ""  # noqa: PLR2004 - four of few is much
 
@@ -55,3 +81,20 @@ class Secret(Versioned):
         """Refer to a secret kept elsewhere; the caller validates and saves."""
         self.ciphertext, self.last_four = "", ""
         self.reference = reference
+
+
+def make_vault_key() -> None:
+    """Make the vault's key if there is none and nothing was ever encrypted.
+
+    Raises `VaultKeyError` if it is missing while secrets are stored: another key would not read
+    them, and in its place nobody would look for the right one.
+    """
+    if vault.has_key():
+        return
+    stored = Secret.objects.exclude(ciphertext="").count()
+    if stored:
+        raise vault.VaultKeyError(
+            f"The vault's key file {vault.own_file()} is missing, and {stored} stored "
+            f"{'secret is' if stored == 1 else 'secrets are'} encrypted with what it held."
+        )
+    vault.make_key()

@@ -23,8 +23,9 @@ from governance.errors import (
 )
 from governance.models import BudgetPolicy, BudgetWindow, ModelCall, ProcessHeartbeat, Team
 from governance.runtime import Runtime, blocking_runtime, stop_blocking_runtime
+from providers import invocation
 from providers.failures import Failure, FailureClass
-from providers.invocation import Invocation, invoke
+from providers.invocation import Invocation, Plan, invoke
 from providers.requests import Answer, ChatRequest
 from tests.governance.test_writer import GatedStore
 from tests.support.factories import make_model, make_policy, make_price, make_provider, make_team
@@ -87,14 +88,16 @@ async def test_the_hold_is_durable_before_the_provider_is_asked(
 ) -> None:
     seen: dict[str, Any] = {}
 
-    async def spy(request: ChatRequest, transport: Any) -> Invocation:
+    async def spy(plan: Plan, services: Any, gate: Any) -> Invocation:
         # sync_to_async looks through another connection: it sees only what is committed.
         row = await ModelCall.objects.aget()
         seen.update(status=row.status, upper=row.estimate_upper, window=await scene.window())
+        request = plan.candidates[0]
+        assert isinstance(request, ChatRequest)
         seen["cap"] = request.output_cap
-        return await invoke(request, transport)
+        return await invoke(plan, services, gate)
 
-    monkeypatch.setattr("governance.calls.invoke", spy)
+    monkeypatch.setattr(invocation, "invoke", spy)
     await execute(scene.request(max_tokens=70), runtime=runtime)
 
     assert seen["status"] == "in_flight"
@@ -110,7 +113,7 @@ async def test_a_blocked_call_is_never_sent(
     async def never(*_: Any) -> Invocation:
         raise AssertionError("the provider was asked")
 
-    monkeypatch.setattr("governance.calls.invoke", never)
+    monkeypatch.setattr(invocation, "invoke", never)
     await BudgetPolicy.objects.filter(pk=scene.policy.pk).aupdate(hard_limit=1)
 
     with pytest.raises(BudgetBlocked) as caught:
@@ -148,10 +151,12 @@ async def test_what_cannot_be_made_leaves_no_row(scene: Scene, runtime: Runtime)
 
 
 def outcome_of(monkeypatch: pytest.MonkeyPatch, outcome: Answer | Failure) -> None:
-    async def answer(*_: Any) -> Invocation:
-        return Invocation(outcome, ())
+    async def answer(plan: Plan, *_: Any) -> Invocation:
+        request = plan.candidates[0]
+        billed = isinstance(outcome, Failure) and outcome.may_be_billed
+        return Invocation(outcome, request, (), (request,) if billed else ())
 
-    monkeypatch.setattr("governance.calls.invoke", answer)
+    monkeypatch.setattr(invocation, "invoke", answer)
 
 
 @pytest.mark.parametrize("billed", [False, True])
@@ -222,7 +227,7 @@ async def test_a_call_cancelled_at_the_provider_is_charged_as_expected(
         await asyncio.Event().wait()
         raise AssertionError("unreachable")
 
-    monkeypatch.setattr("governance.calls.invoke", hang)
+    monkeypatch.setattr(invocation, "invoke", hang)
     task = asyncio.create_task(execute(scene.request(), runtime=runtime))
     await asked.wait()
     task.cancel()
@@ -260,7 +265,7 @@ async def test_a_fault_of_our_own_settles_the_call_too(
     async def broken(*_: Any) -> Invocation:
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr("governance.calls.invoke", broken)
+    monkeypatch.setattr(invocation, "invoke", broken)
     with pytest.raises(RuntimeError):
         await execute(scene.request(), runtime=runtime)
     await runtime.stop()

@@ -10,10 +10,18 @@ from cryptography.fernet import Fernet
 from pytest_django import Settings
 
 from providers import registry
-from providers.models import Provider, ProviderKind, Secret
+from providers.models import FailoverPolicy, Provider, Secret
 from providers.registry import ModelEntry, Registry
+from providers.vault import SecretText
 from tests.providers.entries import model_entry, provider_entry
-from tests.support.factories import make_model, make_provider
+from tests.support.factories import (
+    make_credential,
+    make_model,
+    make_provider,
+    make_remote,
+    make_secret,
+    saved,
+)
 
 
 def names(found: tuple[ModelEntry, ...]) -> list[str]:
@@ -29,6 +37,8 @@ class TestNames:
             model_entry(west, name="chat"),
             model_entry(west, name="east/chat"),
             model_entry(west, name="listen", role="audio_transcription"),
+            model_entry(west, name="big-1", aliases=("big", "solo", "east/chat", "listen")),
+            model_entry(east, name="big-2", aliases=("big",)),
         )
     )
 
@@ -40,10 +50,13 @@ class TestNames:
             ("west/chat", ["west/chat"]),
             ("west/east/chat", ["west/east/chat"]),
             ("west/solo", []),
-            ("listen", []),
+            # Of this role there is none of that name, so the alias counts.
+            ("listen", ["west/big-1"]),
             ("CHAT", []),
             ("", []),
             ("auto", []),
+            ("big-1", ["west/big-1"]),
+            ("big", ["west/big-1", "east/big-2"]),
         ],
     )
     def test_a_name_finds_every_model_that_answers_to_it(self, name: str, found: list[str]) -> None:
@@ -51,6 +64,9 @@ class TestNames:
 
     def test_a_providers_own_model_comes_before_anothers_of_that_name(self) -> None:
         assert names(self.known.find("east/chat")) == ["east/chat"]
+
+    def test_a_name_comes_before_an_alias(self) -> None:
+        assert names(self.known.find("solo")) == ["east/solo"]
 
     def test_a_role_finds_only_its_models(self) -> None:
         assert names(self.known.find("listen", "audio_transcription")) == ["west/listen"]
@@ -88,24 +104,24 @@ def test_a_registry_cannot_be_changed() -> None:
         known.models[0].name = "another"
 
 
-def secret(text: str, name: str = "key") -> Secret:
-    made = Secret(name=name)
-    made.set_text(text)
-    made.save()
-    return made
-
-
 @pytest.mark.django_db
 class TestLoad:
     def test_a_model_comes_with_all_that_calling_it_takes(self) -> None:
-        provider = make_provider(
+        provider = make_remote(
             name="remote",
             display_name="Remote",
-            kind=ProviderKind.OPENAI_COMPATIBLE,
             base_url="https://example.com/v1/",
-            credential=secret("sk-secret"),
             connect_timeout=2.5,
+            first_token_timeout=10,
             total_timeout=30,
+            max_retries=1,
+            retry_backoff_ms=20,
+            breaker_threshold=7,
+            breaker_cooldown=1.5,
+            concurrency_limit=9,
+            credential_concurrency_limit=3,
+            output_cap_field="max_tokens",
+            cache_seconds=0,
         )
         model = make_model(
             provider=provider,
@@ -114,7 +130,15 @@ class TestLoad:
             context_window=1000,
             max_output_tokens=100,
             is_default=True,
+            aliases=["fine", "good"],
+            tools=False,
+            vision=True,
+            cost_tier=1,
+            latency_tier=3,
         )
+        make_credential(provider, "sk-second", position=1, secret=make_secret(name="second"))
+        make_credential(provider, secret=make_secret("sk-secret", name="first"), position=0)
+        make_credential(provider, "sk-unused", enabled=False)
         (entry,) = registry.load().models
         assert (entry.id, entry.qualified_name, entry.upstream_name) == (
             model.pk,
@@ -126,17 +150,16 @@ class TestLoad:
             100,
             True,
         )
+        assert (entry.aliases, entry.tools, entry.vision) == (("fine", "good"), False, True)
+        assert (entry.cost_tier, entry.latency_tier) == (1, 3)
         remote = entry.provider
-        assert (remote.id, remote.display_name, remote.kind) == (
-            provider.pk,
-            "Remote",
-            "openai_compatible",
-        )
+        assert (remote.id, remote.display_name) == (provider.pk, "Remote")
         assert remote.base_url == "https://example.com/v1"
-        assert (remote.connect_timeout, remote.total_timeout) == (2.5, 30)
-        assert remote.credential is not None
-        assert remote.credential.text == "sk-secret"
-        assert remote.credential_fault == ""
+        for column in registry.PROVIDER_COLUMNS:
+            assert getattr(remote, column) == getattr(provider, column), column
+        first, second = remote.credentials
+        assert (first.name, first.secret, first.fault) == ("first", SecretText("sk-secret"), "")
+        assert second.name == "second"
 
     def test_without_an_upstream_name_the_model_has_its_own(self) -> None:
         make_model(name="nice")
@@ -155,18 +178,40 @@ class TestLoad:
         make_model()
         assert registry.load().default() is None
 
-    def test_a_credential_of_another_vault_key_is_only_its_providers_fault(
-        self, settings: Settings
+    def test_a_secret_that_cannot_be_read_is_only_its_credentials_fault(
+        self, settings: Settings, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        make_model(provider=make_provider(name="lost", credential=secret("sk-lost", "lost")))
+        provider = make_remote()
+        make_model(provider=provider)
+        make_credential(provider, "sk-lost")
         settings.PALYRA_VAULT_KEY = Fernet.generate_key().decode()
-        make_model(provider=make_provider(name="good", credential=secret("sk-good", "good")))
+        make_credential(provider, "sk-good")
+        for name in ("PRESENT", "ABSENT"):
+            secret = Secret(name=name.lower())
+            secret.set_reference(f"env:REGISTRY_TEST_{name}")
+            make_credential(provider, secret=saved(secret))
+        monkeypatch.setenv("REGISTRY_TEST_PRESENT", "sk-of-the-environment\n")
 
-        by_provider = {model.provider.name: model.provider for model in registry.load().models}
-        assert by_provider["lost"].credential is None
-        assert "PALYRA_VAULT_KEY" in by_provider["lost"].credential_fault
-        assert by_provider["good"].credential_fault == ""
-        assert by_provider["good"].credential is not None
+        lost, good, present, absent = registry.load().models[0].provider.credentials
+        assert lost.secret is None
+        assert "PALYRA_VAULT_KEY" in lost.fault
+        assert (good.secret, good.fault) == (SecretText("sk-good"), "")
+        assert present.secret == SecretText("sk-of-the-environment")
+        assert absent.secret is None
+        assert "REGISTRY_TEST_ABSENT is not set" in absent.fault
+
+    def test_a_provider_can_be_read_alone_enabled_or_not(self) -> None:
+        provider = make_remote(enabled=False)
+        make_credential(provider, "sk-here")
+        entry = registry.entry(provider)
+        assert [one.secret for one in entry.credentials] == [SecretText("sk-here")]
+
+    def test_failover_is_on_unless_the_policy_says_otherwise(self) -> None:
+        known = registry.load()
+        assert (known.failover, known.failover_pinned) == (True, False)
+        saved(FailoverPolicy(enabled=False, pinned=True))
+        known = registry.load()
+        assert (known.failover, known.failover_pinned) == (False, True)
 
     def test_models_of_one_provider_share_it(self) -> None:
         provider = make_provider()
@@ -181,10 +226,13 @@ class TestLoad:
             make_model(provider=found, name=model)
         assert names(registry.load().models) == ["a/three", "b/one", "b/two"]
 
-    def test_it_takes_one_query_however_large(
+    def test_it_takes_three_queries_however_large(
         self, django_assert_num_queries: Callable[[int], Any]
     ) -> None:
-        for number in range(5):
-            make_model(provider=make_provider(credential=secret("sk", f"key-{number}")))
-        with django_assert_num_queries(1):
-            assert len(registry.load().models) == 5
+        for _ in range(5):
+            provider = make_remote()
+            for _ in range(3):
+                make_credential(provider)
+                make_model(provider=provider)
+        with django_assert_num_queries(3):
+            assert len(registry.load().models) == 15

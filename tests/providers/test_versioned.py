@@ -11,15 +11,31 @@ from django.test.utils import CaptureQueriesContext
 
 from governance.models import ApiKey, BudgetPolicy, Price, Team
 from providers import versioned
-from providers.models import Provider, ProviderModel, Secret, SnapshotVersion
+from providers.models import (
+    Credential,
+    FailoverPolicy,
+    Provider,
+    ProviderModel,
+    Secret,
+    SnapshotVersion,
+    failover_policy,
+)
 from providers.versioned import Versioned, current_version
-from tests.support.factories import make_model, make_policy, make_price, make_provider, make_team
+from tests.support.factories import (
+    make_credential,
+    make_model,
+    make_policy,
+    make_price,
+    make_provider,
+    make_team,
+)
 
 pytestmark = pytest.mark.django_db
 
 
 def test_everything_that_calls_are_decided_by_is_versioned() -> None:
-    kept = {Provider, ProviderModel, Secret, Team, ApiKey, Price, BudgetPolicy}
+    registry = {Provider, Credential, ProviderModel, Secret, FailoverPolicy}
+    kept = {*registry, Team, ApiKey, Price, BudgetPolicy}
     assert {model for model in Versioned.__subclasses__() if not model._meta.abstract} == kept
 
 
@@ -67,12 +83,19 @@ WRITES: list[Callable[[], Any]] = [
     lambda: Provider.objects.filter(name="first").delete(),
     lambda: Provider.objects.get(name="first").models.update(enabled=False),
     lambda: Provider.objects.get(name="first").models.all().delete(),
+    lambda: make_credential(Provider.objects.get(name="first")),
+    lambda: Credential.objects.update(enabled=False),
+    lambda: Credential.objects.get().delete(),
+    failover_policy,
+    lambda: FailoverPolicy.objects.update_or_create(pk=1, defaults={"pinned": True}),
 ]
 
 
 @pytest.fixture
 def rows() -> None:
-    make_model(provider=make_provider(name="first"))
+    first = make_provider(name="first")
+    make_model(provider=first)
+    make_credential(first)
     make_provider(name="second")
 
 

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import certifi
 import pytest
 from cryptography.fernet import Fernet
 
@@ -14,6 +15,7 @@ from palyra_site import configuration
 from palyra_site.configuration import Configuration, ConfigurationError, local_url, names, read
 
 VAULT_KEY = Fernet.generate_key().decode()
+OTHER_KEY = Fernet.generate_key().decode()
 SECRET_KEY = "s" * 32
 # (variable, what is given, the field, what it becomes)
 TAKEN: list[tuple[str, str, str, Any]] = [
@@ -29,6 +31,7 @@ TAKEN: list[tuple[str, str, str, Any]] = [
     ("REDIS_URL", "unix:///run/redis.sock", "redis_url", "unix:///run/redis.sock"),
     ("PALYRA_SECRET_KEY", SECRET_KEY, "secret_key", SECRET_KEY),
     ("PALYRA_VAULT_KEY", VAULT_KEY, "vault_key", VAULT_KEY),
+    ("PALYRA_VAULT_KEY", f" {VAULT_KEY}, {OTHER_KEY},", "vault_key", f"{VAULT_KEY},{OTHER_KEY}"),
     ("PALYRA_DEBUG", "Yes", "debug", True),
     ("PALYRA_DEBUG", "off", "debug", False),
     ("PALYRA_LOG_LEVEL", "warning", "log_level", "WARNING"),
@@ -41,6 +44,9 @@ TAKEN: list[tuple[str, str, str, Any]] = [
     ("PALYRA_WORKERS", "64", "worker_count", 64),
     ("PALYRA_REQUEST_BODY_LIMIT", "1024", "request_body_limit", 1024),
     ("PALYRA_OWNER_TIMEOUT", "2.5", "owner_timeout", 2.5),
+    ("PALYRA_ENVIRONMENT_PROXIES", "yes", "environment_proxies", True),
+    ("PALYRA_CA_FILE", "", "ca_file", ""),
+    ("PALYRA_CA_FILE", certifi.where(), "ca_file", str(Path(certifi.where()).resolve())),
 ]
 REFUSED = [
     ("PALYRA_HOST", "http://localhost"),
@@ -65,6 +71,8 @@ REFUSED = [
     ("REDIS_URL", "unix://"),
     ("PALYRA_SECRET_KEY", "short"),
     ("PALYRA_VAULT_KEY", "not a key"),
+    ("PALYRA_VAULT_KEY", f"{VAULT_KEY},not a key"),
+    ("PALYRA_VAULT_KEY", ","),
     ("PALYRA_VAULT_KEY", "clé"),
     ("PALYRA_DEBUG", "perhaps"),
     ("PALYRA_LOG_LEVEL", "LOUD"),
@@ -78,6 +86,10 @@ REFUSED = [
     ("PALYRA_OWNER_TIMEOUT", "1"),
     ("PALYRA_OWNER_TIMEOUT", "nan"),
     ("PALYRA_OWNER_TIMEOUT", "inf"),
+    ("PALYRA_ENVIRONMENT_PROXIES", "http://proxy:3128"),
+    ("PALYRA_CA_FILE", "/nowhere/authority.pem"),
+    ("PALYRA_CA_FILE", "/"),
+    ("PALYRA_CA_FILE", __file__),
 ]
 Read = Callable[..., Configuration]
 
@@ -109,6 +121,7 @@ def test_what_is_so_when_nothing_is_given(settings_of: Read, data_dir: Path) -> 
     assert (found.debug, found.log_level, found.allowed_hosts) == (False, "INFO", ("*",))
     assert (found.worker_count, found.request_body_limit) == (2, 10_485_760)
     assert found.owner_timeout == 15
+    assert (found.environment_proxies, found.ca_file) == (False, "")
 
 
 @pytest.mark.parametrize(("name", "given", "field", "becomes"), TAKEN)
@@ -304,3 +317,18 @@ def test_names_that_nothing_reads() -> None:
         "PALYRA_ENV_FILE": "/dev/null",
     }
     assert configuration.unknown_names(given) == ("PALYRA_PROT",)
+
+
+def test_where_palyras_own_secrets_are(data_dir: Path) -> None:
+    (data_dir / "env").write_text(f"PALYRA_VAULT_KEY_FILE={data_dir}/vault\n")
+    (data_dir / "vault").write_text(VAULT_KEY)
+    (data_dir / "secret").write_text(SECRET_KEY)
+    found = read(
+        {
+            "PALYRA_ENV_FILE": f"{data_dir}/env",
+            "PALYRA_SECRET_KEY_FILE": f"{data_dir}/secret",
+            "DATABASE_URL": f"sqlite:///{data_dir}/palyra.sqlite3",
+        }
+    )
+    expected = ("env", "secret", "vault", "palyra.sqlite3")
+    assert sorted(found.own_files) == sorted(data_dir / name for name in expected)

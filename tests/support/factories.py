@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from django.db import models
 
 from governance.models import BudgetPolicy, Price, Team
-from providers.models import Provider, ProviderKind, ProviderModel
+from providers.models import Credential, Provider, ProviderKind, ProviderModel, Secret
 
 RowT = TypeVar("RowT", bound=models.Model)
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
@@ -23,9 +23,39 @@ def make_team(**fields: Any) -> Team:
 
 
 def make_provider(**fields: Any) -> Provider:
-    """A deterministic provider."""
-    defaults = {"name": f"provider-{next(_numbers)}", "kind": ProviderKind.DETERMINISTIC}
+    """A deterministic provider without limits; one with a base URL may lead to this machine."""
+    defaults: dict[str, Any] = {
+        "name": f"provider-{next(_numbers)}",
+        "kind": ProviderKind.DETERMINISTIC,
+        "concurrency_limit": None,
+        "credential_concurrency_limit": None,
+        "allow_private_base_url": bool(fields.get("base_url")),
+        "first_token_timeout": min(30.0, fields.get("total_timeout", 60.0)),
+    }
     return saved(Provider(**{**defaults, **fields}))
+
+
+def make_remote(**fields: Any) -> Provider:
+    """A provider that speaks OpenAI's protocol somewhere."""
+    defaults = {"kind": ProviderKind.OPENAI_COMPATIBLE, "base_url": "https://api.example.com/v1"}
+    return make_provider(**{**defaults, **fields})
+
+
+def make_secret(text: str = "sk-a-secret-of-the-tests", **fields: Any) -> Secret:
+    """A secret whose text is in the vault."""
+    secret = Secret(**{"name": f"secret-{next(_numbers)}", **fields})
+    secret.set_text(text)
+    return saved(secret)
+
+
+def make_credential(
+    provider: Provider, text: str = "sk-a-secret-of-the-tests", **fields: Any
+) -> Credential:
+    """A credential of `provider`, behind those that it has; its secret is new unless given."""
+    defaults: dict[str, Any] = {"position": provider.credentials.count()}
+    if "secret" not in fields:
+        defaults["secret"] = make_secret(text)
+    return saved(Credential(**{**defaults, "provider": provider, **fields}))
 
 
 def make_model(*, provider: Provider | None = None, **fields: Any) -> ProviderModel:

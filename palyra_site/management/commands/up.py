@@ -23,6 +23,7 @@ from palyra_site.cli import ROLES
 from palyra_site.configuration import PACKAGE_PARENT, Configuration
 from palyra_site.health import unapplied_migrations
 from palyra_site.supervisor import NAME, Supervisor
+from palyra_site.vault_check import vault_in_order
 
 LOOK_SECONDS = 0.1
 # After so long without an answer the operator is told to look at the lines of `web`.
@@ -55,6 +56,7 @@ class Command(BaseCommand):
             if waiting:
                 say(NAME, f"preparing the database ({waiting} migrations)")
                 call_command("migrate", interactive=False, verbosity=0)
+            vault_in_order()
             return prepare_first_use()
 
     def _show_secrets(self, first_use: FirstUse) -> None:

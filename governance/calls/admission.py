@@ -1,0 +1,227 @@
+"""Holding for a call: at the first option that has a place, before anything is sent."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from django.utils import timezone
+
+from governance.amounts import amount_json
+from governance.budgets import UNKNOWN, Admission, BudgetEvaluation, Demand
+from governance.calls.planning import CallPlan, Spending, expiry
+from governance.errors import (
+    BudgetBlocked,
+    CallError,
+    ProviderFailed,
+    ProviderUnavailable,
+    UnpricedModel,
+)
+from governance.leases import demand_for
+from governance.ledger import AdmissionRequest, Admitted, Unmade, never_sent
+from governance.models import TaskClass
+from governance.routing import Option
+from providers.failures import FailureClass
+from providers.invocation import Attempt, Plan
+from providers.registry import CredentialEntry
+
+if TYPE_CHECKING:
+    from governance.runtime import Runtime
+
+# Seconds a call waits for a place at its provider, by what it is for.
+PATIENCE = {
+    TaskClass.PRIMARY_INTERACTIVE: 0.75,
+    TaskClass.BACKGROUND_AUTOMATION: 0.2,
+    TaskClass.AUXILIARY_SUMMARY: 0.15,
+    TaskClass.AUXILIARY_RECALL: 0.15,
+    TaskClass.AUXILIARY_CLASSIFICATION: 0.1,
+    TaskClass.AUXILIARY_EXTRACTION: 0.15,
+    TaskClass.AUXILIARY_VISION: 0.2,
+}
+BUSY = "It has as many calls under way as it may have."
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A call that may begin: what the budgets said, and what to try."""
+
+    admission: Admission
+    invocation: Plan
+
+
+@dataclass(frozen=True, slots=True)
+class _Usable:
+    """An option whose provider can be called now, with one of the credentials."""
+
+    option: Option
+    credentials: tuple[CredentialEntry | None, ...]
+
+
+async def hold(plan: CallPlan, runtime: Runtime) -> Held:
+    """Hold for the call at its first option that can be called and has a place.
+
+    Raises `BudgetBlocked`, `UnpricedModel` or `ProviderUnavailable`; each is in the ledger.
+    """
+    usable, skipped = _usable(plan, runtime)
+    for index, candidate in enumerate(usable):
+        admitted = await _admitted(plan, candidate, runtime)
+        if admitted.busy:
+            skipped.append(_skipped(candidate.option, BUSY))
+            continue
+        if admitted.admission.blocking is not None:
+            raise _blocked(plan, admitted.admission.blocking)
+        rest = tuple(one.option.request() for one in usable[index:])
+        credential = _chosen(candidate, admitted)
+        return Held(admitted.admission, Plan(rest, credential, tuple(skipped)))
+    raise _unmade(plan, skipped, runtime)
+
+
+async def hold_for_nothing(plan: CallPlan, model: str, runtime: Runtime) -> Admission:
+    """Enter a call that is answered from what was kept: budgets of requests count it, others do
+    not, and no provider is asked. Raises `BudgetBlocked`."""
+    spending = Spending(plan.route.options[0])
+    provider, _, name = model.partition("/")
+    nothing = {"estimate_lower": 0, "estimate_expected": 0, "estimate_upper": 0, "token_bound": 0}
+    tokens = {"expected_input_tokens": 0, "expected_output_tokens": 0}
+    request = AdmissionRequest(
+        call_id=plan.call_id,
+        team_id=plan.request.caller.team_id,
+        admitted_at=plan.begun_at,
+        expires_at=expiry(spending.option, timezone.now()),
+        demand=Demand(cost=0, tokens=0),
+        expected={"cost": 0, "tokens": 0, "requests": 1},
+        row=plan.columns()
+        | spending.columns()
+        | nothing
+        | tokens
+        | {"cached": True, "provider": provider, "model": name, "price_id": None},
+    )
+    admitted = await _submitted(request, runtime)
+    if admitted.admission.blocking is not None:
+        raise _blocked(plan, admitted.admission.blocking)
+    return admitted.admission
+
+
+def _usable(plan: CallPlan, runtime: Runtime) -> tuple[list[_Usable], list[Attempt]]:
+    """The options in order that can be called now, and those before any of them that cannot."""
+    usable: list[_Usable] = []
+    skipped: list[Attempt] = []
+    now = timezone.now()
+    for option in plan.route.options:
+        credentials, why_not = runtime.providers.breakers.usable(option.model.provider, now)
+        if credentials:
+            usable.append(_Usable(option, credentials))
+        elif not usable:
+            skipped.append(_skipped(option, why_not))
+    return usable, skipped
+
+
+async def _admitted(plan: CallPlan, candidate: _Usable, runtime: Runtime) -> Admitted:
+    """The ledger's answer; where the provider is busy, after waiting for a place."""
+    request = _request(plan, candidate, timezone.now())
+    admitted = await _submitted(request, runtime)
+    if not admitted.busy:
+        return admitted
+    provider_id = candidate.option.model.provider.id
+    deadline = asyncio.get_running_loop().time() + PATIENCE[TaskClass(plan.request.task_class)]
+    async with runtime.lease_line.turn(provider_id, until=deadline) as turn:
+        while turn.came and admitted.busy and turn.time_left > 0:
+            await turn.room()
+            admitted = await _submitted(request, runtime)
+    return admitted
+
+
+async def _submitted(request: AdmissionRequest, runtime: Runtime) -> Admitted:
+    """Have the ledger decide; a caller that goes away meanwhile leaves no hold behind."""
+    pending = runtime.ledger.submit(request)
+    try:
+        admitted: Admitted = await asyncio.wrap_future(pending)
+    except asyncio.CancelledError:
+        released = never_sent(request.call_id, timezone.now())
+        # Too late to withdraw, the hold may be committed all the same; it is released after that.
+        if not pending.cancelled():
+            pending.add_done_callback(lambda _: runtime.ledger.submit(released))
+        raise
+    return admitted
+
+
+def _request(plan: CallPlan, candidate: _Usable, now: datetime) -> AdmissionRequest:
+    option = candidate.option
+    spending = Spending(option)
+    lease = demand_for(option.model.provider, candidate.credentials)
+    return AdmissionRequest(
+        call_id=plan.call_id,
+        team_id=plan.request.caller.team_id,
+        admitted_at=plan.begun_at,
+        expires_at=expiry(option, now),
+        demand=spending.demand,
+        expected=spending.expected,
+        row=plan.columns() | spending.columns(),
+        lease=lease if lease.keys else None,
+    )
+
+
+def _chosen(candidate: _Usable, admitted: Admitted) -> CredentialEntry | None:
+    if admitted.credential_id is None:
+        return candidate.credentials[0]
+    return next(
+        one for one in candidate.credentials if one is not None and one.id == admitted.credential_id
+    )
+
+
+def _skipped(option: Option, why: str) -> Attempt:
+    return Attempt(
+        provider=option.model.provider.name,
+        model=option.model.name,
+        outcome="skipped",
+        message=why,
+    )
+
+
+def _unmade(plan: CallPlan, skipped: list[Attempt], runtime: Runtime) -> CallError:
+    """Record that no provider could take the call; nothing was sent, and nothing is charged."""
+    reasons = " ".join(f"{one.provider}/{one.model}: {one.message}" for one in skipped)
+    message = f"No provider can take this call now, so nothing was sent. {reasons}"
+    passing = any(_recovers(option) for option in plan.route.options)
+    failure_class = FailureClass.TRANSIENT_UPSTREAM if passing else FailureClass.AUTH_INVALID
+    runtime.ledger.submit(
+        Unmade(
+            call_id=plan.call_id,
+            team_id=plan.request.caller.team_id,
+            admitted_at=plan.begun_at,
+            failure_class=failure_class,
+            error=message,
+            row=plan.columns() | Spending(plan.route.options[0]).columns(),
+            attempts=[one.as_json() for one in skipped],
+        )
+    )
+    detail = {"failure_class": failure_class, "provider": plan.route.decision.provider}
+    if not passing:
+        return ProviderFailed(message, call_id=plan.call_id, detail=detail)
+    return ProviderUnavailable(message, call_id=plan.call_id, detail=detail, retry_after=1.0)
+
+
+def _recovers(option: Option) -> bool:
+    """Whether waiting helps: not where every credential is missing or cannot be read."""
+    credentials = option.model.provider.credentials
+    return not credentials or any(not one.fault for one in credentials)
+
+
+def _blocked(plan: CallPlan, said: BudgetEvaluation) -> CallError:
+    kind = UnpricedModel if said.outcome == UNKNOWN else BudgetBlocked
+    return kind(
+        said.explanation,
+        call_id=plan.call_id,
+        detail={
+            "policy": said.policy,
+            "scope": said.scope,
+            "metric": said.metric,
+            "limit": amount_json(said.metric, said.limit),
+            "consumed": amount_json(said.metric, said.consumed),
+            "held": amount_json(said.metric, said.held),
+            "requested": amount_json(said.metric, said.requested),
+            "resets_at": said.resets_at.isoformat() if said.resets_at else None,
+        },
+    )

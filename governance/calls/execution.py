@@ -1,0 +1,173 @@
+"""The way of a call from its decision to its settlement."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import Future
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from django.utils import timezone
+
+from governance.budgets import Admission, BudgetEvaluation, tightest
+from governance.calls import settlement
+from governance.calls.admission import hold, hold_for_nothing
+from governance.calls.faults import provider_failed
+from governance.calls.gate import LedgerGate
+from governance.calls.keeping import Keeping
+from governance.calls.planning import CallPlan, plan
+from governance.calls.request import CallRequest
+from governance.calls.stream import CallStream, KeptStream, LiveStream
+from governance.ledger import Settlement
+from governance.routing import RoutingDecision
+from governance.snapshot import Snapshot
+from providers import invocation
+from providers.failures import Failure
+from providers.invocation import Invocation, OpenedStream
+from providers.requests import JSON_TYPE, Answer, answer_text
+from providers.usage import Usage
+
+if TYPE_CHECKING:
+    from governance.runtime import Runtime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallResult:
+    """An answered call. `cost` is nano-dollars, None if the model has no price.
+
+    `body` is what the model answered in OpenAI's format, text where `content_type` is not JSON.
+    `cached` says that it was kept from a call just before.
+    """
+
+    call_id: UUID
+    body: Any
+    content_type: str = JSON_TYPE
+    provider: str
+    model: str
+    usage: Usage
+    cost: int | None
+    decision: RoutingDecision
+    evaluations: tuple[BudgetEvaluation, ...]
+    attempts: int = 1
+    cached: bool = False
+
+    @property
+    def text(self) -> str:
+        """The text of the first choice, without the NUL that PostgreSQL cannot store."""
+        return answer_text(self.body).replace("\0", "")
+
+    @property
+    def tightest(self) -> BudgetEvaluation | None:
+        """The budget that has the smallest part of its limit left."""
+        return tightest(self.evaluations)
+
+
+async def execute(request: CallRequest, *, runtime: Runtime, settled: bool = False) -> CallResult:
+    """Make the call. With `settled`, return only once its settlement is committed as well.
+
+    Raises a `CallError` that says what happened, what it means and what to do.
+    """
+    planned = plan(request, runtime.snapshot, timezone.now())
+    keeping = Keeping(planned, runtime)
+    kept = await keeping.read()
+    if kept is not None:
+        return await _from_kept(planned, kept, runtime, settled=settled)
+    held = await hold(planned, runtime)
+    gate = LedgerGate(planned, held, runtime)
+    try:
+        made = await invocation.invoke(held.invocation, runtime.providers, gate)
+    except BaseException as error:
+        _break_off(planned, gate, runtime, error)
+        raise
+    ended = settlement.settlement_of(planned, made)
+    written = _submit(planned, ended, runtime)
+    if settled:
+        await asyncio.shield(asyncio.wrap_future(written))
+    if isinstance(made.outcome, Failure):
+        raise provider_failed(planned, made.outcome, made.request)
+    await keeping.write(made.outcome, made.request)
+    return _result(planned, held.admission, made, made.outcome, ended)
+
+
+async def open_stream(request: CallRequest, *, runtime: Runtime) -> CallStream:
+    """Begin a chat whose answer comes in pieces; it is returned when the first has come.
+
+    Raises a `CallError` if none comes. Close what is returned in any case.
+    """
+    planned = plan(request, runtime.snapshot, timezone.now(), stream=True)
+    keeping = Keeping(planned, runtime)
+    kept = await keeping.read()
+    if kept is not None:
+        admission = await hold_for_nothing(planned, kept.model, runtime)
+        _submit(planned, settlement.cached_settlement(planned), runtime)
+        return KeptStream(planned, admission, kept)
+    held = await hold(planned, runtime)
+    gate = LedgerGate(planned, held, runtime)
+    try:
+        opened = await invocation.open_stream(held.invocation, runtime.providers, gate)
+    except BaseException as error:
+        _break_off(planned, gate, runtime, error)
+        raise
+    if isinstance(opened, OpenedStream):
+        return LiveStream(planned, held.admission, opened, keeping, runtime)
+    _submit(planned, settlement.settlement_of(planned, opened), runtime)
+    assert isinstance(opened.outcome, Failure)
+    raise provider_failed(planned, opened.outcome, opened.request)
+
+
+def explain(request: CallRequest, snapshot: Snapshot, now: datetime) -> RoutingDecision:
+    """What would be decided of the call, without making it. Raises as `execute` does."""
+    return plan(request, snapshot, now).route.decision
+
+
+async def _from_kept(
+    planned: CallPlan, kept: Any, runtime: Runtime, *, settled: bool
+) -> CallResult:
+    admission = await hold_for_nothing(planned, kept.model, runtime)
+    ended = settlement.cached_settlement(planned)
+    written = _submit(planned, ended, runtime)
+    if settled:
+        await asyncio.shield(asyncio.wrap_future(written))
+    provider, _, model = kept.model.partition("/")
+    return CallResult(
+        call_id=planned.call_id,
+        body=kept.answer.body,
+        content_type=kept.answer.content_type,
+        provider=provider,
+        model=model,
+        usage=ended.usage,
+        cost=0,
+        decision=planned.route.decision,
+        evaluations=admission.evaluations,
+        attempts=0,
+        cached=True,
+    )
+
+
+def _result(
+    planned: CallPlan, admission: Admission, made: Invocation, answer: Answer, ended: Settlement
+) -> CallResult:
+    return CallResult(
+        call_id=planned.call_id,
+        body=answer.body,
+        content_type=answer.content_type,
+        provider=made.request.model.provider.name,
+        model=made.request.model.name,
+        usage=ended.usage,
+        cost=ended.cost,
+        decision=planned.route.decision,
+        evaluations=admission.evaluations,
+        attempts=sum(one.outcome != "skipped" for one in made.attempts),
+    )
+
+
+def _break_off(planned: CallPlan, gate: LedgerGate, runtime: Runtime, error: BaseException) -> None:
+    """A cancelled call and a fault of our own end alike: what was sent may be billed."""
+    cancelled = isinstance(error, asyncio.CancelledError)
+    _submit(planned, settlement.broken_off(planned, gate.spending, cancelled=cancelled), runtime)
+
+
+def _submit(planned: CallPlan, ended: Settlement, runtime: Runtime) -> Future[Any]:
+    return runtime.settle(ended, planned.limited_providers)

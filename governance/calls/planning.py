@@ -1,0 +1,152 @@
+"""A call before it is held: what is asked, where it may go, and what each way may use."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from governance import routing
+from governance.budgets import Demand
+from governance.calls.request import CallRequest
+from governance.parsed_request import ParsedRequest
+from governance.routing import Option, Route
+from governance.snapshot import Snapshot
+from providers.identifiers import new_id
+from providers.requests import ModelRequest
+
+# How long after the provider's own time limit a call can still be at work.
+EXPIRY_MARGIN = timedelta(seconds=60)
+
+
+@dataclass(frozen=True, slots=True)
+class Spending:
+    """What one option may use and is likely to, together with failed attempts that may be billed.
+
+    Costs are nano-dollars, None where a model has no price.
+    """
+
+    option: Option
+    billed: tuple[Option, ...] = ()
+
+    @property
+    def demand(self) -> Demand:
+        """The most it may use."""
+        estimate = self.option.estimate
+        cost = None if estimate is None else estimate.upper + self.billed_cost
+        return Demand(cost=cost, tokens=self.option.token_bound + self.billed_tokens)
+
+    @property
+    def expected(self) -> dict[str, int]:
+        """By metric, what is charged if nobody ever says what it used."""
+        return {"cost": self.expected_cost, "tokens": sum(self.expected_tokens), "requests": 1}
+
+    @property
+    def expected_cost(self) -> int:
+        estimate = self.option.estimate
+        return (estimate.expected if estimate else 0) + self.billed_cost
+
+    @property
+    def billed_cost(self) -> int:
+        """What the billed attempts are charged."""
+        return sum(one.estimate.expected if one.estimate else 0 for one in self.billed)
+
+    @property
+    def billed_tokens(self) -> int:
+        return sum(sum(one.expected_tokens) for one in self.billed)
+
+    @property
+    def expected_tokens(self) -> tuple[int, int]:
+        """Input and output."""
+        every = [one.expected_tokens for one in (self.option, *self.billed)]
+        return sum(one[0] for one in every), sum(one[1] for one in every)
+
+    def columns(self) -> dict[str, Any]:
+        """The columns of the call's row that say where it goes and what it may use."""
+        option, estimate = self.option, self.option.estimate
+        expected_input, expected_output = self.expected_tokens
+        return {
+            "provider": option.model.provider.name,
+            "model": option.model.name,
+            "price_id": option.price.id if option.price else None,
+            "estimate_lower": estimate.lower if estimate else None,
+            "estimate_expected": self.expected_cost if estimate else None,
+            "estimate_upper": self.demand.cost,
+            "token_bound": self.demand.tokens,
+            "expected_input_tokens": expected_input,
+            "expected_output_tokens": expected_output,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class CallPlan:
+    """Everything decided of one call before it is held."""
+
+    call_id: UUID
+    request: CallRequest
+    asked: ParsedRequest
+    route: Route
+    begun_at: datetime
+    streamed: bool
+    _by_model: dict[int, Option] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        by_model = {option.model.id: option for option in self.route.options}
+        object.__setattr__(self, "_by_model", by_model)
+
+    @property
+    def limited_providers(self) -> frozenset[int]:
+        """The providers it may go to at which others may be waiting for its place."""
+        providers = (option.model.provider for option in self.route.options)
+        return frozenset(
+            one.id
+            for one in providers
+            if one.concurrency_limit is not None or one.credential_concurrency_limit is not None
+        )
+
+    def option_of(self, request: ModelRequest) -> Option:
+        """The option that `request` was made of."""
+        return self._by_model[request.model.id]
+
+    def spending(self, request: ModelRequest, billed: tuple[ModelRequest, ...]) -> Spending:
+        """What `request` may use, after failed attempts that may be billed."""
+        return Spending(self.option_of(request), tuple(self.option_of(one) for one in billed))
+
+    def columns(self) -> dict[str, Any]:
+        """The columns of the call's row that stay as they are wherever it goes."""
+        caller = self.request.caller
+        return {
+            "api_key_id": caller.api_key_id,
+            "user_id": caller.user_id,
+            "job_id": caller.job_id,
+            "run_id": caller.run_id,
+            "surface": caller.surface,
+            "task_class": self.request.task_class,
+            "role": self.asked.role,
+            "streamed": self.streamed,
+            "requested_model": self.asked.model[:200],
+            "decision": self.route.decision.as_json(),
+        }
+
+
+def plan(
+    request: CallRequest, snapshot: Snapshot, now: datetime, *, stream: bool = False
+) -> CallPlan:
+    """Decide the call. Raises `InvalidRequest` or `UnknownModel`."""
+    asked = request.parse(stream=stream)
+    route = routing.decide(
+        asked,
+        registry=snapshot.registry,
+        prices=snapshot.prices,
+        task_class=request.task_class,
+        now=now,
+    )
+    return CallPlan(new_id(), request, asked, route, now, stream)
+
+
+def expiry(option: Option, now: datetime) -> datetime:
+    """When a call that goes to `option` now is surely over, retries and waiting included."""
+    provider = option.model.provider
+    tries = 1 + provider.max_retries
+    return now + timedelta(seconds=provider.total_timeout * tries) + EXPIRY_MARGIN

@@ -1,0 +1,48 @@
+"""What a surface asks for: who asks, what, and how it may be answered."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from governance import chat_request, embeddings_request, transcription_request
+from governance.models import TaskClass
+from governance.parsed_request import ParsedRequest
+from providers.models import ModelRole
+from providers.response_cache import CacheUse
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """Who asks: a team, through a surface, and the key, person or run it is for."""
+
+    team_id: int
+    surface: str
+    api_key_id: int | None = None
+    user_id: int | None = None
+    job_id: UUID | None = None
+    run_id: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallRequest:
+    """A call to be made.
+
+    `body` is a request in OpenAI's format for `role`, a `ModelRole`; for a transcription it is a
+    `TranscriptionForm`.
+    """
+
+    caller: Caller
+    body: Any
+    role: str = ModelRole.CHAT.value
+    task_class: str = TaskClass.PRIMARY_INTERACTIVE
+    cache: CacheUse = CacheUse.DEFAULT
+
+    def parse(self, *, stream: bool = False) -> ParsedRequest:
+        """What is asked, checked. Raises `InvalidRequest` naming the field at fault."""
+        if self.role == ModelRole.EMBEDDINGS:
+            return embeddings_request.parse(self.body)
+        if self.role == ModelRole.AUDIO_TRANSCRIPTION:
+            return transcription_request.parse(self.body)
+        return chat_request.parse(self.body, stream=stream)

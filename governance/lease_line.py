@@ -1,0 +1,66 @@
+"""Who waits in this process for a place at a provider: one at a time asks, the others stand behind.
+
+A place that a call of this process gives up is noticed at once, one that another process gives up a
+moment later.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import defaultdict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+LOOK_SECONDS = 0.04
+
+
+class Turn:
+    """One caller's place in a line. `came` is False if its time was up before its turn."""
+
+    def __init__(self, freed: asyncio.Event, until: float, *, came: bool) -> None:
+        self.came = came
+        self._freed = freed
+        self._until = until
+
+    @property
+    def time_left(self) -> float:
+        """Seconds it may still wait."""
+        return self._until - asyncio.get_running_loop().time()
+
+    async def room(self) -> None:
+        """Return when there may be room, or its time is up."""
+        self._freed.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(max(0.0, min(LOOK_SECONDS, self.time_left))):
+                await self._freed.wait()
+
+
+class LeaseLine:
+    """The lines before all providers, on one event loop."""
+
+    def __init__(self) -> None:
+        # asyncio's locks are given in the order they were asked for.
+        self._turns: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._freed: defaultdict[int, asyncio.Event] = defaultdict(asyncio.Event)
+
+    @asynccontextmanager
+    async def turn(self, provider_id: int, *, until: float) -> AsyncIterator[Turn]:
+        """Wait until all who came before have their place or have gone, or until the loop's clock
+        says `until`."""
+        line, freed = self._turns[provider_id], self._freed[provider_id]
+        try:
+            async with asyncio.timeout_at(until):
+                await line.acquire()
+        except TimeoutError:
+            yield Turn(freed, until, came=False)
+            return
+        try:
+            yield Turn(freed, until, came=True)
+        finally:
+            line.release()
+
+    def notice(self, provider_id: int) -> None:
+        """A call of this process left the provider."""
+        if provider_id in self._freed:
+            self._freed[provider_id].set()

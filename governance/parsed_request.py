@@ -1,0 +1,51 @@
+"""What the ledger and the router must know of a request, whatever is asked of a model."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from providers.candidates import Needs
+from providers.registry import ModelEntry
+from providers.requests import ModelRequest
+
+
+class ParsedRequest(Protocol):
+    """A request that can be made; sizes are tokens, `output_limit` those of each choice.
+
+    `input_bound` is an upper bound that cannot be low, `expected_input` what is likely.
+    """
+
+    @property
+    def model(self) -> str:
+        """The name the caller gave, or `auto`."""
+
+    @property
+    def role(self) -> str:
+        """What kind of model it takes, a `ModelRole`."""
+
+    @property
+    def output_limit(self) -> int | None:
+        """The most output tokens the caller wants, if it said so."""
+
+    @property
+    def choices(self) -> int:
+        """How many answers are asked for."""
+
+    @property
+    def input_bound(self) -> int: ...
+
+    @property
+    def expected_input(self) -> int: ...
+
+    @property
+    def needs(self) -> Needs:
+        """What it takes of the model that answers."""
+
+    def output_cap(self, model_cap: int) -> int:
+        """The most output tokens for each choice, for a model that gives at most `model_cap`."""
+
+    def expected_output(self, output_cap: int) -> int:
+        """What all choices together are likely to take of `output_cap` each."""
+
+    def request_for(self, model: ModelEntry, output_cap: int) -> ModelRequest:
+        """The request as it is made of one model."""

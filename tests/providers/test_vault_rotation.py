@@ -1,0 +1,315 @@
+"""Rotating the vault's key: whatever happens in the middle, everything stays readable."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from django.core.management.base import CommandError
+from pytest_django import Settings
+
+from providers import keyfile, registry, vault, vault_rotation
+from providers.models import Credential, Provider, Secret
+from providers.vault_rotation import NothingToRotate, RotationUnderWay, rotate, status
+from providers.versioned import current_version
+from tests.support.databases import own_database
+from tests.support.factories import make_credential, make_model, make_remote, make_secret
+from tests.support.processes import REPOSITORY
+
+TEXTS = [f"sk-secret-number-{number}" for number in range(3)]
+
+
+def texts() -> list[str]:
+    """What a process started now would read."""
+    vault._found.clear()
+    rows = Secret.objects.exclude(ciphertext="").order_by("name")
+    return [vault.decrypt(one.ciphertext).text for one in rows]
+
+
+@pytest.fixture
+def path(settings: Settings, data_dir: Path, db: None) -> Path:
+    """Palyra's own key file, and three secrets under its key."""
+    settings.PALYRA_VAULT_KEY = ""
+    settings.PALYRA_VAULT_KEY_PATH = data_dir / "vault.key"
+    for number, text in enumerate(TEXTS):
+        make_secret(text, name=f"key-{number}")
+    return data_dir / "vault.key"
+
+
+def run(*words: str, **options: Any) -> Any:
+    """What the command answers in JSON."""
+    out = StringIO()
+    call_command("vault", *words, "--json", stdout=out, **options)
+    return json.loads(out.getvalue())
+
+
+class TestOwnFile:
+    def test_all_is_under_a_fresh_key_and_the_old_one_is_gone(self, path: Path) -> None:
+        old, version = path.read_text().strip(), current_version()
+        before = {one.pk: one.updated_at for one in Secret.objects.all()}
+        done = rotate()
+        new = path.read_text().strip()
+        assert old not in new
+        assert (done.rotated, done.unreadable, done.own_file) == (3, (), True)
+        assert done.fingerprint == vault.fingerprint(new)
+        for secret in Secret.objects.all():
+            assert vault.key_of(secret.ciphertext, (new,)) == new
+            assert secret.updated_at == before[secret.pk]
+        assert texts() == TEXTS
+        assert current_version() > version
+
+    def test_a_running_process_reads_on(self, path: Path) -> None:
+        provider = make_remote()
+        make_model(provider=provider)
+        make_credential(provider, secret=Secret.objects.get(name="key-0"))
+        assert vault.keys()
+        # Another process would not tell this one; here, what it remembers is what it had before.
+        known = dict(vault._found)
+        rotate()
+        vault._found.clear()
+        vault._found.update(known)
+        (credential,) = registry.load().models[0].provider.credentials
+        assert credential.secret == vault.SecretText(TEXTS[0])
+
+    def test_a_reference_is_left_alone(self, path: Path) -> None:
+        secret = Secret(name="elsewhere")
+        secret.set_reference("env:SOMEWHERE")
+        secret.save()
+        assert rotate().rotated == 3
+        secret.refresh_from_db()
+        assert (secret.reference, secret.ciphertext) == ("env:SOMEWHERE", "")
+        assert status().referred == 1
+
+    def test_one_that_cannot_be_read_is_named_and_left_as_it_is(self, path: Path) -> None:
+        Secret.objects.filter(name="key-1").update(ciphertext="gAAAAAbroken")
+        done = rotate()
+        assert (done.rotated, done.unreadable) == (2, ("key-1",))
+        assert Secret.objects.get(name="key-1").ciphertext == "gAAAAAbroken"
+
+    @pytest.mark.parametrize("step", ["first write", "transaction", "last write"])
+    def test_a_failure_at_any_step_leaves_all_readable(
+        self, path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+    ) -> None:
+        old = path.read_text().strip()
+        writes: list[str] = []
+        replace = keyfile.replace
+
+        def failing(where: Path, text: str) -> None:
+            writes.append(text)
+            if (step, len(writes)) in {("first write", 1), ("last write", 2)}:
+                raise OSError(28, "No space left on device")
+            replace(where, text)
+
+        def broken(ciphertext: str) -> str:
+            if step == "transaction" and ciphertext == last:
+                raise RuntimeError("in the middle")
+            return under_first_key(ciphertext)
+
+        last, under_first_key = Secret.objects.get(name="key-2").ciphertext, vault.under_first_key
+        monkeypatch.setattr(keyfile, "replace", failing)
+        monkeypatch.setattr(vault, "under_first_key", broken)
+        with pytest.raises((OSError, RuntimeError)):
+            rotate()
+        assert texts() == TEXTS
+        assert (path.read_text().strip() == old) == (step == "first write")
+        assert [one.name for one in path.parent.iterdir() if "vault.key." in one.name] == []
+
+        monkeypatch.undo()
+        # As its fixture had it.
+        assert rotate().rotated == 3
+        assert texts() == TEXTS
+        assert "," not in path.read_text()
+
+    def test_two_do_not_rotate_at_once(self, path: Path) -> None:
+        with vault_rotation._alone(path), pytest.raises(RotationUnderWay):
+            rotate()
+        rotate()
+
+    def test_a_missing_file_is_said(self, path: Path) -> None:
+        path.unlink()
+        with pytest.raises(CommandError, match="is missing"):
+            run("rotate")
+        with pytest.raises(CommandError, match="is missing"):
+            run("status")
+
+
+class TestEnvironment:
+    @pytest.fixture
+    def given(self, settings: Settings, db: None) -> tuple[str, str]:
+        """A new key in front of the one that three secrets are under."""
+        old, new = vault.new_key(), vault.new_key()
+        settings.PALYRA_VAULT_KEY = old
+        for number, text in enumerate(TEXTS):
+            make_secret(text, name=f"key-{number}")
+        settings.PALYRA_VAULT_KEY = f"{new},{old}"
+        return new, old
+
+    def test_all_comes_under_the_first_and_the_next_step_is_said(
+        self, given: tuple[str, str], settings: Settings
+    ) -> None:
+        new, old = (vault.fingerprint(key) for key in given)
+        assert run("status")["keys"] == [
+            {"fingerprint": new, "secrets": 0},
+            {"fingerprint": old, "secrets": 3},
+        ]
+        answer = run("rotate")
+        assert (answer["rotated"], answer["fingerprint"]) == (3, new)
+        assert "take the other keys out of PALYRA_VAULT_KEY" in answer["next"]
+        assert run("status")["keys"][0] == {"fingerprint": new, "secrets": 3}
+        settings.PALYRA_VAULT_KEY = given[0]
+        assert texts() == TEXTS
+
+    def test_again_changes_nothing(self, given: tuple[str, str]) -> None:
+        rotate()
+        before = list(Secret.objects.values())
+        assert rotate().rotated == 0
+        assert list(Secret.objects.values()) == before
+
+    def test_one_key_is_none_to_go_over_to(self, settings: Settings, db: None) -> None:
+        settings.PALYRA_VAULT_KEY = vault.new_key()
+        with pytest.raises(NothingToRotate, match="Put a new one in front of it"):
+            rotate()
+
+    def test_no_key_is_shown(self, given: tuple[str, str], capsys: Any) -> None:
+        for words in (("status",), ("rotate",), ("status", "--json"), ("rotate", "--json")):
+            call_command("vault", *words)
+        said = capsys.readouterr()
+        for key in (*given, *TEXTS):
+            assert key not in said.out + said.err
+
+
+class TestForget:
+    @pytest.fixture
+    def lost(self, settings: Settings, db: None) -> Provider:
+        """A provider whose two secrets are lost, one that has another, and one that is well."""
+        settings.PALYRA_VAULT_KEY = vault.new_key()
+        bare, half = make_remote(name="bare"), make_remote(name="half")
+        make_credential(bare)
+        make_credential(bare)
+        make_credential(half)
+        settings.PALYRA_VAULT_KEY = vault.new_key()
+        make_credential(half)
+        make_credential(make_remote(name="well"))
+        return bare
+
+    def test_it_asks_first(self, lost: Provider) -> None:
+        with pytest.raises(CommandError, match=r"would delete 3 secrets .* again with --yes"):
+            run("forget")
+        assert Secret.objects.count() == 5
+
+    def test_only_what_cannot_be_read_goes(self, lost: Provider) -> None:
+        assert len(run("forget", "--yes")["forgotten"]) == 3
+        assert Secret.objects.count() == Credential.objects.count() == 2
+        enabled = dict(Provider.objects.values_list("name", "enabled"))
+        assert enabled == {"bare": False, "half": True, "well": True}
+        assert status().unreadable == ()
+        assert run("forget") == {"forgotten": []}
+
+
+KILLED = """
+import os, sys
+import django
+django.setup()
+from providers import keyfile, vault, vault_rotation
+
+step, replace, renew = sys.argv[1], keyfile.replace, vault.under_first_key
+count = 0
+
+def killed_at(name):
+    if step == name:
+        os._exit(9)
+
+def writing(path, text):
+    global count
+    count += 1
+    killed_at(f"before write {count}")
+    replace(path, text)
+    killed_at(f"after write {count}")
+
+def renewing(ciphertext):
+    found = renew(ciphertext)
+    killed_at("in the transaction")
+    return found
+
+keyfile.replace, vault.under_first_key = writing, renewing
+vault_rotation.rotate()
+"""
+SECRETS = """
+import django
+django.setup()
+from providers.models import Secret
+for number in range(3):
+    secret = Secret(name=f"key-{number}")
+    secret.set_text(f"sk-{number}")
+    secret.save()
+"""
+READ = """
+import django
+django.setup()
+from providers import vault
+from providers.models import Secret
+rows = Secret.objects.order_by("name")
+print(",".join(vault.decrypt(one.ciphertext).text for one in rows))
+"""
+
+
+@pytest.fixture(scope="module")
+def python(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Any]]:
+    place = tmp_path_factory.mktemp("palyra")
+    with own_database(place) as url:
+        environment = {
+            **os.environ,
+            "PALYRA_DATA_DIR": str(place),
+            "DATABASE_URL": url,
+            "DJANGO_SETTINGS_MODULE": "palyra_site.settings",
+        }
+
+        def python(*words: str) -> subprocess.CompletedProcess[str]:
+            return subprocess.run(
+                [sys.executable, *words],
+                cwd=REPOSITORY,
+                env=environment,
+                capture_output=True,
+                text=True,
+                timeout=60,
+                check=False,
+            )
+
+        assert python("manage.py", "migrate").returncode == 0
+        made = python("-c", SECRETS)
+        assert made.returncode == 0, made.stderr
+        yield python
+
+
+@pytest.mark.processes
+class TestKilled:
+    """Real processes, one of which ends in the middle as a power cut would end it."""
+
+    @pytest.mark.parametrize(
+        "step",
+        [
+            "before write 1",
+            "after write 1",
+            "in the transaction",
+            "before write 2",
+            "after write 2",
+        ],
+    )
+    def test_all_is_readable_and_another_rotation_finishes(
+        self, python: Callable[..., Any], step: str
+    ) -> None:
+        assert python("-c", KILLED, step).returncode == 9
+        assert python("-c", READ).stdout == "sk-0,sk-1,sk-2\n"
+        done = json.loads(python("manage.py", "vault", "rotate", "--json").stdout)
+        assert (done["rotated"], done["unreadable"]) == (3, [])
+        found = json.loads(python("manage.py", "vault", "status", "--json").stdout)
+        assert [key["secrets"] for key in found["keys"]] == [3]
+        assert python("-c", READ).stdout == "sk-0,sk-1,sk-2\n"
