@@ -350,7 +350,9 @@ def add_from_preset(
     except ValidationError as error:
         faults |= error.error_dict
     if preset.needs_base_url and (not address or "{" in address):
-        faults["base_url"] = f"Say where it is: {preset.base_url}"
+        faults["base_url"] = (
+            f"Say where it is: {preset.base_url}, with your own in place of the braces."
+        )
     if preset.needs_credential and not key.strip() and secret is None:
         faults["key"] = f"{preset.display_name} wants a key. {preset.key_from}"
     known = {model.name for model in preset.models}

@@ -20,7 +20,7 @@ CONTENT_TYPE = "application/problem+json"
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One thing wrong with what was sent; `field` is a path such as credential.name, or None."""
+    """One thing wrong with what was sent; `field` is a path such as credentials.0.name, or None."""
 
     field: str | None
     message: str
@@ -30,7 +30,7 @@ class FaultOut(Schema):
     """One thing wrong with what was sent."""
 
     field: str | None = Field(
-        description="The field's path, such as `credential.name`; null for the request as a whole."
+        description="The field's path, such as `credentials.0.name`; null for the request as a whole."
     )
     message: str
 

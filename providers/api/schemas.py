@@ -1,105 +1,59 @@
-"""Providers and models as the JSON API reads and writes them."""
+"""Models as the JSON API reads and writes them."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 from ninja import Schema
-from pydantic import AllowInfNan, Field, SecretStr, Strict, StrictBool, StrictInt
+from pydantic import AllowInfNan, Field, Strict, StrictBool, StrictInt
 
-from providers.api.conventions import KEPT, Change, Input, Moment, described
-from providers.models import ModelRole, Provider, ProviderKind, ProviderModel, Secret
-
-LONGEST_SECRET = 8192
+from providers.api.conventions import KEPT, Change, Input, described
+from providers.models import (
+    CostTier,
+    LatencyTier,
+    MetadataSource,
+    ModelRole,
+    ProviderKind,
+    ProviderModel,
+)
 
 Kind = Annotated[str, described(ProviderKind.values)]
 Role = Annotated[str, described(ModelRole.values)]
+Source = Annotated[str, described(MetadataSource.values)]
 Seconds = Annotated[float, Strict(), AllowInfNan(False)]
+Cost = Literal["low", "standard", "premium"]
+Latency = Literal["fast", "standard", "slow"]
 
-
-class CredentialIn(Input):
-    """Either a `secret` to store, or the `name` of one that is stored already."""
-
-    name: str | None = Field(None, description="Uses the stored secret of that name.")
-    secret: SecretStr | None = Field(
-        None,
-        max_length=LONGEST_SECRET,
-        description="Stores this text, encrypted, under the provider's name; or in place of the "
-        "provider's present credential. It is never given back.",
-        json_schema_extra={"writeOnly": True},
-    )
-
-
-class CredentialOut(Schema):
-    """A stored secret, as far as it is ever shown."""
-
-    name: str
-    last_four: str = Field(description="Empty for a short secret.")
-
-    @classmethod
-    def of(cls, secret: Secret) -> CredentialOut:
-        return cls(name=secret.name, last_four=secret.last_four)
-
-
-class ProviderIn(Input):
-    """A new provider."""
-
-    name: str = Field(description="Short and stable, for example openai.")
-    display_name: str = ""
-    kind: Kind
-    base_url: str = Field("", description="Up to and with the version; empty if deterministic.")
-    credential: CredentialIn | None = None
-    enabled: StrictBool = True
-    connect_timeout: Seconds = Field(5.0, description="Seconds to wait for a connection.")
-    total_timeout: Seconds = Field(60.0, description="Seconds for a whole call.")
-    rehearsal_latency_ms: StrictInt = 0
-    rehearsal_failure_percent: StrictInt = 0
-
-
-class ProviderChange(Change):
-    """What to change of a provider; its name stays."""
-
-    display_name: str = KEPT
-    kind: Kind = KEPT
-    base_url: str = KEPT
-    credential: CredentialIn | None = Field(KEPT, description="null takes it away.")
-    enabled: StrictBool = KEPT
-    connect_timeout: Seconds = KEPT
-    total_timeout: Seconds = KEPT
-    rehearsal_latency_ms: StrictInt = KEPT
-    rehearsal_failure_percent: StrictInt = KEPT
-
-
-class ProviderOut(Schema):
-    """A host of models: how it is reached and with which credential."""
-
-    name: str
-    display_name: str
-    kind: Kind
-    base_url: str
-    credential: CredentialOut | None
-    enabled: bool
-    connect_timeout: float
-    total_timeout: float
-    rehearsal_latency_ms: int
-    rehearsal_failure_percent: int
-    created_at: Moment
-
-    @classmethod
-    def of(cls, provider: Provider) -> ProviderOut:
-        return cls(
-            name=provider.name,
-            display_name=provider.display_name,
-            kind=provider.kind,
-            base_url=provider.base_url,
-            credential=CredentialOut.of(provider.credential) if provider.credential else None,
-            enabled=provider.enabled,
-            connect_timeout=provider.connect_timeout,
-            total_timeout=provider.total_timeout,
-            rehearsal_latency_ms=provider.rehearsal_latency_ms,
-            rehearsal_failure_percent=provider.rehearsal_failure_percent,
-            created_at=provider.created_at,
-        )
+COST_WORDS: dict[int, Cost] = {
+    CostTier.LOW.value: "low",
+    CostTier.STANDARD.value: "standard",
+    CostTier.PREMIUM.value: "premium",
+}
+LATENCY_WORDS: dict[int, Latency] = {
+    LatencyTier.FAST.value: "fast",
+    LatencyTier.STANDARD.value: "standard",
+    LatencyTier.SLOW.value: "slow",
+}
+ALIASES = "Other names that clients may send for it."
+LARGEST_OUTPUT = "The most a call may ask for; of no account for embeddings."
+COST = "Which of several compatible models is tried first: the cheaper tier."
+# Fields that are the same in the model's row.
+PLAIN = (
+    "name",
+    "upstream_name",
+    "aliases",
+    "role",
+    "enabled",
+    "is_default",
+    "context_window",
+    "max_output_tokens",
+    "streaming",
+    "tools",
+    "json_mode",
+    "vision",
+    "audio",
+    "metadata_source",
+)
 
 
 class ModelIn(Input):
@@ -107,11 +61,19 @@ class ModelIn(Input):
 
     name: str = Field(description="What clients send as “model”.")
     upstream_name: str = Field("", description="What the provider calls it, if different.")
+    aliases: list[str] = Field([], description=ALIASES)
     role: Role = ModelRole.CHAT.value
     enabled: StrictBool = True
     is_default: StrictBool = Field(False, description="Used when a call asks for “auto”.")
     context_window: StrictInt = Field(128_000, description="Tokens, input and output.")
-    max_output_tokens: StrictInt = Field(4096, description="The most a call may ask for.")
+    max_output_tokens: StrictInt = Field(4096, description=LARGEST_OUTPUT)
+    streaming: StrictBool = Field(True, description="Can answer in pieces.")
+    tools: StrictBool = Field(True, description="Can call tools.")
+    json_mode: StrictBool = Field(True, description="Can be held to JSON.")
+    vision: StrictBool = Field(False, description="Can look at images.")
+    audio: StrictBool = Field(False, description="Can listen.")
+    cost_tier: Cost = Field("standard", description=COST)
+    latency_tier: Latency = "standard"
 
 
 class ModelChange(Change):
@@ -119,11 +81,19 @@ class ModelChange(Change):
 
     name: str = KEPT
     upstream_name: str = KEPT
+    aliases: list[str] = Field(KEPT, description=ALIASES)
     role: Role = KEPT
     enabled: StrictBool = KEPT
     is_default: StrictBool = KEPT
     context_window: StrictInt = KEPT
     max_output_tokens: StrictInt = KEPT
+    streaming: StrictBool = KEPT
+    tools: StrictBool = KEPT
+    json_mode: StrictBool = KEPT
+    vision: StrictBool = KEPT
+    audio: StrictBool = KEPT
+    cost_tier: Cost = KEPT
+    latency_tier: Latency = KEPT
 
 
 class ModelOut(Schema):
@@ -133,22 +103,38 @@ class ModelOut(Schema):
     provider: str
     name: str
     upstream_name: str = Field(description="What the provider calls it; empty if the same.")
+    aliases: list[str]
     role: Role
     enabled: bool
     is_default: bool
     context_window: int
     max_output_tokens: int
+    streaming: bool
+    tools: bool
+    json_mode: bool
+    vision: bool
+    audio: bool
+    cost_tier: Cost
+    latency_tier: Latency
+    metadata_source: Source = Field(description="Who said last what it can do.")
 
     @classmethod
     def of(cls, model: ProviderModel) -> ModelOut:
+        values: dict[str, Any] = {name: getattr(model, name) for name in PLAIN}
         return cls(
             id=str(model.pk),
             provider=model.provider.name,
-            name=model.name,
-            upstream_name=model.upstream_name,
-            role=model.role,
-            enabled=model.enabled,
-            is_default=model.is_default,
-            context_window=model.context_window,
-            max_output_tokens=model.max_output_tokens,
+            cost_tier=COST_WORDS[model.cost_tier],
+            latency_tier=LATENCY_WORDS[model.latency_tier],
+            **values,
         )
+
+
+def row_values(given: dict[str, Any]) -> dict[str, Any]:
+    """What was given of a model, as its row has it: tiers are numbers there."""
+    values = dict(given)
+    if values.get("cost_tier"):
+        values["cost_tier"] = CostTier[values["cost_tier"].upper()].value
+    if values.get("latency_tier"):
+        values["latency_tier"] = LatencyTier[values["latency_tier"].upper()].value
+    return values

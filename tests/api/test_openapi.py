@@ -89,11 +89,13 @@ def test_no_answer_has_a_secret_in_it() -> None:
     # In CallOut, `key` is the public part.
     assert named == {
         ("CredentialIn", "secret"),
+        ("FromPresetIn", "secret"),
         ("NewKeyOut", "key"),
         ("CallOut", "key"),
         ("CallStoryOut", "key"),
     }
-    assert schemas["CredentialIn"]["properties"]["secret"]["writeOnly"] is True
+    for name in ("CredentialIn", "FromPresetIn"):
+        assert schemas[name]["properties"]["secret"]["writeOnly"] is True
 
 
 def test_money_and_identifiers_are_strings() -> None:

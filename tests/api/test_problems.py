@@ -63,7 +63,7 @@ def test_all_faults_of_a_body_are_told_at_once(
                     "enabled": "perhaps",
                     "rehearsal_latency_ms": 1.5,
                     "connect_timeout": "soon",
-                    "credential": {"secret": 5},
+                    "credentials": [{"secret": 5}],
                     "colour": "red",
                 },
             )
@@ -74,7 +74,7 @@ def test_all_faults_of_a_body_are_told_at_once(
         "enabled": "Give true or false.",
         "rehearsal_latency_ms": "Give a whole number.",
         "connect_timeout": "Give a number.",
-        "credential.secret": "Give a string.",
+        "credentials.0.secret": "Give a string.",
         "colour": "There is no field of this name.",
     }
 

@@ -34,7 +34,11 @@ def register_upstream(administrator: Person, upstream: Upstream, *models: str) -
             "name": "upstream",
             "kind": "openai_compatible",
             "base_url": upstream.base_url,
-            "credential": {"secret": CREDENTIAL},
+            # It is on this machine, and asked for more at once than a new provider's limits allow.
+            "allow_private_base_url": True,
+            "concurrency_limit": None,
+            "credential_concurrency_limit": None,
+            "credentials": [{"secret": CREDENTIAL}],
         },
     )
     for model in models:
