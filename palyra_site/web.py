@@ -9,7 +9,8 @@ from typing import Any
 from django.conf import settings
 
 from governance.runtime import Runtime
-from palyra_site.openai_endpoint.application import OpenAIEndpoint, Receive, Scope, Send
+from palyra_site.openai_endpoint.application import OpenAIEndpoint
+from palyra_site.openai_endpoint.requests import Receive, Scope, Send
 
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 

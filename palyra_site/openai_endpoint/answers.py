@@ -4,20 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from math import ceil
+from typing import Any, Protocol
+from uuid import UUID
 
 import orjson
 
 from governance.amounts import amount_json
+from governance.budgets import BudgetEvaluation
 from governance.calls import CallResult
 from governance.errors import CallError
 from governance.money import decimal_text
 from governance.snapshot import Snapshot
+from providers.models import ModelRole
 
 HeaderList = tuple[tuple[bytes, bytes], ...]
 JSON = (b"content-type", b"application/json")
 # The official clients retry 408, 409, 429 and 5xx by themselves unless they are told not to.
 DO_NOT_RETRY = (b"x-should-retry", b"false")
+SHORTEST_WAIT = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +32,25 @@ class Answer:
     status: int
     body: bytes
     headers: HeaderList = (JSON,)
+
+
+class Facts(Protocol):
+    """What is known of an answered call, whether its answer is whole or comes in pieces."""
+
+    @property
+    def call_id(self) -> UUID: ...
+    @property
+    def provider(self) -> str: ...
+    @property
+    def model(self) -> str: ...
+    @property
+    def attempts(self) -> int: ...
+    @property
+    def cached(self) -> bool: ...
+    @property
+    def cost(self) -> int | None: ...
+    @property
+    def tightest(self) -> BudgetEvaluation | None: ...
 
 
 class EndpointError(Exception):
@@ -46,19 +70,27 @@ def refusal(
     param: str | None = None,
     headers: Iterable[tuple[bytes, bytes]] = (),
     detail: Mapping[str, Any] | None = None,
+    retryable: bool = False,
 ) -> Answer:
     """OpenAI's error object, with whatever more there is to say beside its four fields."""
     error = {"message": message, "type": kind, "param": param, "code": code, **(detail or {})}
-    return Answer(status, orjson.dumps({"error": error}), (JSON, DO_NOT_RETRY, *headers))
+    retry = () if retryable else (DO_NOT_RETRY,)
+    return Answer(status, orjson.dumps({"error": error}), (JSON, *retry, *headers))
 
 
 def of_error(error: CallError) -> Answer:
     """The answer to a call that was refused or failed."""
-    headers = [(b"x-palyra-call-id", str(error.call_id).encode())] if error.call_id else []
+    headers = []
     detail = dict(error.detail)
     if error.call_id:
+        headers.append((b"x-palyra-call-id", str(error.call_id).encode()))
         detail["call_id"] = str(error.call_id)
-    answer = refusal(
+    wait = error.retry_after
+    if wait is None and error.retryable:
+        wait = SHORTEST_WAIT
+    if wait is not None:
+        headers.append((b"retry-after", str(max(SHORTEST_WAIT, ceil(wait))).encode()))
+    return refusal(
         error.status,
         error.message,
         code=error.code,
@@ -66,27 +98,39 @@ def of_error(error: CallError) -> Answer:
         param=error.param,
         headers=headers,
         detail=detail,
+        retryable=error.retryable,
     )
-    if not error.retryable:
-        return answer
-    kept = tuple(header for header in answer.headers if header != DO_NOT_RETRY)
-    return Answer(answer.status, answer.body, (*kept, (b"retry-after", b"1")))
 
 
 def of_result(result: CallResult) -> Answer:
     """The provider's own answer, with what Palyra knows of it in headers."""
-    headers = [
-        JSON,
-        (b"x-palyra-call-id", str(result.call_id).encode()),
-        (b"x-palyra-model", result.decision.actual.encode()),
-    ]
+    headers = [(b"content-type", result.content_type.encode()), *headers_of(result)]
     if result.cost is not None:
         headers.append((b"x-palyra-cost", decimal_text(result.cost).encode()))
-    tightest = result.tightest
+    body = result.body
+    whole = body.encode() if isinstance(body, str) else orjson.dumps(body)
+    return Answer(200, whole, tuple(headers))
+
+
+def headers_of(facts: Facts) -> list[tuple[bytes, bytes]]:
+    """What is known of a call as soon as its answer begins."""
+    headers = [
+        (b"x-palyra-call-id", str(facts.call_id).encode()),
+        (b"x-palyra-model", f"{facts.provider}/{facts.model}".encode()),
+        (b"x-palyra-attempts", str(facts.attempts).encode()),
+    ]
+    if facts.cached:
+        headers.append((b"x-palyra-cache", b"hit"))
+    tightest = facts.tightest
     if tightest is not None:
         remaining = amount_json(tightest.metric, tightest.remaining)
         headers.append((b"x-palyra-budget-remaining", f"{remaining}; {tightest.metric}".encode()))
-    return Answer(200, orjson.dumps(result.body), tuple(headers))
+    return headers
+
+
+def comments_of(facts: Facts) -> list[str]:
+    """What is known of a streamed call only once it has ended, when no header can be sent."""
+    return [] if facts.cost is None else [f"x-palyra-cost: {decimal_text(facts.cost)}"]
 
 
 def of_models(snapshot: Snapshot) -> Answer:
@@ -94,22 +138,17 @@ def of_models(snapshot: Snapshot) -> Answer:
     names: dict[str, str] = {}
     for model in snapshot.registry.models:
         names.setdefault(model.name, model.provider.name)
-    models = [
-        {"id": name, "object": "model", "created": 0, "owned_by": provider}
-        for name, provider in sorted(names.items())
-    ]
+    models = [_listed(name, provider) for name, provider in sorted(names.items())]
     return Answer(200, orjson.dumps({"object": "list", "data": models}))
 
 
 def of_model(snapshot: Snapshot, name: str) -> Answer:
-    """One model of that list."""
-    found = snapshot.registry.find(name)
+    """One model of that list, by its name, an alias, or its provider's name before it."""
+    found = [model for role in ModelRole for model in snapshot.registry.find(name, role)]
     if not found:
         return refusal(404, f"There is no model “{name}”.", code="model_not_found", param="model")
-    model = {
-        "id": found[0].name,
-        "object": "model",
-        "created": 0,
-        "owned_by": found[0].provider.name,
-    }
-    return Answer(200, orjson.dumps(model))
+    return Answer(200, orjson.dumps(_listed(found[0].name, found[0].provider.name)))
+
+
+def _listed(name: str, provider: str) -> dict[str, Any]:
+    return {"id": name, "object": "model", "created": 0, "owned_by": provider}
