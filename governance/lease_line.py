@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -43,24 +43,38 @@ class LeaseLine:
         # asyncio's locks are given in the order they were asked for.
         self._turns: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._freed: defaultdict[int, asyncio.Event] = defaultdict(asyncio.Event)
+        self._waiting: Counter[int] = Counter()
+
+    def waiting(self, provider_id: int) -> int:
+        """How many calls of this process stand in that provider's line."""
+        return self._waiting[provider_id]
 
     @asynccontextmanager
     async def turn(self, provider_id: int, *, until: float) -> AsyncIterator[Turn]:
         """Wait until all who came before have their place or have gone, or until the loop's clock
         says `until`."""
         line, freed = self._turns[provider_id], self._freed[provider_id]
+        self._waiting[provider_id] += 1
         try:
-            async with asyncio.timeout_at(until):
-                await line.acquire()
-        except TimeoutError:
-            yield Turn(freed, until, came=False)
-            return
-        try:
-            yield Turn(freed, until, came=True)
+            came = await _acquired(line, until)
+            try:
+                yield Turn(freed, until, came=came)
+            finally:
+                if came:
+                    line.release()
         finally:
-            line.release()
+            self._waiting[provider_id] -= 1
 
     def notice(self, provider_id: int) -> None:
         """A call of this process left the provider."""
         if provider_id in self._freed:
             self._freed[provider_id].set()
+
+
+async def _acquired(line: asyncio.Lock, until: float) -> bool:
+    try:
+        async with asyncio.timeout_at(until):
+            await line.acquire()
+    except TimeoutError:
+        return False
+    return True

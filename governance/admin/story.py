@@ -211,6 +211,8 @@ def _attempt(row: dict[str, Any]) -> Attempt:
         says.append(str(row["failure_class"]).replace("_", " "))
     if row.get("http_status"):
         says.append(f"HTTP {row['http_status']}")
+    if row.get("may_be_billed"):
+        says.append("the provider may bill it")
     if row.get("credential"):
         says.append(f"with the credential {row['credential']}")
     took = duration(int(row.get("latency_ms") or 0) / 1000)

@@ -225,6 +225,7 @@ class AttemptOut(Schema):
     http_status: int | None = None
     latency_ms: int | None = None
     first_token_ms: int | None = None
+    may_be_billed: bool = Field(False, description="It failed, and the provider may bill it.")
 
 
 class CallStoryOut(CallOut):

@@ -25,7 +25,7 @@ from governance.routing import RoutingDecision
 from governance.snapshot import Snapshot
 from providers import invocation
 from providers.failures import Failure
-from providers.invocation import Invocation, OpenedStream
+from providers.invocation import Attempt, Invocation, OpenedStream
 from providers.requests import JSON_TYPE, Answer, answer_text
 from providers.usage import Usage
 
@@ -75,11 +75,11 @@ async def execute(request: CallRequest, *, runtime: Runtime, settled: bool = Fal
     if kept is not None:
         return await _from_kept(planned, kept, runtime, settled=settled)
     held = await hold(planned, runtime)
-    gate = LedgerGate(planned, held, runtime)
+    gate, record = LedgerGate(planned, runtime), list[Attempt]()
     try:
-        made = await invocation.invoke(held.invocation, runtime.providers, gate)
+        made = await invocation.invoke(held.invocation, runtime.providers, gate, record=record)
     except BaseException as error:
-        _break_off(planned, gate, runtime, error)
+        _break_off(planned, record, runtime, error)
         raise
     ended = settlement.settlement_of(planned, made)
     written = _submit(planned, ended, runtime)
@@ -104,11 +104,13 @@ async def open_stream(request: CallRequest, *, runtime: Runtime) -> CallStream:
         _submit(planned, settlement.cached_settlement(planned), runtime)
         return KeptStream(planned, admission, kept)
     held = await hold(planned, runtime)
-    gate = LedgerGate(planned, held, runtime)
+    gate, record = LedgerGate(planned, runtime), list[Attempt]()
     try:
-        opened = await invocation.open_stream(held.invocation, runtime.providers, gate)
+        opened = await invocation.open_stream(
+            held.invocation, runtime.providers, gate, record=record
+        )
     except BaseException as error:
-        _break_off(planned, gate, runtime, error)
+        _break_off(planned, record, runtime, error)
         raise
     if isinstance(opened, OpenedStream):
         return LiveStream(planned, held.admission, opened, keeping, runtime)
@@ -163,10 +165,12 @@ def _result(
     )
 
 
-def _break_off(planned: CallPlan, gate: LedgerGate, runtime: Runtime, error: BaseException) -> None:
+def _break_off(
+    planned: CallPlan, record: list[Attempt], runtime: Runtime, error: BaseException
+) -> None:
     """A cancelled call and a fault of our own end alike: what was sent may be billed."""
     cancelled = isinstance(error, asyncio.CancelledError)
-    _submit(planned, settlement.broken_off(planned, gate.spending, cancelled=cancelled), runtime)
+    _submit(planned, settlement.broken_off(planned, record, cancelled=cancelled), runtime)
 
 
 def _submit(planned: CallPlan, ended: Settlement, runtime: Runtime) -> Future[Any]:

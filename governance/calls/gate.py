@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from django.utils import timezone
 
-from governance.calls.admission import Held
 from governance.calls.planning import CallPlan, expiry
 from governance.errors import LedgerUnavailable
 from governance.leases import demand_for
@@ -24,11 +23,9 @@ if TYPE_CHECKING:
 class LedgerGate:
     """Holds for what comes next in place of what was held, and moves the lease with it."""
 
-    def __init__(self, plan: CallPlan, held: Held, runtime: Runtime) -> None:
+    def __init__(self, plan: CallPlan, runtime: Runtime) -> None:
         self._plan = plan
         self._runtime = runtime
-        # What is held for now: what is charged if the call is broken off.
-        self.spending = plan.spending(held.invocation.candidates[0], ())
 
     async def enter(
         self,
@@ -56,7 +53,6 @@ class LedgerGate:
             return Refused(error.message)
         if reheld.refusal:
             return Refused(reheld.refusal)
-        self.spending = spending
         return Entered(_chosen(credentials, reheld.credential_id))
 
 

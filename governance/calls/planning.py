@@ -109,6 +109,14 @@ class CallPlan:
         """The option that `request` was made of."""
         return self._by_model[request.model.id]
 
+    def option_named(self, provider: str, model: str) -> Option:
+        """The option that an attempt was made at."""
+        return next(
+            one
+            for one in self.route.options
+            if (one.model.provider.name, one.model.name) == (provider, model)
+        )
+
     def spending(self, request: ModelRequest, billed: tuple[ModelRequest, ...]) -> Spending:
         """What `request` may use, after failed attempts that may be billed."""
         return Spending(self.option_of(request), tuple(self.option_of(one) for one in billed))

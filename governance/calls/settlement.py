@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 from django.utils import timezone
 
-from governance.calls.planning import CallPlan, Spending
+from governance.calls.planning import CallPlan
 from governance.chat_request import BYTES_PER_TOKEN
 from governance.ledger import Settlement
 from governance.models import CallStatus
@@ -61,27 +61,22 @@ def answered(
     )
 
 
-def broken_off(plan: CallPlan, spending: Spending, *, cancelled: bool) -> Settlement:
-    """The end of a call that was not waited for: what was sent may be billed."""
-    option = spending.option
-    charged = [(one, expected_usage(one)) for one in (option, *spending.billed)]
-    took = timezone.now() - plan.begun_at
-    attempt = Attempt(
-        provider=option.model.provider.name,
-        model=option.model.name,
-        outcome="broken_off",
-        message="No answer was waited for.",
-        latency_ms=round(took.total_seconds() * 1000),
-    )
+def broken_off(plan: CallPlan, record: Sequence[Attempt], *, cancelled: bool) -> Settlement:
+    """The end of a call that was not waited for: the attempt under way may be billed, as well as
+    those before it that may be; what was not sent costs nothing."""
+    sent = [one for one in record if one.outcome == "broken_off" or one.may_be_billed]
+    options = [plan.option_named(one.provider, one.model) for one in sent]
+    charged = [(option, expected_usage(option)) for option in options]
+    what = "The call was cancelled" if cancelled else "Palyra failed"
     return _ended(
         plan,
         CallStatus.CANCELLED if cancelled else CallStatus.FAILED,
         usage=total([used for _, used in charged]),
         cost=_cost(charged),
-        attempts=[attempt],
-        error="The call was cancelled while the provider was at work; the expected cost is charged."
-        if cancelled
-        else "Palyra failed while the provider was at work; the expected cost is charged.",
+        attempts=record,
+        error=f"{what} while the provider was at work; the expected cost is charged."
+        if sent
+        else f"{what} before anything was sent; nothing is charged.",
     )
 
 

@@ -23,10 +23,10 @@ from governance.errors import (
 )
 from governance.models import BudgetPolicy, BudgetWindow, ModelCall, ProcessHeartbeat, Team
 from governance.runtime import Runtime, blocking_runtime, stop_blocking_runtime
-from providers import invocation
+from providers import attempts, invocation
 from providers.failures import Failure, FailureClass
 from providers.invocation import Invocation, Plan, invoke
-from providers.requests import Answer, ChatRequest
+from providers.requests import Answer, ChatRequest, Outcome
 from tests.governance.test_writer import GatedStore
 from tests.support.factories import make_model, make_policy, make_price, make_provider, make_team
 
@@ -222,12 +222,12 @@ async def test_a_call_cancelled_at_the_provider_is_charged_as_expected(
 ) -> None:
     asked = asyncio.Event()
 
-    async def hang(*_: Any) -> Invocation:
+    async def hang(*_: Any) -> Outcome:
         asked.set()
         await asyncio.Event().wait()
         raise AssertionError("unreachable")
 
-    monkeypatch.setattr(invocation, "invoke", hang)
+    monkeypatch.setattr(attempts, "send", hang)
     task = asyncio.create_task(execute(scene.request(), runtime=runtime))
     await asked.wait()
     task.cancel()
