@@ -23,11 +23,28 @@ from governance.models import (
     Team,
 )
 from governance.money import to_nano_dollars
-from providers.models import Provider, ProviderKind, ProviderModel
+from providers.models import ModelRole, Provider, ProviderKind, ProviderModel
 
 ADMINISTRATOR = "admin"
 DEMO = "demo"
 DEMO_MODEL = "demo-chat"
+SPEAKS_NOT = {"streaming": False, "tools": False, "json_mode": False}
+# What each role's model is called, what a million tokens in and out of it cost, and what it can do.
+DEMO_MODELS: tuple[tuple[ModelRole, str, tuple[str, str], dict[str, Any]], ...] = (
+    (ModelRole.CHAT, DEMO_MODEL, ("0.50", "1.50"), {}),
+    (
+        ModelRole.EMBEDDINGS,
+        "demo-embeddings",
+        ("0.02", "0"),
+        {"context_window": 8192, "max_output_tokens": 1, **SPEAKS_NOT},
+    ),
+    (
+        ModelRole.AUDIO_TRANSCRIPTION,
+        "demo-transcription",
+        ("1.00", "2.00"),
+        {"audio": True, **SPEAKS_NOT},
+    ),
+)
 # No characters that are taken for each other; 20 of them are 98 bits.
 ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
 GROUPS = 4
@@ -73,18 +90,22 @@ def new_password() -> str:
 
 
 def _make_provider() -> None:
+    """One model for each role, without limits: nothing is behind it that could be overrun."""
     provider = _stored(
-        Provider(name=DEMO, display_name="Demonstration", kind=ProviderKind.DETERMINISTIC)
-    )
-    model = _stored(ProviderModel(provider=provider, name=DEMO_MODEL, is_default=True))
-    _stored(
-        Price(
-            model=model,
-            uncached_input=to_nano_dollars(Decimal("0.50")),
-            output=to_nano_dollars(Decimal("1.50")),
-            source="demonstration",
+        Provider(
+            name=DEMO,
+            display_name="Demonstration",
+            kind=ProviderKind.DETERMINISTIC,
+            concurrency_limit=None,
+            credential_concurrency_limit=None,
         )
     )
+    for role, name, price, sizes in DEMO_MODELS:
+        model = _stored(
+            ProviderModel(provider=provider, name=name, role=role, is_default=True, **sizes)
+        )
+        entered, left = (to_nano_dollars(Decimal(amount)) for amount in price)
+        _stored(Price(model=model, uncached_input=entered, output=left, source="demonstration"))
 
 
 def _make_budget(team: Team) -> None:

@@ -28,6 +28,9 @@ from providers.models import (
 
 LOW, STANDARD, PREMIUM = CostTier.LOW.value, CostTier.STANDARD.value, CostTier.PREMIUM.value
 FAST, MIDDLING, SLOW = LatencyTier.FAST.value, LatencyTier.STANDARD.value, LatencyTier.SLOW.value
+# The permissions it takes to add a host with its models, and to bring a key along.
+ADDING = ("providers.add_provider", "providers.add_providermodel")
+WITH_A_KEY = ("providers.add_credential", "providers.add_secret")
 # What is written down is limited by the recording and not by tokens.
 ANY_LENGTH = 128_000
 

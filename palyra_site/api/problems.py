@@ -30,7 +30,7 @@ class FaultOut(Schema):
     """One thing wrong with what was sent."""
 
     field: str | None = Field(
-        description="The field's path, such as `credentials.0.name`; null for the request as a whole."
+        description="The field's path, such as `credentials.0.name`; null for the whole request."
     )
     message: str
 

@@ -36,6 +36,7 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
             ("Models", "neurology", "providers.providermodel"),
             ("Prices", "sell", "governance.price"),
             ("Secrets", "lock", "providers.secret"),
+            ("Failover", "alt_route", "providers.failoverpolicy"),
         ),
     ),
     (

@@ -1,26 +1,37 @@
-"""Providers and their models in the console."""
+"""Providers in the console: how each is reached, with which credentials, and how it fails."""
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 from urllib.parse import urlsplit
 
 from django import forms
 from django.contrib import admin
-from django.db import transaction
-from django.db.models import Count, QuerySet
+from django.db.models import Count, Prefetch, QuerySet
+from django.forms.models import BaseInlineFormSet
 from django.http import HttpRequest
-from django.urls import reverse
+from django.urls import URLPattern, reverse
 
 from providers.admin.actions import object_action
 from providers.admin.base import ConsoleAdmin, TabularInline
-from providers.display import badge, enabled_badge, link, muted, number, two_lines
-from providers.models import Provider, ProviderKind, ProviderModel
+from providers.admin.catalogue import ModelsInline
+from providers.admin.operations import ProviderOperations
+from providers.admin.presets import PresetPages
+from providers.display import enabled_badge, link, muted, number, two_lines
+from providers.models import Credential, ModelRole, Provider, ProviderKind
 
-REMOTE = f"kind == '{ProviderKind.OPENAI_COMPATIBLE.value}'"
-REHEARSED = f"kind == '{ProviderKind.DETERMINISTIC.value}'"
-REMOTE_ONLY = ("base_url", "credential", "connect_timeout")
-REHEARSAL_ONLY = ("rehearsal_latency_ms", "rehearsal_failure_percent")
+DETERMINISTIC = ProviderKind.DETERMINISTIC.value
+REMOTE = f"kind != '{DETERMINISTIC}'"
+OPENAI = f"kind == '{ProviderKind.OPENAI_COMPATIBLE.value}'"
+REHEARSED = f"kind == '{DETERMINISTIC}'"
+REMOTE_ONLY = ("base_url", "allow_private_base_url", "connect_timeout")
+OPENAI_ONLY = ("output_cap_field",)
+REHEARSAL_ONLY = (
+    "rehearsal_latency_ms",
+    "rehearsal_failure_percent",
+    "rehearsal_failure_class",
+)
 
 
 class ProviderForm(forms.ModelForm[Provider]):
@@ -29,42 +40,71 @@ class ProviderForm(forms.ModelForm[Provider]):
     def clean(self) -> dict[str, Any]:
         data = super().clean() or self.cleaned_data
         if data.get("kind") == ProviderKind.DETERMINISTIC:
-            data |= {"base_url": "", "credential": None}
+            data |= {"base_url": "", "allow_private_base_url": False}
+        if data.get("kind") != ProviderKind.OPENAI_COMPATIBLE:
+            data["output_cap_field"] = ""
         return data
 
 
-class ModelsInline(TabularInline):
-    """A provider's models, on its page."""
+class CredentialRows(BaseInlineFormSet):  # type: ignore[type-arg]
+    """Says what is wrong between rows that were all written at once."""
 
-    model = ProviderModel
-    verbose_name = "model"
-    verbose_name_plural = "models"
+    def clean(self) -> None:
+        super().clean()
+        seen = set()
+        for form in self.forms:
+            data = getattr(form, "cleaned_data", None) or {}
+            secret = data.get("secret")
+            if secret is None or data.get("DELETE"):
+                continue
+            if secret in seen:
+                form.add_error("secret", "This secret stands in another row as well.")
+            seen.add(secret)
+
+
+class CredentialsInline(TabularInline):
+    """The secrets a provider is called with: chosen here, written on their own page."""
+
+    model = Credential
+    formset = CredentialRows
+    verbose_name = "credential"
+    verbose_name_plural = "credentials, used in turn"
     extra = 0
-    fields = (
-        "name",
-        "upstream_name",
-        "role",
-        "enabled",
-        "is_default",
-        "context_window",
-        "max_output_tokens",
-    )
+    fields = ("secret", "enabled", "position")
+
+
+def what_disabling_does(provider: Provider) -> str:
+    """What no longer works once `provider` is disabled, with how much uses it."""
+    rows = list(provider.models.filter(enabled=True).values_list("role", "is_default"))
+    sentences = ["No new call goes to this provider until it is enabled again."]
+    if rows:
+        counts = Counter(ModelRole(role).label.lower() for role, _ in rows)
+        named = ", ".join(f"{count} for {role}" for role, count in sorted(counts.items()))
+        its = "model is" if len(rows) == 1 else "models are"
+        sentences.append(f"Its {len(rows)} enabled {its} unknown to clients then ({named}).")
+    defaults = sorted(ModelRole(role).label.lower() for role, is_default in rows if is_default)
+    if defaults:
+        sentences.append(
+            f"One of them is the default for {' and '.join(defaults)}: calls that ask for “auto” "
+            f"are refused, unless one other model of that role is left."
+        )
+    return " ".join([*sentences, "Calls under way finish. Nothing is deleted."])
 
 
 @admin.register(Provider)
-class ProviderAdmin(ConsoleAdmin):
-    """Hosts of models: how each is reached and with which credential."""
+class ProviderAdmin(ProviderOperations, PresetPages, ConsoleAdmin):
+    """Hosts of models: how each is reached and with which credentials."""
 
     form = ProviderForm
-    inlines = (ModelsInline,)
-    list_display = ("shown_name", "kind_name", "reached_at", "secret", "amount_models", "state")
+    inlines = (CredentialsInline, ModelsInline)
+    list_display = ("shown_name", "kind_name", "reached_at", "keys", "amount_models", "state")
     list_filter = ("kind", "enabled")
     search_fields = ("name", "display_name", "base_url", "models__name")
     search_help_text = "Name, address or model"
-    list_select_related = ("credential",)
-    empty_text = "A provider is where calls go: an OpenAI-compatible host, or a rehearsal."
+    list_before_template = "admin/providers/provider/list_before.html"
+    empty_text = "A provider is where calls go: a host of models, or a rehearsal."
     empty_action = ("admin:providers_provider_add", "Add the first provider")
-    object_actions = ("disable", "enable")
+    object_actions = ("disable", "enable", *ProviderOperations.operation_actions)
     fieldsets = (
         (None, {"fields": ("name", "display_name", "kind", "enabled")}),
         (
@@ -72,24 +112,42 @@ class ProviderAdmin(ConsoleAdmin):
             {
                 "fields": (
                     "base_url",
-                    "credential",
+                    "allow_private_base_url",
                     "connect_timeout",
+                    "first_token_timeout",
                     "total_timeout",
-                    "rehearsal_latency_ms",
-                    "rehearsal_failure_percent",
+                    "output_cap_field",
+                    "cache_seconds",
+                    *REHEARSAL_ONLY,
                 )
             },
         ),
+        (
+            "When it fails",
+            {
+                "fields": (
+                    "max_retries",
+                    "retry_backoff_ms",
+                    "breaker_threshold",
+                    "breaker_cooldown",
+                )
+            },
+        ),
+        ("How much at once", {"fields": ("concurrency_limit", "credential_concurrency_limit")}),
     )
     conditional_fields = {
         **dict.fromkeys(REMOTE_ONLY, REMOTE),
+        **dict.fromkeys(OPENAI_ONLY, OPENAI),
         **dict.fromkeys(REHEARSAL_ONLY, REHEARSED),
     }
+
+    def get_urls(self) -> list[URLPattern]:
+        return [*self.preset_urls(), *super().get_urls()]
 
     def get_fieldsets(self, request: HttpRequest, obj: Provider | None = None) -> Any:
         if obj is None or self.has_change_permission(request, obj):
             return super().get_fieldsets(request, obj)
-        foreign = REHEARSAL_ONLY if obj.kind != ProviderKind.DETERMINISTIC else REMOTE_ONLY
+        foreign = _foreign_to(obj.kind)
         return [
             (name, {"fields": [one for one in options["fields"] if one not in foreign]})
             for name, options in super().get_fieldsets(request, obj)
@@ -97,7 +155,10 @@ class ProviderAdmin(ConsoleAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Provider]:
         providers: QuerySet[Provider] = super().get_queryset(request)
-        return providers.annotate(model_count=Count("models", distinct=True))
+        credentials = Credential.objects.select_related("secret").order_by("position", "pk")
+        return providers.annotate(model_count=Count("models", distinct=True)).prefetch_related(
+            Prefetch("credentials", credentials)
+        )
 
     @admin.display(description="provider", ordering="name")
     def shown_name(self, provider: Provider) -> str:
@@ -111,9 +172,13 @@ class ProviderAdmin(ConsoleAdmin):
     def reached_at(self, provider: Provider) -> str | None:
         return urlsplit(provider.base_url).netloc or None
 
-    @admin.display(description="credential", ordering="credential__name", empty_value="None")
-    def secret(self, provider: Provider) -> str | None:
-        return provider.credential.name if provider.credential else None
+    @admin.display(description="credentials", empty_value="None")
+    def keys(self, provider: Provider) -> str | None:
+        named = [
+            str(one.secret) if one.enabled else f"{one.secret} (disabled)"
+            for one in provider.credentials.all()
+        ]
+        return ", ".join(named) or None
 
     @admin.display(description="models", ordering="model_count")
     def amount_models(self, provider: Any) -> str:
@@ -128,8 +193,7 @@ class ProviderAdmin(ConsoleAdmin):
         label="Disable",
         permission="change",
         icon="block",
-        consequence="No new call goes to this provider, and its models are unknown to clients, "
-        "until it is enabled again. Calls under way finish. Nothing is deleted.",
+        consequence=what_disabling_does,
         applies=lambda provider: provider.enabled,
     )
     def disable(self, _request: HttpRequest, provider: Provider, _data: Any) -> str:
@@ -144,59 +208,9 @@ class ProviderAdmin(ConsoleAdmin):
         return f"{provider} is enabled: its models can be called."
 
 
-@admin.register(ProviderModel)
-class ProviderModelAdmin(ConsoleAdmin):
-    """Models as clients name them."""
-
-    list_display = (
-        "name",
-        "provider",
-        "role",
-        "amount_context",
-        "amount_output",
-        "is_used_for_auto",
-        "state",
-    )
-    list_filter = ("provider", "role", "enabled")
-    search_fields = ("name", "upstream_name", "provider__name")
-    search_help_text = "Name or provider"
-    list_select_related = ("provider",)
-    empty_text = "A model belongs to a provider: add it on the provider's page, or here."
-    empty_action = ("admin:providers_providermodel_add", "Add the first model")
-    object_actions = ("make_default",)
-    fieldsets = (
-        (None, {"fields": ("provider", "name", "upstream_name", "role", "enabled", "is_default")}),
-        ("Limits", {"fields": ("context_window", "max_output_tokens")}),
-    )
-
-    @admin.display(description="context", ordering="context_window")
-    def amount_context(self, model: ProviderModel) -> str:
-        return number(model.context_window)
-
-    @admin.display(description="most output", ordering="max_output_tokens")
-    def amount_output(self, model: ProviderModel) -> str:
-        return number(model.max_output_tokens)
-
-    @admin.display(description="used for “auto”", ordering="is_default", empty_value="")
-    def is_used_for_auto(self, model: ProviderModel) -> str:
-        return badge("Default", "busy") if model.is_default else ""
-
-    @admin.display(description="state", ordering="enabled")
-    def state(self, model: ProviderModel) -> str:
-        if model.enabled and not model.provider.enabled:
-            return badge("Provider disabled", "warning")
-        return enabled_badge(model.enabled)
-
-    @object_action(
-        label="Make it the default",
-        permission="change",
-        icon="star",
-        consequence="Calls that ask for “auto” use this model from now on, instead of the one that "
-        "is the default now.",
-        applies=lambda model: not model.is_default,
-    )
-    def make_default(self, _request: HttpRequest, model: ProviderModel, _data: Any) -> str:
-        with transaction.atomic():
-            ProviderModel.objects.filter(role=model.role, is_default=True).update(is_default=False)
-            ProviderModel.objects.filter(pk=model.pk).update(is_default=True)
-        return f"{model} now answers calls that ask for “auto”."
+def _foreign_to(kind: str) -> tuple[str, ...]:
+    """The fields that a provider of this kind has no use for."""
+    if kind == ProviderKind.DETERMINISTIC:
+        return (*REMOTE_ONLY, *OPENAI_ONLY)
+    foreign = () if kind == ProviderKind.OPENAI_COMPATIBLE else OPENAI_ONLY
+    return (*REHEARSAL_ONLY, *foreign)

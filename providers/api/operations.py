@@ -25,8 +25,15 @@ from providers.api.preset_schemas import (
 from providers.api.provider_schemas import ProviderChange, ProviderIn, ProviderOut
 from providers.api.schemas import ModelChange, ModelIn, ModelOut, row_values
 from providers.credentials import find_secret, secret_for
-from providers.models import Credential, Provider, ProviderModel, Secret, failover_policy
-from providers.presets import BY_KEY, PRESETS, add_from_preset
+from providers.models import (
+    Credential,
+    FailoverPolicy,
+    Provider,
+    ProviderModel,
+    Secret,
+    failover_policy,
+)
+from providers.presets import ADDING, BY_KEY, PRESETS, WITH_A_KEY, add_from_preset
 
 router = Router()
 IN_USE = {409: "Something depends on it, or somebody changed it at the same moment."}
@@ -98,7 +105,7 @@ def add_provider_from_preset(request: ActorRequest, body: FromPresetIn) -> Statu
     """The provider, its key and its models in one step. Needs `providers.add_provider` and
     `providers.add_providermodel`, and for a key `providers.add_credential` and
     `providers.add_secret`."""
-    for permission in ("providers.add_provider", "providers.add_providermodel"):
+    for permission in ADDING:
         request.auth.require(permission)
     preset = BY_KEY.get(body.preset)
     if preset is None:
@@ -132,8 +139,8 @@ def _key(body: FromPresetIn, actor: Actor) -> str:
         return ""
     if body.credential is not None:
         raise ValidationError({"secret": "Give either the secret or the credential, not both."})
-    actor.require("providers.add_credential")
-    actor.require("providers.add_secret")
+    for permission in WITH_A_KEY:
+        actor.require(permission)
     return body.secret.get_secret_value()
 
 
@@ -274,7 +281,7 @@ def _refuse_if_used(rows: QuerySet[Any]) -> None:
 def get_failover_policy(request: ActorRequest) -> FailoverPolicyOut:
     """Needs the permission `providers.view_failoverpolicy`."""
     request.auth.require("providers.view_failoverpolicy")
-    return FailoverPolicyOut.of(failover_policy())
+    return FailoverPolicyOut.of(FailoverPolicy.objects.first() or FailoverPolicy())
 
 
 @router.patch(

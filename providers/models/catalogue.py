@@ -51,7 +51,11 @@ def validate_aliases(value: Any) -> None:
     for alias in value:
         if len(alias) > LONGEST_NAME or alias == AUTO:
             raise ValidationError(f"“{alias}” cannot be a model's name.", code="aliases")
-        model_name(alias)
+        try:
+            model_name(alias)
+        except ValidationError as error:
+            # The field has a sentence of its own for the code of this one.
+            raise ValidationError(f"“{alias}”: {error.message}", code="aliases") from None
 
 
 class ProviderModel(Versioned):

@@ -29,7 +29,14 @@ from governance.models import (
     Team,
 )
 from governance.snapshot import load, policy_entry
-from providers.models import Provider, ProviderKind, ProviderModel, Secret
+from providers.models import (
+    Credential,
+    Provider,
+    ProviderKind,
+    ProviderModel,
+    Secret,
+    failover_policy,
+)
 from scheduling import jobs
 from scheduling.models import CronJob, CronRun, RunStatus, RunTrigger
 from tests.browser.console import ADMINISTRATOR, MEMBER, PASSWORD, VIEWER
@@ -130,14 +137,20 @@ def _registry(now: datetime) -> None:
         display_name="OpenAI",
         kind=ProviderKind.OPENAI_COMPATIBLE,
         base_url="https://api.openai.com/v1",
-        credential=secret,
     )
+    Credential.objects.create(provider=openai, secret=secret)
+    elsewhere = Secret(name="openai-spare")
+    elsewhere.set_reference("env:OPENAI_SPARE_KEY")
+    elsewhere.save()
+    Credential.objects.create(provider=openai, secret=elsewhere, position=1, enabled=False)
     house = Provider.objects.create(
         name="in-house",
         display_name="In-house GPUs",
         kind=ProviderKind.OPENAI_COMPATIBLE,
         base_url="http://models.internal:8000/v1",
+        allow_private_base_url=True,
     )
+    failover_policy()
     Provider.objects.create(name="rehearsal", kind=ProviderKind.DETERMINISTIC, enabled=False)
     for provider, name, default, rates in (
         (openai, "gpt-4.1", False, ("2", "8")),

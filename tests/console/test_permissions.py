@@ -73,6 +73,8 @@ def _walk() -> Iterator[tuple[str, str]]:
             for name in (*model_admin.object_actions, "no-such-action"):
                 yield f"{_of(model)}_do", reverse(f"admin:{_of(model)}_do", args=[key, name])
     yield "scheduling_cronjob_preview", "/admin/scheduling/cronjob/preview/?zone=UTC"
+    yield "providers_provider_presets", "/admin/providers/provider/presets/"
+    yield "providers_provider_preset", "/admin/providers/provider/presets/ollama/"
     yield "auth_user_password_change", f"/admin/auth/user/{_keys(User)[0]}/password/"
 
 
@@ -83,6 +85,8 @@ def _sent(root: Client, name: str, address: str) -> dict[str, Any]:
     if name.endswith("_do"):
         action = address.rstrip("/").rpartition("/")[2]
         return {f"{action}-{field}": "because" for field in ("reason", "comment")}
+    if name.endswith("_preset"):
+        return {"name": "ollama", "base_url": "http://localhost:11434/v1"}
     if name == "auth_user_password_change":
         return _NEW_PASSWORD
     return _form(root, address) if name.endswith(("_add", "_change")) else {}
@@ -167,7 +171,7 @@ def test_nothing_changes(root: Client, persona: str, request: pytest.FixtureRequ
 
     for name, address, data in walk:
         status = client.post(address, data).status_code
-        if name.endswith(("_add", "_change", "_delete", "_do")):
+        if name.endswith(("_add", "_change", "_delete", "_do", "_preset")):
             assert status == 403, (address, status)
     for address, chosen in bulk:
         client.post(address, chosen)
@@ -179,7 +183,7 @@ def test_what_was_sent_would_have_changed_something(root: Client) -> None:
     """The walk above proves nothing unless root changes things by the same means."""
     changed = set()
     for name, address in list(_walk()):
-        if name.endswith(("_change", "_do")) and name != "password_change":
+        if name.endswith(("_change", "_do", "_preset")) and name != "password_change":
             data, before = _sent(root, name, address), _fingerprint()
             root.post(address, data)
             if _fingerprint() != before:
@@ -188,6 +192,8 @@ def test_what_was_sent_would_have_changed_something(root: Client) -> None:
     assert {
         "providers_provider_change",
         "providers_provider_do",
+        "providers_provider_preset",
+        "providers_providermodel_change",
         "governance_team_change",
         "governance_apikey_do",
         "governance_approval_do",

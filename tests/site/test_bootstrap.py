@@ -13,11 +13,13 @@ from palyra_site.bootstrap import FirstUse, new_password, prepare_first_use
 from providers.models import Provider, ProviderModel
 
 pytestmark = pytest.mark.django_db
-MADE = (get_user_model(), Team, Membership, ApiKey, Provider, ProviderModel, Price, BudgetPolicy)
+MADE = (get_user_model(), Team, Membership, ApiKey, Provider, BudgetPolicy)
+# One for each role.
+OF_EACH_ROLE = (ProviderModel, Price)
 
 
 def counts() -> list[int]:
-    return [model._default_manager.count() for model in MADE]
+    return [model._default_manager.count() for model in (*MADE, *OF_EACH_ROLE)]
 
 
 @pytest.fixture
@@ -45,11 +47,22 @@ def test_the_key_is_the_teams_and_only_its_hash_is_kept(first_use: FirstUse) -> 
     assert parsed.secret not in "".join(stored)
 
 
-def test_the_model_is_the_default_and_priced(first_use: FirstUse) -> None:
-    model = ProviderModel.objects.get(is_default=True)
-    assert (model.provider.kind, model.name) == ("deterministic", "demo-chat")
-    price = Price.objects.get(model=model)
+def test_each_role_has_a_default_that_is_priced(first_use: FirstUse) -> None:
+    models = ProviderModel.objects.filter(is_default=True, enabled=True).order_by("name")
+    assert [(model.name, model.role) for model in models] == [
+        ("demo-chat", "chat"),
+        ("demo-embeddings", "embeddings"),
+        ("demo-transcription", "audio_transcription"),
+    ]
+    assert {model.provider.kind for model in models} == {"deterministic"}
+    price = Price.objects.get(model=models[0])
     assert (price.uncached_input, price.output) == (500_000_000, 1_500_000_000)
+    assert Price.objects.filter(uncached_input__gt=0).count() == 3
+
+
+def test_the_provider_throttles_nobody(first_use: FirstUse) -> None:
+    provider = Provider.objects.get()
+    assert (provider.concurrency_limit, provider.credential_concurrency_limit) == (None, None)
 
 
 def test_the_team_has_a_monthly_budget(first_use: FirstUse) -> None:
@@ -61,7 +74,7 @@ def test_the_team_has_a_monthly_budget(first_use: FirstUse) -> None:
 
 def test_once_is_enough(first_use: FirstUse) -> None:
     before = counts()
-    assert before == [1] * len(MADE)
+    assert before == [1] * len(MADE) + [3] * len(OF_EACH_ROLE)
     assert prepare_first_use() is None
     assert counts() == before
 
@@ -76,7 +89,7 @@ def test_what_an_operator_removed_stays_away(first_use: FirstUse) -> None:
 def test_an_installation_with_its_own_administrator_is_left_alone() -> None:
     get_user_model()._default_manager.create_superuser("someone", password="a long password")
     assert prepare_first_use() is None
-    assert counts()[1:] == [0] * (len(MADE) - 1)
+    assert not any(counts()[1:])
 
 
 def test_a_failure_on_the_way_stores_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,7 +99,7 @@ def test_a_failure_on_the_way_stores_nothing(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr("governance.keys.create", fail)
     with pytest.raises(RuntimeError, match="no key today"):
         prepare_first_use()
-    assert counts() == [0] * len(MADE)
+    assert not any(counts())
 
 
 def test_passwords_are_random_and_can_be_read_aloud() -> None:
