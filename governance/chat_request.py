@@ -102,6 +102,8 @@ def parse(body: Any, *, stream: bool = False) -> ParsedChat:
         raise InvalidRequest(
             f"A model's name has at most {LONGEST_NAME} characters.", param="model"
         )
+    if not isinstance(body.get("stream"), bool | None):
+        raise InvalidRequest("stream must be true or false.", param="stream")
     messages = _messages(body.get("messages"))
     _refuse_surcharges(body)
     text_bytes, images = _measure(messages)

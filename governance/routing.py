@@ -71,6 +71,11 @@ class Route:
     decision: RoutingDecision
     options: tuple[Option, ...]
 
+    @property
+    def chosen(self) -> Option:
+        """The model chosen."""
+        return self.options[0]
+
 
 def decide(
     asked: ParsedRequest,

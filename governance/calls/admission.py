@@ -81,7 +81,7 @@ async def hold(plan: CallPlan, runtime: Runtime) -> Held:
 async def hold_for_nothing(plan: CallPlan, model: str, runtime: Runtime) -> Admission:
     """Enter a call that is answered from what was kept: budgets of requests count it, others do
     not, and no provider is asked. Raises `BudgetBlocked`."""
-    spending = Spending(plan.route.options[0])
+    spending = Spending(plan.route.chosen)
     provider, _, name = model.partition("/")
     nothing = {"estimate_lower": 0, "estimate_expected": 0, "estimate_upper": 0, "token_bound": 0}
     tokens = {"expected_input_tokens": 0, "expected_output_tokens": 0}
@@ -193,7 +193,7 @@ def _unmade(plan: CallPlan, skipped: list[Attempt], runtime: Runtime) -> CallErr
             admitted_at=plan.begun_at,
             failure_class=failure_class,
             error=message,
-            row=plan.columns() | Spending(plan.route.options[0]).columns(),
+            row=plan.columns() | Spending(plan.route.chosen).columns(),
             attempts=[one.as_json() for one in skipped],
         )
     )

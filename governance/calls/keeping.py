@@ -18,7 +18,7 @@ class Keeping:
     def __init__(self, plan: CallPlan, runtime: Runtime) -> None:
         self._plan = plan
         self._runtime = runtime
-        chosen = plan.route.options[0]
+        chosen = plan.route.chosen
         self._seconds = chosen.model.provider.cache_seconds
         self._key = (
             cache_key(
@@ -43,7 +43,7 @@ class Keeping:
 
     async def write(self, answer: Answer, request: ModelRequest) -> None:
         """Keep an answer. One that a fallback gave is not: the chosen model may be back at once."""
-        if self._key is None or request.model.id != self._plan.route.options[0].model.id:
+        if self._key is None or request.model.id != self._plan.route.chosen.model.id:
             return
         kept = CachedAnswer(answer, request.model.qualified_name)
         await self._runtime.providers.cache.put(self._key, kept, seconds=self._seconds)

@@ -87,7 +87,7 @@ class KeptStream(CallStream):
         self.usage, self.cost = Usage(), 0
 
     async def _read(self) -> AsyncGenerator[dict[str, Any]]:
-        for piece in chunks.split(self._kept.answer.body):
+        for piece in chunks.from_completion(self._kept.answer.body):
             if not piece.usage_only or self._wants_usage:
                 yield piece.body
 

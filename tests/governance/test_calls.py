@@ -23,10 +23,10 @@ from governance.errors import (
 )
 from governance.models import BudgetPolicy, BudgetWindow, ModelCall, ProcessHeartbeat, Team
 from governance.runtime import Runtime, blocking_runtime, stop_blocking_runtime
-from providers import attempts, invocation
+from providers import attempts
 from providers.failures import Failure, FailureClass
-from providers.invocation import Invocation, Plan, invoke
-from providers.requests import Answer, ChatRequest, Outcome
+from providers.requests import Answer, ChatRequest, ModelRequest, Outcome
+from tests.governance.scripted import answer, install
 from tests.governance.test_writer import GatedStore
 from tests.support.factories import make_model, make_policy, make_price, make_provider, make_team
 
@@ -88,16 +88,17 @@ async def test_the_hold_is_durable_before_the_provider_is_asked(
 ) -> None:
     seen: dict[str, Any] = {}
 
-    async def spy(plan: Plan, services: Any, gate: Any) -> Invocation:
+    send = attempts.send
+
+    async def spy(request: ModelRequest, *rest: Any) -> Outcome:
         # sync_to_async looks through another connection: it sees only what is committed.
         row = await ModelCall.objects.aget()
         seen.update(status=row.status, upper=row.estimate_upper, window=await scene.window())
-        request = plan.candidates[0]
         assert isinstance(request, ChatRequest)
         seen["cap"] = request.output_cap
-        return await invoke(plan, services, gate)
+        return await send(request, *rest)
 
-    monkeypatch.setattr(invocation, "invoke", spy)
+    monkeypatch.setattr(attempts, "send", spy)
     await execute(scene.request(max_tokens=70), runtime=runtime)
 
     assert seen["status"] == "in_flight"
@@ -110,10 +111,7 @@ async def test_the_hold_is_durable_before_the_provider_is_asked(
 async def test_a_blocked_call_is_never_sent(
     scene: Scene, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def never(*_: Any) -> Invocation:
-        raise AssertionError("the provider was asked")
-
-    monkeypatch.setattr(invocation, "invoke", never)
+    script = install(monkeypatch, here=answer())
     await BudgetPolicy.objects.filter(pk=scene.policy.pk).aupdate(hard_limit=1)
 
     with pytest.raises(BudgetBlocked) as caught:
@@ -124,6 +122,7 @@ async def test_a_blocked_call_is_never_sent(
     assert caught.value.detail["policy"] == scene.policy.name
     assert caught.value.detail["limit"] == "0.000000001"
     assert await scene.window() == (0, 0)
+    assert script.asked == []
 
 
 async def test_unknown_is_not_zero(scene: Scene, runtime: Runtime) -> None:
@@ -150,22 +149,13 @@ async def test_what_cannot_be_made_leaves_no_row(scene: Scene, runtime: Runtime)
     assert not await ModelCall.objects.aexists()
 
 
-def outcome_of(monkeypatch: pytest.MonkeyPatch, outcome: Answer | Failure) -> None:
-    async def answer(plan: Plan, *_: Any) -> Invocation:
-        request = plan.candidates[0]
-        billed = isinstance(outcome, Failure) and outcome.may_be_billed
-        return Invocation(outcome, request, (), (request,) if billed else ())
-
-    monkeypatch.setattr(invocation, "invoke", answer)
-
-
 @pytest.mark.parametrize("billed", [False, True])
 async def test_a_failure_costs_what_may_have_been_billed(
     scene: Scene, runtime: Runtime, monkeypatch: pytest.MonkeyPatch, billed: bool
 ) -> None:
-    outcome_of(
+    install(
         monkeypatch,
-        Failure(
+        here=Failure(
             failure_class=FailureClass.PROVIDER_TIMEOUT, message="Too slow.", may_be_billed=billed
         ),
     )
@@ -183,9 +173,9 @@ async def test_a_failure_costs_what_may_have_been_billed(
 async def test_what_the_provider_refuses_is_the_callers_to_mend(
     scene: Scene, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    outcome_of(
+    install(
         monkeypatch,
-        Failure(
+        here=Failure(
             failure_class=FailureClass.CONTEXT_WINDOW_EXCEEDED,
             message="The provider answered 400: too long.",
             http_status=400,
@@ -204,7 +194,7 @@ async def test_an_answer_without_usage_is_settled_at_an_estimate_and_marked(
 ) -> None:
     message = {"role": "assistant", "content": "x\0" * 200}
     body = {"choices": [{"message": message}, {"message": {"content": "y" * 400}}]}
-    outcome_of(monkeypatch, Answer(body, None))
+    install(monkeypatch, here=Answer(body, None))
 
     result = await execute(scene.request(), runtime=runtime, settled=True)
 
@@ -262,10 +252,10 @@ async def test_a_call_cancelled_while_it_is_held_costs_nothing(
 async def test_a_fault_of_our_own_settles_the_call_too(
     scene: Scene, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def broken(*_: Any) -> Invocation:
+    async def broken(*_: Any) -> Outcome:
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(invocation, "invoke", broken)
+    monkeypatch.setattr(attempts, "send", broken)
     with pytest.raises(RuntimeError):
         await execute(scene.request(), runtime=runtime)
     await runtime.stop()
@@ -273,6 +263,7 @@ async def test_a_fault_of_our_own_settles_the_call_too(
     row = await ModelCall.objects.aget()
     assert row.status == "failed"
     assert "a bug" not in row.error
+    assert row.cost == row.estimate_expected
     assert await scene.window() == (row.cost, 0)
 
 

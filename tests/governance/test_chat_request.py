@@ -96,7 +96,6 @@ def test_what_a_price_does_not_say_cannot_be_asked_for(field: str, dearer: Any, 
             asked(messages=[{"role": "user", "content": "\ud800"}]), None, id="half a character"
         ),
         pytest.param(asked(seed=2**64), None, id="a number too large for JSON"),
-        pytest.param(asked(stream=True), "stream", id="a stream"),
         pytest.param(asked(stream="false"), "stream", id="a stream, by a word"),
         pytest.param(asked(max_tokens=0), "max_tokens", id="no output"),
         pytest.param(asked(max_tokens=-5), "max_tokens", id="negative output"),
@@ -124,6 +123,7 @@ def test_what_cannot_be_asked_names_its_field(body: Any, param: str | None) -> N
     "body",
     [
         pytest.param(asked(stream=False, stream_options=None), id="no stream"),
+        pytest.param(asked(stream=True, stream_options={"include_usage": True}), id="a stream"),
         pytest.param(asked(n=None, max_tokens=None), id="nulls"),
         pytest.param(asked(n=16), id="the most choices"),
         pytest.param(asked(messages=[{"role": "assistant", "content": None}]), id="null content"),

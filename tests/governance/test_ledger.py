@@ -14,6 +14,7 @@ from django.utils import timezone
 from governance import processes
 from governance.budgets import Demand
 from governance.ledger import AdmissionRequest, Admitted, Settlement, sweeper
+from governance.ledger.operations import Result
 from governance.ledger.store import LedgerStore
 from governance.models import (
     BudgetPolicy,
@@ -80,7 +81,7 @@ def settlement(call_id: UUID, *, cost: int | None = 30, **fields: Any) -> Settle
     )
 
 
-def admitted(results: Sequence[Admitted | bool]) -> list[bool]:
+def admitted(results: Sequence[Result]) -> list[bool]:
     return [isinstance(one, Admitted) and one.admission.blocking is None for one in results]
 
 

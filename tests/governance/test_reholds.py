@@ -9,8 +9,14 @@ from uuid import UUID
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.extra.django import TestCase
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    consumes,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
 
 from governance.budgets import Demand
 from governance.leases import LeaseDemand, LeaseOption
@@ -243,5 +249,7 @@ class LedgerMachine(RuleBasedStateMachine):
             assert sum(one.in_use for one in counters) == self.under_way(where)
 
 
-class TestLedgerMachine(LedgerMachine.TestCase, TestCase):  # type: ignore[misc, name-defined]
-    settings = settings(max_examples=25, stateful_step_count=25, deadline=None)
+def test_any_order_of_calls_comes_out_right(db: None) -> None:
+    run_state_machine_as_test(
+        LedgerMachine, settings=settings(max_examples=25, stateful_step_count=25, deadline=None)
+    )

@@ -64,7 +64,11 @@ def route(
 def test_the_model_that_was_asked_for_is_used() -> None:
     found = route("large", SMALL, LARGE, max_tokens=10)
     decision = found.decision
-    assert (found.model, found.price, found.output_cap) == (LARGE, PRICES[1], 10)
+    assert (found.chosen.model, found.chosen.price, found.chosen.output_cap) == (
+        LARGE,
+        PRICES[1],
+        10,
+    )
     assert (decision.requested, decision.actual) == ("large", "east/large")
     assert (decision.provider, decision.model) == ("east", "large")
     assert (decision.mode, decision.action) == ("suggest", "proceed")
@@ -99,22 +103,25 @@ def test_one_that_costs_the_same_is_not_cheaper() -> None:
 
 
 def test_an_ambiguous_name_picks_the_cheapest() -> None:
-    assert route("nice", NICE_EAST, NICE_WEST).model == NICE_WEST
-    assert route("east/nice", NICE_EAST, NICE_WEST).model == NICE_EAST
+    assert route("nice", NICE_EAST, NICE_WEST).chosen.model == NICE_WEST
+    assert route("east/nice", NICE_EAST, NICE_WEST).chosen.model == NICE_EAST
 
 
 def test_an_ambiguous_name_picks_one_with_a_price() -> None:
-    assert route("nice", NICE_EAST, NICE_WEST, prices=[priced(NICE_EAST, 50)]).model == NICE_EAST
+    assert (
+        route("nice", NICE_EAST, NICE_WEST, prices=[priced(NICE_EAST, 50)]).chosen.model
+        == NICE_EAST
+    )
 
 
 def test_an_ambiguous_name_without_any_price_picks_by_name() -> None:
-    assert route("nice", NICE_WEST, NICE_EAST, prices=[]).model == NICE_EAST
+    assert route("nice", NICE_WEST, NICE_EAST, prices=[]).chosen.model == NICE_EAST
 
 
 def test_an_ambiguous_name_picks_one_that_the_request_fits() -> None:
     narrow = model_entry(EAST, name="nice", context_window=5)
     found = route("nice", narrow, NICE_WEST, prices=[priced(narrow, 1), priced(NICE_WEST, 9)])
-    assert found.model == NICE_WEST
+    assert found.chosen.model == NICE_WEST
 
 
 def test_auto_is_the_default_model() -> None:
@@ -146,7 +153,7 @@ def test_a_decision_names_the_default_even_if_it_was_not_used() -> None:
         pytest.param(
             "auto",
             (SMALL, LARGE),
-            "There is no default model for “auto” to stand for. Name a model, or have an "
+            "There is no default chat model for “auto” to stand for. Name a model, or have an "
             "administrator mark one as the default.",
             id="auto without a default",
         ),
@@ -166,7 +173,10 @@ def test_a_decision_names_the_default_even_if_it_was_not_used() -> None:
             id="whose",
         ),
         pytest.param(
-            "small", (), "There is no model “small”: no model is enabled yet.", id="none at all"
+            "small",
+            (),
+            "There is no model “small”: no chat model is enabled yet.",
+            id="none at all",
         ),
         pytest.param(
             "m",
@@ -188,7 +198,7 @@ def test_what_no_model_answers_to_is_refused(
 
 def test_a_model_without_a_price_has_no_estimate() -> None:
     found = route("unpriced", FREE)
-    assert found.price is None
+    assert found.chosen.price is None
     assert found.decision.estimate is None
     assert "unpriced" in found.decision.reason_codes
     assert found.decision.explanation[1] == "It has no price, so what it costs is not known."
@@ -229,7 +239,7 @@ def test_output_is_capped_by_the_model(
     asked: dict[str, Any], output_cap: int, code: str | None
 ) -> None:
     found = route("small", SMALL, **asked)
-    assert found.output_cap == found.decision.output_cap == output_cap
+    assert found.chosen.output_cap == found.decision.output_cap == output_cap
     capped = {"output_capped_by_model", "output_limit_lowered"} & set(found.decision.reason_codes)
     assert capped == ({code} if code else set())
 
@@ -251,7 +261,7 @@ def test_the_price_of_the_moment_counts() -> None:
         "small", SMALL, LARGE, prices=prices, now=NOW - timedelta(seconds=1), max_tokens=9
     )
     after = route("small", SMALL, LARGE, prices=prices, max_tokens=9)
-    assert (before.price, after.price) == (prices[0], later)
+    assert (before.chosen.price, after.chosen.price) == (prices[0], later)
     assert after.decision.recommended == "east/large"
 
 

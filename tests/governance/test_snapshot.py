@@ -75,7 +75,7 @@ class TestLoad:
             make_price(make_model(provider=make_provider()))
             keys.create(team=make_team(), name="key")
             make_policy()
-        with django_assert_num_queries(5):
+        with django_assert_num_queries(7):
             assert len(snapshot.load().keys) == 4
 
 

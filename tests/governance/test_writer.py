@@ -12,7 +12,8 @@ import pytest
 from django.db import OperationalError
 
 from governance.errors import LedgerUnavailable
-from governance.ledger import Admitted, LedgerWriter
+from governance.ledger import LedgerWriter
+from governance.ledger.operations import Result
 from governance.ledger.store import LedgerStore
 from governance.models import BudgetWindow, CallStatus, ModelCall, ProcessHeartbeat, Team
 from providers.identifiers import new_id
@@ -42,7 +43,7 @@ class GatedStore(LedgerStore):
         self.gate = threading.Event()
         self.sizes: list[int] = []
 
-    def execute(self, operations: Sequence[Any]) -> list[Admitted | bool]:
+    def execute(self, operations: Sequence[Any]) -> list[Result]:
         self.waiting.set()
         assert self.gate.wait(PATIENCE)
         self.sizes.append(len(operations))
