@@ -11,6 +11,13 @@ MOST_BELIEVED = 2**28
 BYTES_PER_TOKEN = 4
 # What hosts that bill by the minute would count if they billed by the token.
 AUDIO_TOKENS_PER_SECOND = 10
+# What OpenAI's newer interface calls the same; some hosts do so in chats as well.
+_NEWER_NAMES = {
+    "input_tokens": "prompt_tokens",
+    "output_tokens": "completion_tokens",
+    "input_tokens_details": "prompt_tokens_details",
+    "output_tokens_details": "completion_tokens_details",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +54,8 @@ def from_openai(reported: Any) -> Usage | None:
     """
     if not isinstance(reported, Mapping):
         return None
+    if "input_tokens" in reported and "prompt_tokens" not in reported:
+        reported = {_NEWER_NAMES.get(name, name): value for name, value in reported.items()}
     prompt = _count(reported.get("prompt_tokens"))
     if prompt is None:
         return None

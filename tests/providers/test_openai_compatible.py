@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
@@ -9,21 +10,32 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from providers.adapters.openai_compatible import decode, encode
+from providers.adapters import Untranslatable, openai_compatible
 from providers.failures import Failure, FailureClass
-from providers.requests import Answer, ChatRequest
-from providers.transport import InboundAnswer
+from providers.requests import Answer, ChatRequest, Outcome
+from providers.transport import InboundAnswer, OutboundRequest
 from providers.usage import Usage
+from providers.vault import SecretText
 from tests.providers.entries import chat_request, model_entry, question, remote_entry
 
 BASE_URL = "https://models.example.com/v1"
 OPENAI = "https://api.openai.com/v1"
 CAPS = ("max_tokens", "max_completion_tokens")
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def request_to(base_url: str = BASE_URL, *, key: str | None = None, **body: Any) -> ChatRequest:
-    model = model_entry(remote_entry(base_url, key=key), name="nice", upstream_name="vendor/nice-1")
+def request_to(base_url: str = BASE_URL, *, cap_field: str = "", **body: Any) -> ChatRequest:
+    provider = remote_entry(base_url, output_cap_field=cap_field)
+    model = model_entry(provider, name="nice", upstream_name="vendor/nice-1")
     return chat_request(model, **body)
+
+
+def encode(request: ChatRequest, key: str | None = None) -> OutboundRequest:
+    return openai_compatible.encode(request, None if key is None else SecretText(key))
+
+
+def decode(inbound: InboundAnswer, request: ChatRequest) -> Outcome:
+    return openai_compatible.decode(inbound, request, now=NOW)
 
 
 def sent(request: ChatRequest) -> dict[str, Any]:
@@ -52,7 +64,7 @@ def test_it_goes_to_the_chat_path_below_the_base_url() -> None:
 
 
 def test_the_key_is_in_its_header_and_nowhere_else() -> None:
-    outbound = encode(request_to(key="sk-very-secret"))
+    outbound = encode(request_to(), "sk-very-secret")
     assert outbound.headers["authorization"] == "Bearer sk-very-secret"
     others = {name: value for name, value in outbound.headers.items() if name != "authorization"}
     assert b"sk-very-secret" not in outbound.body + repr((outbound.url, others)).encode()
@@ -82,6 +94,43 @@ def test_the_cap_goes_under_the_one_name_the_host_obeys(
 ) -> None:
     body = sent(request_to(base_url, output_cap=7, **asked))
     assert {name: body[name] for name in CAPS if name in body} == {obeyed: 7}
+
+
+@pytest.mark.parametrize("base_url", [BASE_URL, OPENAI])
+@pytest.mark.parametrize("obeyed", CAPS)
+def test_an_operator_says_which_name_the_host_obeys(base_url: str, obeyed: str) -> None:
+    body = sent(request_to(base_url, cap_field=obeyed, output_cap=7, max_tokens=9))
+    assert {name: body[name] for name in CAPS if name in body} == {obeyed: 7}
+
+
+@pytest.mark.parametrize(
+    ("asked", "sent_on"),
+    [
+        pytest.param({}, {"include_usage": True}, id="nothing said"),
+        pytest.param({"stream_options": None}, {"include_usage": True}, id="null options"),
+        pytest.param(
+            {"stream_options": {"include_usage": False, "include_obfuscation": False}},
+            {"include_usage": True, "include_obfuscation": False},
+            id="usage not wanted, another option kept",
+        ),
+    ],
+)
+def test_a_stream_is_always_asked_for_its_usage(asked: dict[str, Any], sent_on: Any) -> None:
+    request = request_to(stream=True, **asked)
+    body = sent(request)
+    assert body["stream"] is True
+    assert body["stream_options"] == sent_on
+    assert encode(request).headers["accept"] == "text/event-stream"
+
+
+def test_a_whole_answer_is_asked_for_without_a_word_of_streams() -> None:
+    body = sent(request_to(stream_options={"include_usage": True}))
+    assert not {"stream", "stream_options"} & body.keys()
+
+
+def test_what_cannot_be_json_is_the_callers_to_change() -> None:
+    with pytest.raises(Untranslatable):
+        encode(request_to(seed=2**70))
 
 
 limits = st.none() | st.integers(min_value=1, max_value=10**9)
@@ -172,3 +221,26 @@ def test_an_error_status_is_a_failure_whatever_the_body() -> None:
     outcome = decode(InboundAnswer(503, completion()), request_to())
     assert isinstance(outcome, Failure)
     assert (outcome.failure_class, outcome.http_status) == (FailureClass.TRANSIENT_UPSTREAM, 503)
+
+
+def test_reasoning_and_tool_calls_survive() -> None:
+    message = {
+        "role": "assistant",
+        "content": None,
+        "reasoning": "Hm.",
+        "reasoning_content": "Hm.",
+        "tool_calls": [
+            {"id": "call_1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+        ],
+    }
+    choices = [{"index": 0, "message": message, "finish_reason": "tool_calls"}]
+    outcome = decode(InboundAnswer(200, completion(choices=choices)), request_to())
+    assert isinstance(outcome, Answer)
+    assert outcome.body["choices"] == choices
+
+
+def test_what_the_headers_say_of_trying_again_is_kept() -> None:
+    inbound = InboundAnswer(429, None, {"retry-after": "7"})
+    outcome = decode(inbound, request_to())
+    assert isinstance(outcome, Failure)
+    assert outcome.retry_after == 7
