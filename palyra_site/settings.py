@@ -33,6 +33,8 @@ PALYRA_OWN_FILES = CONFIGURATION.own_files
 PALYRA_OWNER_TIMEOUT = CONFIGURATION.owner_timeout
 PALYRA_REQUEST_BODY_LIMIT = CONFIGURATION.request_body_limit
 PALYRA_PUBLIC_URL = CONFIGURATION.public_url
+# Shared by several processes: the queue (below), and the answers kept for a moment.
+PALYRA_REDIS_URL = CONFIGURATION.redis_url
 PALYRA_ENVIRONMENT_PROXIES = CONFIGURATION.environment_proxies
 PALYRA_CA_FILE = CONFIGURATION.ca_file
 

@@ -2,10 +2,50 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import asyncio
+import hashlib
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from enum import Enum
+from typing import Any
 
-from providers.requests import Answer, ModelRequest
+import orjson
+import redis.asyncio
+import redis.exceptions
+from cachetools import TLRUCache
+
+from providers.requests import (
+    Answer,
+    ChatRequest,
+    EmbeddingsRequest,
+    ModelRequest,
+    TranscriptionRequest,
+)
+from providers.usage import Usage
+
+logger = logging.getLogger(__name__)
+MEMORY_BYTES = 64 * 1024**2
+LARGEST_ENTRY = 1024**2
+PREFIX = "palyra:answer:"
+# A slow Redis must never slow a call: it is given so long, and after a failure left alone a while.
+REDIS_PATIENCE = 0.1
+REDIS_PAUSE = 5.0
+REDIS_CONNECTIONS = 32
+# What a body says besides the question.
+WITHOUT_EFFECT = frozenset(
+    {
+        "stream",
+        "stream_options",
+        "user",
+        "metadata",
+        "store",
+        "prompt_cache_key",
+        "safety_identifier",
+    }
+)
+FALSE_WORDS = frozenset({"", "0", "false"})
 
 
 class CacheUse(Enum):
@@ -31,17 +71,181 @@ def cache_key(request: ModelRequest, *, team_id: int, use: CacheUse) -> str | No
     Never for tools or audio that streams, for more than one choice, or, unless asked, where the
     temperature is not 0; embeddings and transcriptions at temperature 0 have one answer.
     """
-    raise NotImplementedError
+    if use is CacheUse.OFF or not _cacheable(request, asked=use is CacheUse.ASKED):
+        return None
+    model = request.model
+    whole = {
+        "team": team_id,
+        "provider": model.provider.id,
+        "host": [model.provider.kind, model.provider.base_url],
+        "model": model.id,
+        "upstream": model.upstream_name,
+        "role": model.role,
+        "asked": _asked(request),
+    }
+    try:
+        canonical = orjson.dumps(whole, option=orjson.OPT_SORT_KEYS)
+    except TypeError:  # A number of more than 64 bits, say: it is asked and not kept.
+        return None
+    return hashlib.sha256(canonical).hexdigest()
+
+
+def _cacheable(request: ModelRequest, *, asked: bool) -> bool:
+    if isinstance(request, EmbeddingsRequest):
+        return True
+    if isinstance(request, TranscriptionRequest):
+        streams = dict(request.fields).get("stream", "").lower() not in FALSE_WORDS
+        return not streams and (asked or _is_zero(dict(request.fields).get("temperature", "0")))
+    return _may_keep_chat(request) and (asked or _is_zero(request.body.get("temperature")))
+
+
+def _may_keep_chat(request: ChatRequest) -> bool:
+    body = request.body
+    if body.get("tools") or body.get("functions"):
+        return False
+    # Without a list of modalities, an answer is text.
+    speaks = body.get("audio") is not None or body.get("modalities") not in (None, ["text"])
+    return not (speaks and request.stream) and body.get("n") in (None, 1)
+
+
+def _is_zero(temperature: Any) -> bool:
+    """Whether it is said to be 0. A chat's absent temperature is its provider's, mostly 1."""
+    if temperature is None or isinstance(temperature, bool):
+        return False
+    try:
+        return float(temperature) == 0
+    except (TypeError, ValueError):
+        return False
+
+
+def _asked(request: ModelRequest) -> dict[str, Any]:
+    if isinstance(request, TranscriptionRequest):
+        return {
+            "audio": hashlib.sha256(request.audio).hexdigest(),
+            "name": request.filename,
+            "type": request.content_type,
+            "fields": [list(one) for one in request.fields if one[0] not in WITHOUT_EFFECT],
+        }
+    body = {name: value for name, value in request.body.items() if name not in WITHOUT_EFFECT}
+    if isinstance(request, ChatRequest):
+        # A smaller cap may cut the answer short.
+        return {"body": body, "cap": request.output_cap}
+    return {"body": body}
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """An answer as bytes, and when it is too old, by the monotonic clock."""
+
+    content: bytes
+    expires: float
 
 
 class ResponseCache:
     """In this process's memory, bounded; shared through Redis where that is configured."""
 
+    def __init__(self, *, redis_url: str = "", clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._memory: TLRUCache[str, _Entry] = TLRUCache(
+            MEMORY_BYTES,
+            ttu=lambda _key, entry, _now: entry.expires,
+            timer=clock,
+            getsizeof=lambda entry: len(entry.content),
+        )
+        self._shared = _Shared(redis_url, clock) if redis_url else None
+
     async def get(self, key: str) -> CachedAnswer | None:
-        raise NotImplementedError
+        """The answer kept under `key`, if it is not too old."""
+        entry = self._memory.get(key)
+        if entry is not None:
+            return _read(entry.content, key)
+        content = await self._shared.get(key) if self._shared is not None else None
+        return _read(content, key) if content is not None else None
 
     async def put(self, key: str, cached: CachedAnswer, *, seconds: int) -> None:
-        raise NotImplementedError
+        """Keep an answer for so long; one larger than `LARGEST_ENTRY` is not kept."""
+        content = _written(cached, key)
+        if seconds <= 0 or content is None or len(content) > LARGEST_ENTRY:
+            return
+        self._memory[key] = _Entry(content, self._clock() + seconds)
+        if self._shared is not None:
+            await self._shared.put(key, content, seconds)
 
     async def close(self) -> None:
-        raise NotImplementedError
+        """Forget what is in memory, and let go of Redis."""
+        self._memory.clear()
+        if self._shared is not None:
+            await self._shared.close()
+
+
+def _written(cached: CachedAnswer, key: str) -> bytes | None:
+    answer = cached.answer
+    try:
+        return orjson.dumps(
+            {
+                "key": key,
+                "model": cached.model,
+                "body": answer.body,
+                "content_type": answer.content_type,
+                "usage": None if answer.usage is None else asdict(answer.usage),
+            }
+        )
+    except TypeError:
+        return None
+
+
+def _read(content: bytes, key: str) -> CachedAnswer | None:
+    """The answer that was written for `key`; None for anything else that may stand there."""
+    try:
+        kept = orjson.loads(content)
+        if kept["key"] != key:
+            return None
+        usage = None if kept["usage"] is None else Usage(**kept["usage"])
+        answer = Answer(kept["body"], usage, str(kept["content_type"]))
+        return CachedAnswer(answer, str(kept["model"]))
+    except (ValueError, TypeError, KeyError):
+        return None
+
+
+class _Shared:
+    """Redis, as far as it answers at once. A failure is a miss, said once."""
+
+    def __init__(self, url: str, clock: Callable[[], float]) -> None:
+        pool = redis.asyncio.BlockingConnectionPool.from_url(
+            url, max_connections=REDIS_CONNECTIONS, timeout=REDIS_PATIENCE
+        )
+        self._redis = redis.asyncio.Redis.from_pool(pool)
+        self._clock = clock
+        self._rests_until = 0.0
+        self._failing = False
+
+    async def get(self, key: str) -> bytes | None:
+        found = await self._asked(lambda: self._redis.get(PREFIX + key))
+        return found if isinstance(found, bytes) else None
+
+    async def put(self, key: str, content: bytes, seconds: int) -> None:
+        await self._asked(lambda: self._redis.set(PREFIX + key, content, ex=seconds))
+
+    async def close(self) -> None:
+        await self._redis.aclose()
+
+    async def _asked(self, command: Callable[[], Any]) -> Any:
+        if self._clock() < self._rests_until:
+            return None
+        try:
+            async with asyncio.timeout(REDIS_PATIENCE):
+                answer = await command()
+        except (redis.exceptions.RedisError, OSError) as error:
+            self._rests_until = self._clock() + REDIS_PAUSE
+            self._say(error)
+            return None
+        if self._failing:
+            logger.warning("Redis shares answers again.")
+            self._failing = False
+        return answer
+
+    def _say(self, error: Exception) -> None:
+        if not self._failing:
+            why = str(error).partition("\n")[0] or type(error).__name__
+            logger.warning("Answers are not shared through Redis for now: %s", why)
+        self._failing = True
