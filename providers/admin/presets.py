@@ -11,7 +11,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.decorators import method_decorator
-from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
+from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_safe
 
 from providers.admin.secrets import LONGEST_SECRET
@@ -58,7 +58,6 @@ class PresetForm(forms.Form):
         if not names:
             del self.fields["models"]
 
-    @sensitive_variables("data")
     def add(self) -> Provider | None:
         """Add the provider; None if it cannot be, with every fault at its field."""
         data = self.cleaned_data

@@ -11,7 +11,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.decorators import method_decorator
 from django.utils.html import format_html_join
-from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
+from django.views.decorators.debug import sensitive_post_parameters
 
 from providers.admin.base import ConsoleAdmin
 from providers.display import NOTHING, moment, object_link
@@ -50,7 +50,6 @@ class SecretForm(forms.ModelForm[Secret]):
                 "text"
             ].help_text = "Leave empty to keep the one that is stored. It is never shown."
 
-    @sensitive_variables("data", "text")
     def clean(self) -> dict[str, Any]:
         data = super().clean() or self.cleaned_data
         text, reference = data.get("text", "").strip(), data.get("reference", "")
@@ -64,7 +63,6 @@ class SecretForm(forms.ModelForm[Secret]):
             data["reference"] = ""
         return data
 
-    @sensitive_variables("text")
     def _post_clean(self) -> None:
         """Write text or reference into the row before its own rules are asked, and take them out
         again if anything is wrong: what is not stored is not shown either.
