@@ -7,7 +7,6 @@ import io
 from dataclasses import dataclass
 from typing import Any
 
-from django.core.exceptions import SuspiciousOperation
 from django.core.files.uploadhandler import FileUploadHandler
 from django.http.multipartparser import MultiPartParser, MultiPartParserError
 
@@ -20,8 +19,6 @@ FORM = "multipart/form-data"
 # limit of the settings, because each is held in memory as a whole.
 AUDIO_BODY_LIMIT = 26 * 1024 * 1024
 UNKNOWN_TYPE = "application/octet-stream"
-# What the parser raises for bodies that are no form; LookupError for encodings nobody knows.
-NOT_A_FORM = (MultiPartParserError, SuspiciousOperation, LookupError, ValueError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +74,11 @@ def parse(content_type: str, body: bytes) -> TranscriptionForm:
     described = {"CONTENT_TYPE": f"{FORM};{rest}", "CONTENT_LENGTH": len(body)}
     try:
         fields, _files = MultiPartParser(described, io.BytesIO(body), [kept]).parse()
-    except NOT_A_FORM as error:
-        raise InvalidRequest(f"The request body is not {FORM}: {error}") from None
+    except Exception as error:
+        # The parser has errors of its own, but those of the standard library, which reads the
+        # parts' headers, are of any kind. It works on nothing but the body: that is at fault.
+        why = f": {error}." if isinstance(error, MultiPartParserError) else "."
+        raise InvalidRequest(f"The request body is not {FORM}{why}") from None
     upload = _only_file(kept.uploads)
     return TranscriptionForm(
         fields=tuple((name, text) for name, texts in fields.lists() for text in texts),

@@ -37,8 +37,8 @@ async def _pass_on(call: CallRequest, request: Request, reply: Reply) -> None:
         await reply.begin(answers.headers_of(stream))
         if first is not None:
             await reply.event(orjson.dumps(first))
-        async for chunk in chunks:
-            await reply.event(orjson.dumps(chunk))
+            async for chunk in chunks:
+                await reply.event(orjson.dumps(chunk))
         await reply.done(*answers.comments_of(stream))
     finally:
         await stream.aclose()

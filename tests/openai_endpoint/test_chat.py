@@ -15,7 +15,7 @@ from asgiref.sync import sync_to_async
 from governance.errors import LedgerUnavailable
 from governance.ledger import LedgerWriter
 from governance.models import BudgetPolicy, BudgetWindow, ModelCall, Price
-from palyra_site.openai_endpoint import application
+from palyra_site.openai_endpoint import application, handlers
 from providers.models import Provider
 from tests.openai_endpoint.web import Scene, Web, running
 
@@ -118,7 +118,8 @@ AT_FAULT: list[tuple[dict[str, Any], int, str, str]] = [
     ({"messages": [{"role": []}]}, 400, "invalid_request", "messages[0]"),
     ({"max_tokens": 0}, 400, "invalid_request", "max_tokens"),
     ({"n": 17}, 400, "invalid_request", "n"),
-    ({"stream": True}, 400, "invalid_request", "stream"),
+    ({"stream": "yes"}, 400, "invalid_request", "stream"),
+    ({"stream": 1}, 400, "invalid_request", "stream"),
     ({"model": ""}, 400, "invalid_request", "model"),
     ({"model": "x" * 201}, 400, "invalid_request", "model"),
     ({"model": "nobody"}, 404, "model_not_found", "model"),
@@ -219,7 +220,7 @@ async def test_a_fault_of_our_own_shows_nothing_but_a_number_for_the_log(
     async def broken(*_: Any, **__: Any) -> None:
         raise RuntimeError("a secret detail")
 
-    monkeypatch.setattr(application, "execute", broken)
+    monkeypatch.setattr(handlers, "execute", broken)
     response = await web.chat()
     error = error_of(response)
     assert response.status_code == 500

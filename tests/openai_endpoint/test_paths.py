@@ -12,8 +12,10 @@ from pytest_django import Settings
 
 from governance.runtime import Runtime
 from palyra_site.asgi import django_application
+from palyra_site.openai_endpoint.forms import AUDIO_BODY_LIMIT
 from palyra_site.web import Application, WebApplication
-from tests.openai_endpoint.web import HELLO, Scene, Web, running
+from providers.models import ProviderModel
+from tests.openai_endpoint.web import HELLO, DirectWeb, Scene, Web, running
 from tests.support.factories import make_model, make_provider
 
 PATHS: list[tuple[str, str, int, str | None]] = [
@@ -33,7 +35,13 @@ PATHS: list[tuple[str, str, int, str | None]] = [
     ("GET", "/v1", 404, "not_found"),
     ("GET", "/v1/", 404, "not_found"),
     ("POST", "/v1/completions", 404, "not_found"),
-    ("POST", "/v1/embeddings", 404, "not_found"),
+    ("POST", "/v1/embeddings", 400, "invalid_request"),
+    ("GET", "/v1/embeddings", 405, "method_not_allowed"),
+    ("POST", "/v1/audio/transcriptions", 400, "invalid_request"),
+    ("PUT", "/v1/audio/transcriptions", 405, "method_not_allowed"),
+    ("POST", "/v1/audio/translations", 404, "not_found"),
+    ("POST", "/v1/audio", 404, "not_found"),
+    ("POST", "/v1/engines/nice/chat/completions", 404, "not_found"),
     ("POST", "/v1/chat/completions/more", 404, "not_found"),
     ("GET", "/v1/modelsandmore", 404, "not_found"),
     ("GET", "/v1//models", 404, "not_found"),
@@ -53,7 +61,19 @@ async def test_every_path_answers_in_openais_shape(web: Web) -> None:
         assert response.headers["content-type"] == "application/json"
         assert response.headers["x-request-id"]
         if status == 405:
-            assert response.headers["allow"] == ("POST" if "chat" in path else "GET")
+            assert response.headers["allow"] == ("GET" if "models" in path else "POST")
+
+
+async def test_models_of_every_role_are_listed_and_found_by_alias(every_role: Scene) -> None:
+    rows = ProviderModel.objects.filter(name="vector")
+    await rows.aupdate(aliases=["text-embedding-3-small"])
+    async with running(every_role.key) as web:
+        body = (await web.client.get("/v1/models")).json()
+        found = (await web.client.get("/v1/models/text-embedding-3-small")).json()
+        scribe = await web.client.get("/v1/models/here/scribe")
+    assert [model["id"] for model in body["data"]] == ["nice", "scribe", "vector"]
+    assert found == {"id": "vector", "object": "model", "created": 0, "owned_by": "here"}
+    assert scribe.json()["id"] == "scribe"
 
 
 async def test_models_are_listed_by_name_once(scene: Scene) -> None:
@@ -122,6 +142,16 @@ async def test_the_largest_body_is_read_in_pieces(small_bodies: Scene) -> None:
     assert response.json()["error"]["message"].startswith("The request body is not JSON")
 
 
+async def test_a_file_may_be_larger_than_other_bodies(small_bodies: Scene) -> None:
+    path = "/v1/audio/transcriptions"
+    async with running(small_bodies.key) as web:
+        taken = await web.client.post(path, files={"file": ("a.wav", b"x" * 50 * LIMIT)})
+        refused = await web.client.post(path, content=b"x" * (AUDIO_BODY_LIMIT + 1))
+    assert (taken.status_code, taken.json()["error"]["param"]) == (400, "model")
+    assert refused.status_code == 413
+    assert "27,262,976 bytes" in refused.json()["error"]["message"]
+
+
 async def test_who_has_no_key_is_not_read_at_all(small_bodies: Scene) -> None:
     read: list[int] = []
 
@@ -171,7 +201,7 @@ async def test_everything_else_is_djangos(web: Web) -> None:
 async def test_a_server_that_was_not_started_fails_in_openais_shape(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    web = Web(WebApplication(cast(Application, django_application)), "ply_a_b")
+    web = DirectWeb(WebApplication(cast(Application, django_application)), "ply_a_b")
     response = await web.client.post("/v1/chat/completions", json={"messages": HELLO})
     await web.client.aclose()
     assert response.status_code == 500
