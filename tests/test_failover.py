@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from asgiref.sync import sync_to_async
 
-from governance.models import ModelCall
-from providers.models import Breaker, FailoverPolicy, Provider, ProviderModel
+from governance.models import BudgetPolicy, ModelCall
+from providers.models import Breaker, FailoverPolicy, Provider, ProviderModel, Secret
 from tests.matrix.cells import held, make_key
 from tests.matrix.operations import Answered, Operation, ask
 from tests.support import faults
@@ -20,6 +20,7 @@ from tests.support.factories import (
     make_price,
     make_provider,
     make_secret,
+    saved,
 )
 from tests.support.faults import Behaviour, Fault
 from tests.support.serving import Served, serving
@@ -97,11 +98,16 @@ async def call(served: Served, operation: Operation = Operation.CHAT) -> Answere
     return await ask(served.client, operation, MODEL)
 
 
-async def attempts_of(answered: Answered, served: Served) -> list[tuple[str, str, str]]:
-    """Each attempt's provider, outcome and failure class, read once the call is settled."""
+async def row_of(answered: Answered, served: Served) -> ModelCall:
+    """The ledger's row of a call, once it is settled; nothing is held then."""
     await served.stop()
-    row = await ModelCall.objects.aget(pk=answered.headers["x-palyra-call-id"])
     assert await held() == 0
+    return await ModelCall.objects.aget(pk=answered.headers["x-palyra-call-id"])
+
+
+async def attempts_of(answered: Answered, served: Served) -> list[tuple[str, str, str]]:
+    """Each attempt's provider, outcome and failure class."""
+    row = await row_of(answered, served)
     return [(one["provider"], one["outcome"], one["failure_class"]) for one in row.attempts]
 
 
@@ -209,7 +215,7 @@ def _breakers() -> Any:
 async def test_a_missing_credential_fails_over_too(house: House, upstream: Upstream) -> None:
     def make() -> None:
         first = house.provider(FIRST)
-        secret = make_secret("", name="missing", reference="env:PALYRA_TEST_NOT_SET")
+        secret = saved(Secret(name="missing", reference="env:NOT_SET_IN_ANY_TEST"))
         make_credential(first, secret=secret)
         house.model(first, cost_tier=1)
         house.model(house.provider(SECOND), cost_tier=2)
@@ -318,15 +324,21 @@ async def test_a_fallback_that_the_budget_cannot_pay_for_is_not_asked(
         dear = make_model(
             provider=second, name=MODEL, upstream_name=SECOND, max_output_tokens=900, cost_tier=2
         )
-        # A thousand dollars a token; the month has a thousand for everything.
-        make_price(dear, uncached_input=10**18, output=10**18)
+        # A cent a token, and a dollar for the month.
+        make_price(dear, uncached_input=10**13, output=10**13)
+        BudgetPolicy.objects.update(hard_limit=10**9)
 
     await sync_to_async(make)()
     upstream.behave(FIRST, faults.INTERNAL_ERROR)
     async with serving(house.key) as served:
         answered = await call(served)
         assert answered.status == 502
-        assert "Monthly" in answered.error["message"] or answered.error["failure_class"]
-        await served.stop()
+        row = await row_of(answered, served)
+    assert [(one["provider"], one["outcome"]) for one in row.attempts] == [
+        (FIRST, "failed"),
+        (SECOND, "skipped"),
+    ]
+    assert "Monthly" in row.attempts[1]["message"]
+    assert row.cost == 0
     assert (upstream.arrived(FIRST), upstream.arrived(SECOND)) == (1, 0)
     assert await held() == 0

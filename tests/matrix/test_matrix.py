@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import pairwise
 from math import ceil
 from typing import Any
 
@@ -311,8 +312,16 @@ def assert_as_expected(happened: Happened, row: Row, setting: Setting, upstream:
     else:
         assert_sound(happened.cell.operation, answered)
     if happened.cell.kind in REMOTE and not setting.address:
-        assert upstream.arrived(happened.cell.upstream_name) == len(row.attempts)
+        assert_sent(happened, row, upstream)
     CHARGES[row.charged](happened, setting, upstream)
+
+
+def assert_sent(happened: Happened, row: Row, upstream: Upstream) -> None:
+    """Every attempt reached the host, and none before the host had said it may."""
+    arrived = [one.arrived_at for one in upstream.received(happened.cell.upstream_name)]
+    assert len(arrived) == len(row.attempts)
+    if "short" in row.fault:
+        assert min(after - before for before, after in pairwise(arrived)) >= faults.SHORT_WAIT
 
 
 def assert_failure(happened: Happened, row: Row) -> None:
