@@ -50,6 +50,21 @@ def test_others_come_by_cost_then_latency_then_name() -> None:
     assert reason(considered, "bob/a") == "It can take over."
 
 
+def test_embeddings_go_on_only_at_the_same_model_elsewhere() -> None:
+    chosen = model("ada/embed", role=ModelRole.EMBEDDINGS, upstream_name="embed-3")
+    registry = Registry(
+        (
+            chosen,
+            model("bob/embed", role=ModelRole.EMBEDDINGS, upstream_name="bobs-embed-3"),
+            model("cyd/e3", role=ModelRole.EMBEDDINGS, upstream_name="embed-3"),
+            model("dan/other", role=ModelRole.EMBEDDINGS),
+        )
+    )
+    considered = order(chosen, registry, Needs(role=ModelRole.EMBEDDINGS))
+    assert names(considered) == ["ada/embed", "bob/embed", "cyd/e3"]
+    assert "cannot be compared" in reason(considered, "dan/other")
+
+
 def test_the_chosen_model_comes_first_however_dear_and_slow() -> None:
     dear = model("ada/dear", cost_tier=3, latency_tier=3)
     registry = Registry((model("bob/a", cost_tier=1), dear))
