@@ -132,8 +132,10 @@ class Failure:
 
     @property
     def action(self) -> Action:
-        """What is best done about it."""
-        return Action.USER_ACTION if self.callers_fault else self.traits.action
+        """What is best done about it: classes that are always about the request know best."""
+        if self.callers_fault and self.traits.category is not Category.REQUEST:
+            return Action.USER_ACTION
+        return self.traits.action
 
     @property
     def counts(self) -> bool:

@@ -32,6 +32,9 @@ def test_a_call_is_listed(integration: Caller, team: Team) -> None:
         "run_id": None,
         "surface": "openai",
         "task_class": "primary_interactive",
+        "role": "chat",
+        "streamed": False,
+        "cached": False,
         "requested_model": "small",
         "provider": "rehearsal",
         "model": "small",
@@ -41,6 +44,7 @@ def test_a_call_is_listed(integration: Caller, team: Team) -> None:
         "admitted_at": "2026-03-01T12:00:00.000000Z",
         "settled_at": "2026-03-01T12:00:00.000000Z",
         "latency_ms": None,
+        "first_token_ms": None,
         "usage": {
             "uncached_input": 10,
             "cache_read": None,

@@ -19,7 +19,7 @@ class Host:
     """Lists `models`, each an object or just a name, to whoever sends its `key`.
 
     With `status` it answers that instead, with `error` as its message. `asked` are the paths of the
-    requests, in order.
+    requests, in order. Between `hold` and `release` it answers nobody.
     """
 
     port: int = 0
@@ -28,6 +28,19 @@ class Host:
     status: int = 200
     error: str = ""
     asked: list[str] = field(default_factory=list)
+    asking: threading.Event = field(default_factory=threading.Event)
+    _may_answer: threading.Event = field(default_factory=threading.Event)
+
+    def __post_init__(self) -> None:
+        self.release()
+
+    def hold(self) -> None:
+        """Answer nobody for now."""
+        self._may_answer.clear()
+
+    def release(self) -> None:
+        """Answer again."""
+        self._may_answer.set()
 
     @property
     def base_url(self) -> str:
@@ -37,6 +50,8 @@ class Host:
     def answer(self, path: str, headers: Mapping[str, str]) -> tuple[int, Any]:
         """The status and body for a request."""
         self.asked.append(path)
+        self.asking.set()
+        self._may_answer.wait()
         sent = headers.get("Authorization", "").removeprefix("Bearer ")
         if self.status != 200:
             return self.status, {"error": {"message": self.error, "type": "error"}}
@@ -76,6 +91,7 @@ def hosting(*models: Any, **fields: Any) -> Iterator[Host]:
     try:
         yield host
     finally:
+        host.release()
         server.shutdown()
         server.server_close()
         thread.join()
