@@ -79,21 +79,29 @@ def _row(one: Proposal, price: PriceComparison | None, picked: Collection[str]) 
         is_picked=one.listed_name in picked,
         role=ModelRole(one.role).label if one.role else NOTHING,
         can=", ".join(words for name, words in CAPABILITIES.items() if getattr(facts, name)),
-        context=number(facts.context_window),
-        output=number(facts.max_output_tokens),
+        context=_size(one, facts.context_window),
+        output=_size(one, facts.max_output_tokens),
         tiers=_tiers(one),
         changes=tuple(
             f"{each.label}: {_value(each.before)} → {_value(each.after)}" for each in one.changes
         ),
         note=one.note,
         price=_price(one.price),
-        price_source=_source(one.price),
+        price_source=_source(one),
         price_now=_price(price.in_force if price else None),
         price_says=_says(one, price),
     )
 
 
+def _size(one: Proposal, tokens: int | None) -> str:
+    """What is told; where nothing is, a new model gets what every new model has."""
+    assumed = one.standing is Standing.NEW and tokens is None
+    return "Not told" if assumed else number(tokens)
+
+
 def _tiers(one: Proposal) -> str:
+    if not one.can_be_picked:
+        return ""
     cost, latency = one.facts.cost_tier, one.facts.latency_tier
     words = [
         f"cost {CostTier(cost).label.lower()}" if cost else "",
@@ -115,9 +123,10 @@ def _price(price: ProposedPrice | NoPrice | None) -> str:
     return ", ".join(parts)
 
 
-def _source(price: ProposedPrice | NoPrice) -> str:
+def _source(one: Proposal) -> str:
+    price = one.price
     if isinstance(price, NoPrice):
-        return ""
+        return price.reason if one.can_be_picked else ""
     estimate = ", an estimate" if price.precision == "estimate" else ""
     return f"{price.source}{estimate}. {price.note}".strip()
 
@@ -125,6 +134,8 @@ def _source(price: ProposedPrice | NoPrice) -> str:
 def _says(one: Proposal, price: PriceComparison | None) -> str:
     if price is None or one.standing in {Standing.GONE, Standing.UNUSABLE}:
         return ""
+    if price.standing is PriceStanding.UNKNOWN:
+        return "It stays." if price.in_force else ""
     return "" if price.standing is PriceStanding.NEW else price.says
 
 

@@ -23,8 +23,9 @@ from providers.admin.condition_facts import breaker_facts, metric_rows, probe_fa
 from providers.admin.discovery_rows import discovery_rows
 from providers.condition import condition, reset, trip
 from providers.discovery.price_book import price_book
+from providers.display import number
 from providers.health import check_now
-from providers.models import Breaker, BreakerState, Provider, ProviderKind
+from providers.models import Breaker, BreakerState, Provider, ProviderKind, ProviderModel
 
 if TYPE_CHECKING:
     from providers.admin.base import ConsoleAdmin as Base
@@ -190,6 +191,8 @@ class ProviderOperations(Base):
             ),
             "listing": listing,
             "may_price": self._may_price(request),
+            "usual_context": number(ProviderModel().context_window),
+            "usual_output": number(ProviderModel().max_output_tokens),
         }
         if listing is not None:
             found = discovery.review(provider, listing, now=timezone.now())

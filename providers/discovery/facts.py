@@ -92,7 +92,8 @@ def guessed(name: str) -> Facts:
     if role != ModelRole.CHAT:
         return replace(facts, streaming=False, tools=False, json_mode=False, vision=False)
     sees = bool(_SEES.search(lowered)) and not _SEES_NOT.search(lowered)
-    return replace(facts, vision=sees, audio="audio" in lowered)
+    hears = "audio" in lowered
+    return replace(facts, streaming=True, tools=True, json_mode=True, vision=sees, audio=hears)
 
 
 def guessed_role(name: str) -> str:

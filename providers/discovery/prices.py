@@ -88,6 +88,12 @@ def list_price(name: str, role: str, *, base_url: str, at: datetime) -> Proposed
     return _price_of(model, role, at)
 
 
+def list_context(name: str, base_url: str) -> int | None:
+    """The context window that the same list knows of the model, at a host of that address."""
+    model = _find(name, base_url)
+    return None if model is None else model.context_window
+
+
 def _price_of(model: ModelInfo, role: str, at: datetime) -> ProposedPrice | NoPrice:
     listed = model.get_prices(at)
     notes: list[str] = []

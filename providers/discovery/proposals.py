@@ -18,7 +18,7 @@ from providers.discovery.facts import (
     guessed_role,
     told,
 )
-from providers.discovery.prices import NoPrice, ProposedPrice, propose
+from providers.discovery.prices import NoPrice, ProposedPrice, list_context, propose
 from providers.models import ROLES_OF_KIND, MetadataSource, ProviderKind, ProviderModel
 from providers.registry import AUTO, ProviderEntry
 
@@ -141,7 +141,8 @@ def _proposal(
     if row is not None:
         return _of_stored(listed, row, said, price)
     role = "" if role == NO_ROLE else role
-    facts = replace(said, role=role).filled_from(guessed(listed.id))
+    likely = replace(guessed(listed.id), context_window=list_context(listed.id, provider.base_url))
+    facts = replace(said, role=role).filled_from(likely)
     name, note = _usable_name(listed.id), ""
     if role not in ROLES_OF_KIND[ProviderKind(provider.kind)]:
         note = NO_ROLE_NOTE

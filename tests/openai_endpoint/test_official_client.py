@@ -148,8 +148,7 @@ async def test_it_is_given_tools_to_call(streaming: openai.AsyncOpenAI) -> None:
     answer = await streaming.chat.completions.create(
         model="nice", messages=MESSAGES, tools=WEATHER, tool_choice="required"
     )
-    (call,) = answer.choices[0].message.tool_calls or [None]
-    assert call is not None
+    call = (answer.choices[0].message.tool_calls or [])[0]
     assert call.type == "function"
     assert call.function.name == "weather"
     assert set(json.loads(call.function.arguments)) == {"city"}
@@ -158,8 +157,7 @@ async def test_it_is_given_tools_to_call(streaming: openai.AsyncOpenAI) -> None:
     ) as stream:
         streamed = (await stream.get_final_completion()).choices[0]
     assert streamed.finish_reason == "tool_calls"
-    (same,) = streamed.message.tool_calls or [None]
-    assert same is not None
+    same = (streamed.message.tool_calls or [])[0]
     assert same.type == "function"
     assert same.function.arguments == call.function.arguments
 

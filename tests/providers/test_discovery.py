@@ -154,6 +154,13 @@ def test_a_new_model_has_what_the_host_tells_and_what_its_name_says() -> None:
     assert one.model_id is None
 
 
+def test_a_size_that_the_host_does_not_tell_may_be_known_of_a_well_known_host() -> None:
+    (known,) = proposed(listed("text-embedding-3-small"), base_url=OPENAI)
+    (own,) = proposed(listed("text-embedding-3-small"))
+
+    assert (known.facts.context_window, own.facts.context_window) == (8192, None)
+
+
 def test_a_known_model_is_changed_only_by_what_the_host_tells() -> None:
     stored = row("gpt-4o", vision=False, latency_tier=3)
 
