@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -38,7 +38,7 @@ class CallResult:
     """An answered call. `cost` is nano-dollars, None if the model has no price.
 
     `body` is what the model answered in OpenAI's format, text where `content_type` is not JSON.
-    `cached` says that it was kept from a call just before.
+    `cached` says that it was kept from a call just before, `cacheable` that it may be at all.
     """
 
     call_id: UUID
@@ -52,6 +52,7 @@ class CallResult:
     evaluations: tuple[BudgetEvaluation, ...]
     attempts: int = 1
     cached: bool = False
+    cacheable: bool = False
 
     @property
     def text(self) -> str:
@@ -88,7 +89,8 @@ async def execute(request: CallRequest, *, runtime: Runtime, settled: bool = Fal
     if isinstance(made.outcome, Failure):
         raise provider_failed(planned, made.outcome, made.request)
     await keeping.write(made.outcome, made.request)
-    return _result(planned, held.admission, made, made.outcome, ended)
+    result = _result(planned, held.admission, made, made.outcome, ended)
+    return replace(result, cacheable=keeping.applies)
 
 
 async def open_stream(request: CallRequest, *, runtime: Runtime) -> CallStream:
@@ -145,6 +147,7 @@ async def _from_kept(
         evaluations=admission.evaluations,
         attempts=0,
         cached=True,
+        cacheable=True,
     )
 
 

@@ -37,7 +37,7 @@ class CallStream:
     A chunk with the usage comes last if the request asked for it. An answer that breaks off raises
     a `CallError`. `aclose` it in any case: what was not read to its end is broken off at the
     provider, and what was generated is settled. `usage` and `cost` (nano-dollars) are known at the
-    end. `cached` says that the answer was kept from a call just before.
+    end. `cached` says that the answer was kept from a call just before, `cacheable` that it may be.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class CallStream:
         self.provider, _, self.model = model.partition("/")
         self.evaluations: tuple[BudgetEvaluation, ...] = admission.evaluations
         self.attempts = attempts
-        self.cached = cached
+        self.cached = self.cacheable = cached
         self.usage: Usage | None = None
         self.cost: int | None = None
         self._chunks = self._read()
@@ -109,6 +109,7 @@ class LiveStream(CallStream):
         self._runtime = runtime
         self._opened = opened
         self._keeping = keeping
+        self.cacheable = keeping.applies
         self._option = plan.option_of(opened.request)
         self._generated = 0
         self._assembler = chunks.Assembler() if keeping.applies else None

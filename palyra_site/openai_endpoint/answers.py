@@ -48,6 +48,8 @@ class Facts(Protocol):
     @property
     def cached(self) -> bool: ...
     @property
+    def cacheable(self) -> bool: ...
+    @property
     def cost(self) -> int | None: ...
     @property
     def tightest(self) -> BudgetEvaluation | None: ...
@@ -119,8 +121,8 @@ def headers_of(facts: Facts) -> list[tuple[bytes, bytes]]:
         (b"x-palyra-model", f"{facts.provider}/{facts.model}".encode()),
         (b"x-palyra-attempts", str(facts.attempts).encode()),
     ]
-    if facts.cached:
-        headers.append((b"x-palyra-cache", b"hit"))
+    if facts.cacheable:
+        headers.append((b"x-palyra-cache", b"hit" if facts.cached else b"miss"))
     tightest = facts.tightest
     if tightest is not None:
         remaining = amount_json(tightest.metric, tightest.remaining)

@@ -36,6 +36,7 @@ class LedStream:
     model: str = "nice"
     attempts: int = 1
     cached: bool = False
+    cacheable: bool = False
     cost: int | None = None
     tightest: BudgetEvaluation | None = None
     next: asyncio.Queue[Any] = field(default_factory=asyncio.Queue)

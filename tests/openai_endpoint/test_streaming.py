@@ -83,7 +83,7 @@ async def test_a_stream_is_its_chunks_and_done(
 async def test_its_head_says_what_is_known_by_then(
     led: LedStream, client: ClayClient, served: Callable[[], Awaitable[None]]
 ) -> None:
-    led.cached, led.attempts = True, 3
+    led.cached, led.cacheable, led.attempts = True, True, 3
     led.put(None)
     await within(served())
     headers = client.headers
