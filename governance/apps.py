@@ -4,3 +4,10 @@ from django.apps import AppConfig
 class GovernanceConfig(AppConfig):
     name = "governance"
     verbose_name = "Governance"
+
+    def ready(self) -> None:
+        """Let discovery ask about prices, and set them."""
+        from governance.discovered_prices import GovernancePriceBook  # noqa: PLC0415 - after models
+        from providers.discovery.price_book import register_price_book  # noqa: PLC0415
+
+        register_price_book(GovernancePriceBook())

@@ -15,6 +15,8 @@ from palyra_site.openai_endpoint.requests import Receive, Scope, Send
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 logger = logging.getLogger(__name__)
+# What calls that the server broke off are given to be closed and settled.
+LAST_SECONDS = 3.0
 
 
 class WebApplication:
@@ -61,6 +63,7 @@ class WebApplication:
 
     async def _stop(self) -> None:
         if self._runtime is not None:
+            await self._openai.finish(LAST_SECONDS)
             await self._runtime.stop()
 
 

@@ -14,6 +14,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Protocol
 
+from providers import chunks
 from providers.adapters import (
     Adapter,
     StreamDecoder,
@@ -23,7 +24,6 @@ from providers.adapters import (
     deterministic,
     openai_compatible,
 )
-from providers.adapters.chunks import split
 from providers.failures import Failure, FailureClass
 from providers.models import ProviderKind
 from providers.registry import CredentialEntry
@@ -151,7 +151,7 @@ async def _whole(
         await inbound.aclose()
     if isinstance(outcome, Failure):
         return outcome
-    return _WholeStream(split(outcome.body), outcome.usage)
+    return _WholeStream(chunks.from_completion(outcome.body), outcome.usage)
 
 
 def _outbound(
@@ -191,8 +191,8 @@ def _now() -> datetime:
 class _WholeStream:
     """An answer that is there already, in pieces: its usage is known from the first."""
 
-    def __init__(self, chunks: Iterable[Chunk], usage: Usage | None) -> None:
-        self._chunks = deque(chunks)
+    def __init__(self, pieces: Iterable[Chunk], usage: Usage | None) -> None:
+        self._chunks = deque(pieces)
         self._usage = usage
 
     @property

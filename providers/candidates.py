@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from providers.models import ModelRole
 from providers.registry import ModelEntry, Registry
 
 
@@ -90,7 +91,14 @@ def _unlike(model: ModelEntry, chosen: ModelEntry, needs: Needs) -> str:
         return f"Its role is {_in_words(model.role)}, and {_in_words(needs.role)} is needed."
     if model.provider.id == chosen.provider.id:
         return "It is at the same provider as the model tried first."
+    if needs.role == ModelRole.EMBEDDINGS and not _same_model(model, chosen):
+        return "Another model's embeddings cannot be compared with those of the one tried first."
     return ""
+
+
+def _same_model(model: ModelEntry, chosen: ModelEntry) -> bool:
+    """Whether two hosts have the same model, as far as names tell."""
+    return model.upstream_name == chosen.upstream_name or model.name == chosen.name
 
 
 def _not_allowed(registry: Registry, *, pinned: bool, is_named: bool) -> str:

@@ -26,9 +26,34 @@ class OpenAIEndpoint:
     def __init__(self, runtime: Callable[[], Runtime], *, body_limit: int) -> None:
         self._runtime = runtime
         self._body_limit = body_limit
+        self._under_way = 0
+        self._idle = asyncio.Event()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request. Whatever goes wrong is answered in OpenAI's error shape."""
+        self._under_way += 1
+        try:
+            await self._answer(scope, receive, send)
+        finally:
+            self._under_way -= 1
+            if not self._under_way:
+                self._idle.set()
+
+    async def finish(self, patience: float) -> None:
+        """Wait until no request is under way, but no longer than `patience` seconds.
+
+        A server that stops breaks requests off and does not wait for their end: their calls are
+        yet to be closed and settled.
+        """
+        self._idle.clear()
+        if not self._under_way:
+            return
+        try:
+            await asyncio.wait_for(self._idle.wait(), patience)
+        except TimeoutError:
+            logger.error("%d requests have not ended.", self._under_way)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         request_id = str(new_id())
         reply = Reply(send, request_id)
         try:

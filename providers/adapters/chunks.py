@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,39 +49,3 @@ def has_substance(delta: Any) -> bool:
     return isinstance(delta, Mapping) and any(
         value for name, value in delta.items() if name not in BARE
     )
-
-
-def split(completion: Mapping[str, Any]) -> Iterator[Chunk]:
-    """The chunks of a whole answer, for a client that asked for it in pieces.
-
-    Fields that Palyra does not know stay where they are: on the body, the choice or the delta.
-    """
-    base = {name: completion[name] for name in completion if name not in ("choices", "usage")}
-    base["object"] = "chat.completion.chunk"
-    for index, whole in enumerate(completion["choices"]):
-        message = whole["message"]
-        begun = {"index": whole.get("index", index), "delta": _begun(message)}
-        yield Chunk(
-            {**base, "choices": [{**begun, "finish_reason": None}]},
-            substance=has_substance(message),
-        )
-        choice = {name: value for name, value in whole.items() if name != "message"}
-        reason = whole.get("finish_reason") or "stop"
-        finished = {**choice, "index": begun["index"], "delta": {}, "finish_reason": reason}
-        yield Chunk({**base, "choices": [finished]})
-    if completion.get("usage") is not None:
-        usage = {**base, "choices": [], "usage": completion["usage"]}
-        yield Chunk(usage, substance=False, usage_only=True)
-
-
-def _begun(message: Mapping[str, Any]) -> dict[str, Any]:
-    """The message as a delta, where tool calls are told apart by their index."""
-    delta = {"role": "assistant", **message}
-    calls = message.get("tool_calls")
-    if isinstance(calls, list):
-        delta["tool_calls"] = [
-            {**call, "index": index}
-            for index, call in enumerate(calls)
-            if isinstance(call, Mapping)
-        ]
-    return delta

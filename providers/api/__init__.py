@@ -1,5 +1,11 @@
 """The registry's part of the JSON API."""
 
-from providers.api.operations import router
+from ninja import Router
+
+from providers.api import health, operations
+
+router = Router()
+router.add_router("", operations.router)
+router.add_router("", health.router)
 
 __all__ = ["router"]

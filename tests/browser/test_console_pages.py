@@ -40,7 +40,7 @@ def _pages(page: Page, model: str) -> Iterator[str]:
     yield from addresses
 
 
-def _faults(page: Page) -> list[str]:
+def page_faults(page: Page) -> list[str]:
     """What is wrong with the page in each of its looks."""
     page.wait_for_load_state("networkidle")
     found = [f"light {fault}" for fault in violations(page)]
@@ -64,7 +64,7 @@ def test_lists_and_forms_are_accessible(page: Page, app: str) -> None:
             response = page.goto(address)
             assert response is not None
             assert response.status == 200, address
-            found += _faults(page)
+            found += page_faults(page)
 
     assert not found, "\n".join(found)
 
@@ -74,7 +74,7 @@ def test_the_frame_and_its_pages_are_accessible(page: Page) -> None:
     history = reverse("admin:auth_user_history", args=[1])
     for address in ("/admin/", "/admin/password_change/", "/admin/governance/", history):
         page.goto(address)
-        found += _faults(page)
+        found += page_faults(page)
 
     assert not found, "\n".join(found)
 
@@ -83,19 +83,19 @@ def test_what_opens_is_accessible(page: Page) -> None:
     found: list[str] = []
     page.goto(reverse("admin:governance_modelcall_changelist"))
     page.get_by_role("button", name="Filters").click()
-    found += _faults(page)
+    found += page_faults(page)
     page.goto(reverse("admin:governance_approval_changelist") + "?status__exact=pending")
     page.locator("#result_list tbody th a").first.click()
     page.locator("summary", has_text="Approve").click()
-    found += _faults(page)
+    found += page_faults(page)
     page.keyboard.press("Escape")
     page.keyboard.press("Control+k")
     page.locator("#search-input-command").press_sequentially("support")
     page.locator("#command-results-list").wait_for()
-    found += _faults(page)
+    found += page_faults(page)
     page.goto("/admin/")
     page.get_by_role("button", name="Ada Novak").click()
-    found += _faults(page)
+    found += page_faults(page)
 
     assert not found, "\n".join(found)
 
@@ -106,7 +106,7 @@ def test_refused_forms_are_accessible(page: Page) -> None:
         page.goto(reverse(f"admin:{name}_add"))
         page.get_by_role("button", name="Save", exact=True).click()
         page.locator(".errornote").first.wait_for()
-        found += _faults(page)
+        found += page_faults(page)
 
     assert not found, "\n".join(found)
 
@@ -133,12 +133,12 @@ def test_a_console_without_calls_is_accessible_and_says_what_to_do(chromium: Bro
     ):
         sign_in(watched.page)
         watched.page.get_by_role("heading", name="Make your first call").wait_for()
-        found = _faults(watched.page)
+        found = page_faults(watched.page)
         # The console itself is a process, so that list is not empty.
         for model in set(_models("governance")) - {"governance_processheartbeat"}:
             watched.page.goto(reverse(f"admin:{model}_changelist"))
             watched.page.locator(".palyra-empty").wait_for()
-            found += _faults(watched.page)
+            found += page_faults(watched.page)
 
     assert not found, "\n".join(found)
 
@@ -150,7 +150,7 @@ def test_the_viewers_pages_are_accessible(chromium: Browser, seeded: Console) ->
         for name in ("providers_provider", "governance_budgetpolicy", "scheduling_cronjob"):
             for address in _pages(watched.page, name):
                 watched.page.goto(address)
-                found += _faults(watched.page)
+                found += page_faults(watched.page)
                 assert not watched.page.get_by_role("button", name="Save", exact=True).count()
 
     assert not found, "\n".join(found)

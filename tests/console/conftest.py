@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlsplit
+
 import pytest
 from django.contrib.auth.models import Permission, User
 from django.test import Client
 from pytest_django import Settings
 
+from providers.failures import Failure, FailureClass
+from providers.transport import (
+    InboundAnswer,
+    Limits,
+    OutboundRequest,
+    Transport,
+    TransportFailed,
+)
 from tests.browser.seed import Seeded, seed
 
 
@@ -14,6 +24,24 @@ from tests.browser.seed import Seeded, seed
 def quick_passwords(settings: Settings) -> None:
     """Hashing a password well takes most of a second; none is guessed here."""
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
+@pytest.fixture(autouse=True)
+def nobody_elses_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The console can ask hosts; no test asks one that is not its own."""
+    send = Transport.send
+
+    async def send_nearby(
+        self: Transport, request: OutboundRequest, limits: Limits
+    ) -> InboundAnswer:
+        if urlsplit(request.url).hostname != "127.0.0.1":
+            failure = Failure(
+                failure_class=FailureClass.NETWORK_UNAVAILABLE, message="It cannot be reached."
+            )
+            raise TransportFailed(failure)
+        return await send(self, request, limits)
+
+    monkeypatch.setattr(Transport, "send", send_nearby)
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from django.test import Client
 from django.urls import URLPattern, URLResolver, reverse
 
 from providers.admin.base import ConsoleAdmin
+from providers.models import Provider
 from tests.browser.seed import Seeded
 from tests.console.conftest import signed_in, staff
 from tests.console.pages import filled
@@ -75,6 +76,8 @@ def _walk() -> Iterator[tuple[str, str]]:
     yield "scheduling_cronjob_preview", "/admin/scheduling/cronjob/preview/?zone=UTC"
     yield "providers_provider_presets", "/admin/providers/provider/presets/"
     yield "providers_provider_preset", "/admin/providers/provider/presets/ollama/"
+    for key in _keys(Provider):
+        yield "providers_provider_discover", f"/admin/providers/provider/{key}/discover/"
     yield "auth_user_password_change", f"/admin/auth/user/{_keys(User)[0]}/password/"
 
 
@@ -87,6 +90,8 @@ def _sent(root: Client, name: str, address: str) -> dict[str, Any]:
         return {f"{action}-{field}": "because" for field in ("reason", "comment")}
     if name.endswith("_preset"):
         return {"name": "ollama", "base_url": "http://localhost:11434/v1"}
+    if name.endswith("_discover"):
+        return {"all": "yes", "prices": "on"}
     if name == "auth_user_password_change":
         return _NEW_PASSWORD
     return _form(root, address) if name.endswith(("_add", "_change")) else {}
@@ -171,7 +176,7 @@ def test_nothing_changes(root: Client, persona: str, request: pytest.FixtureRequ
 
     for name, address, data in walk:
         status = client.post(address, data).status_code
-        if name.endswith(("_add", "_change", "_delete", "_do", "_preset")):
+        if name.endswith(("_add", "_change", "_delete", "_do", "_preset", "_discover")):
             assert status == 403, (address, status)
     for address, chosen in bulk:
         client.post(address, chosen)

@@ -143,7 +143,7 @@ async def test_without_any_model_the_answer_is_that_there_is_none(scene: Scene) 
     async with running(scene.key) as web:
         response = await web.chat()
     assert response.status_code == 404
-    assert "no model is enabled yet" in error_of(response)["message"]
+    assert "no chat model is enabled yet" in error_of(response)["message"]
 
 
 async def test_a_budget_refusal_tells_all_its_figures(scene: Scene, web: Web) -> None:

@@ -299,6 +299,36 @@ async def test_a_server_that_stops_before_the_first_chunk_answers_503(
     assert led.closed.is_set()
 
 
+async def test_a_stop_waits_for_broken_off_calls_but_not_for_ever(
+    led: LedStream, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    endpoint, client = OpenAIEndpoint(cast(Any, None), body_limit=1), ClayClient()
+
+    async def respond(_scope: Any, _receive: Any, reply: Reply) -> None:
+        await streaming.respond(NO_CALL, client.request(), reply)
+
+    async def close_slowly() -> None:
+        await may_close.wait()
+        led.closed.set()
+
+    monkeypatch.setattr(endpoint, "_respond", respond)
+    monkeypatch.setattr(led, "aclose", close_slowly)
+    may_close = asyncio.Event()
+    await within(endpoint.finish(PATIENCE))
+    serving = asyncio.create_task(endpoint({}, client.receive, client.send))
+    led.put(chunk("Hello"))
+    await client.got("Hello")
+    serving.cancel()
+    await within(endpoint.finish(0.01))
+    assert "1 requests have not ended" in caplog.text
+    assert not led.closed.is_set()
+    finishing = asyncio.create_task(endpoint.finish(PATIENCE))
+    may_close.set()
+    await within(finishing)
+    assert led.closed.is_set()
+    assert client.ended
+
+
 async def test_a_slow_client_slows_the_provider_down(
     led: LedStream, client: ClayClient, served: Callable[[], Awaitable[None]]
 ) -> None:

@@ -112,7 +112,7 @@ class ServedWeb(Web):
 
     def __init__(self, application: WebApplication, key: str) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0))
-        self.url = "http://127.0.0.1:%d" % self._listener.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         super().__init__(application, _client(key, self.url, trust_env=False))
         self._server = uvicorn.Server(
             uvicorn.Config(
@@ -121,6 +121,7 @@ class ServedWeb(Web):
                 ws="none",
                 lifespan="on",
                 log_config=None,
+                log_level="critical",
                 access_log=False,
                 timeout_graceful_shutdown=1,
             )

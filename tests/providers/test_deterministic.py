@@ -9,19 +9,28 @@ import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from openai.types.chat import ChatCompletion
 
 from providers.adapters import deterministic
-from providers.adapters.deterministic import BYTES_PER_TOKEN, IMAGE_TOKENS
+from providers.adapters.deterministic.chat import IMAGE_TOKENS
 from providers.failures import Failure, FailureClass
 from providers.registry import ModelEntry
-from providers.requests import Answer, ChatRequest, Outcome, answer_text
-from tests.providers.entries import chat_request, model_entry, provider_entry, question
+from providers.requests import Answer, ChatRequest, ModelRequest, Outcome, answer_text
+from providers.usage import BYTES_PER_TOKEN, to_openai
+from tests.providers.entries import (
+    chat_request,
+    embeddings_request,
+    model_entry,
+    provider_entry,
+    question,
+    transcription_request,
+)
 
 MODEL = model_entry(name="steady")
 
 
 async def answered(request: ChatRequest) -> Answer:
-    outcome = await deterministic.chat(request)
+    outcome = await deterministic.send(request)
     assert isinstance(outcome, Answer)
     return outcome
 
@@ -49,11 +58,8 @@ async def test_the_answer_is_a_whole_chat_completion() -> None:
     assert usage.reported
     assert answer.body["object"] == "chat.completion"
     assert answer.body["model"] == "steady"
-    assert answer.body["usage"] == {
-        "prompt_tokens": usage.input,
-        "completion_tokens": usage.output,
-        "total_tokens": usage.total,
-    }
+    assert answer.body["usage"] == to_openai(usage)
+    ChatCompletion.model_validate(answer.body)
     (choice,) = answer.body["choices"]
     assert choice["message"]["role"] == "assistant"
     assert choice["finish_reason"] == "stop"
@@ -143,7 +149,7 @@ def failing(percent: int) -> ModelEntry:
 async def outcomes(percent: int, prompts: int = 500) -> list[Outcome]:
     model = failing(percent)
     return [
-        await deterministic.chat(chat_request(model, messages=question(f"Prompt {number}.")))
+        await deterministic.send(chat_request(model, messages=question(f"Prompt {number}.")))
         for number in range(prompts)
     ]
 
@@ -163,6 +169,40 @@ async def test_the_same_prompts_fail_every_time_and_more_with_a_higher_share() -
     few, again, many = await outcomes(10), await outcomes(10), await outcomes(60)
     assert failed(few) == failed(again)
     assert failed(few) < failed(many)
+
+
+FITTING = {
+    FailureClass.AUTH_INVALID: (401, False, False),
+    FailureClass.AUTH_EXPIRED: (401, False, False),
+    FailureClass.PERMISSION_DENIED: (403, False, False),
+    FailureClass.RATE_LIMITED: (429, False, False),
+    FailureClass.QUOTA_EXCEEDED: (429, False, False),
+    FailureClass.TRANSIENT_UPSTREAM: (503, False, False),
+    FailureClass.PERMANENT_UPSTREAM: (404, False, False),
+    FailureClass.CONTEXT_WINDOW_EXCEEDED: (400, False, True),
+    FailureClass.CONTENT_POLICY_BLOCKED: (400, False, True),
+    FailureClass.MALFORMED_RESPONSE: (200, True, False),
+    FailureClass.NETWORK_UNAVAILABLE: (None, False, False),
+    FailureClass.PROVIDER_TIMEOUT: (504, True, False),
+}
+
+
+@pytest.mark.parametrize("failure_class", FailureClass)
+@pytest.mark.parametrize("ask", [chat_request, embeddings_request, transcription_request])
+async def test_every_class_of_failure_is_rehearsed_in_every_role(
+    failure_class: FailureClass, ask: Any
+) -> None:
+    provider = provider_entry(
+        rehearsal_failure_percent=100, rehearsal_failure_class=failure_class.value
+    )
+    request: ModelRequest = ask(model_entry(provider))
+    failure = await deterministic.send(request)
+    assert isinstance(failure, Failure)
+    assert failure.failure_class is failure_class
+    status, billed, at_fault = FITTING[failure_class]
+    assert failure.http_status == status
+    assert failure.may_be_billed is billed
+    assert failure.callers_fault is at_fault
 
 
 async def test_an_answer_takes_the_rehearsed_latency() -> None:

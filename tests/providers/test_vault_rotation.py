@@ -260,33 +260,84 @@ rows = Secret.objects.order_by("name")
 print(",".join(vault.decrypt(one.ciphertext).text for one in rows))
 """
 
+# Does what it is told on its input, as a process that was started before a rotation.
+LIVING = """
+import sys
+import django
+django.setup()
+from providers import registry, vault
+from providers.models import Secret
+
+def secrets():
+    rows = Secret.objects.exclude(ciphertext="").order_by("name")
+    return ",".join(vault.decrypt(one.ciphertext).text for one in rows)
+
+for line in sys.stdin:
+    name = line.strip()
+    if name != "read":
+        secret = Secret(name=name)
+        secret.set_text("sk-stored-by-" + name)
+        secret.save()
+    print(secrets(), flush=True)
+"""
+
+FORGET = """
+import django
+django.setup()
+from providers.models import Secret
+Secret.objects.filter(name__contains="later").delete()
+"""
+
 
 @pytest.fixture(scope="module")
-def python(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Any]]:
+def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """That of an installation of its own."""
     place = tmp_path_factory.mktemp("palyra")
     with own_database(place) as url:
-        environment = {
+        yield {
             **os.environ,
             "PALYRA_DATA_DIR": str(place),
             "DATABASE_URL": url,
             "DJANGO_SETTINGS_MODULE": "palyra_site.settings",
         }
 
-        def python(*words: str) -> subprocess.CompletedProcess[str]:
-            return subprocess.run(
-                [sys.executable, *words],
-                cwd=REPOSITORY,
-                env=environment,
-                capture_output=True,
-                text=True,
-                timeout=60,
-                check=False,
-            )
 
-        assert python("manage.py", "migrate").returncode == 0
-        made = python("-c", SECRETS)
-        assert made.returncode == 0, made.stderr
-        yield python
+@pytest.fixture
+def start(environment: dict[str, str]) -> Callable[..., subprocess.Popen[str]]:
+    """Starts Python and leaves it running."""
+
+    def start(*words: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, *words],
+            cwd=REPOSITORY,
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    return start
+
+
+@pytest.fixture(scope="module")
+def python(environment: dict[str, str]) -> Callable[..., Any]:
+    """Runs Python there to its end; three secrets are stored."""
+
+    def python(*words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, *words],
+            cwd=REPOSITORY,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    assert python("manage.py", "migrate").returncode == 0
+    made = python("-c", SECRETS)
+    assert made.returncode == 0, made.stderr
+    return python
 
 
 @pytest.mark.processes
@@ -313,3 +364,27 @@ class TestKilled:
         found = json.loads(python("manage.py", "vault", "status", "--json").stdout)
         assert [key["secrets"] for key in found["keys"]] == [3]
         assert python("-c", READ).stdout == "sk-0,sk-1,sk-2\n"
+
+    def test_a_process_that_was_started_before_works_on(
+        self, python: Callable[..., Any], start: Callable[..., subprocess.Popen[str]]
+    ) -> None:
+        with start("-c", LIVING) as living:
+
+            def ask(what: str) -> str:
+                assert living.stdin is not None
+                assert living.stdout is not None
+                living.stdin.write(f"{what}\n")
+                living.stdin.flush()
+                return living.stdout.readline().strip()
+
+            known = "sk-0,sk-1,sk-2"
+            assert ask("read") == known
+            assert python("manage.py", "vault", "rotate").returncode == 0
+            assert ask("read") == known
+            assert ask("later") == f"{known},sk-stored-by-later"
+            assert python("manage.py", "vault", "rotate").returncode == 0
+            # Without another look at what is stored, it stores what a new process can read.
+            assert ask("yet-later") == f"{known},sk-stored-by-later,sk-stored-by-yet-later"
+        read = python("-c", READ)
+        assert read.stdout == f"{known},sk-stored-by-later,sk-stored-by-yet-later\n"
+        python("-c", FORGET)

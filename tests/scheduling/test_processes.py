@@ -14,11 +14,13 @@ from django.db import connection
 from django.utils import timezone
 
 from governance.models import ModelCall
-from providers.models import Provider, ProviderKind, ProviderModel
+from providers.models import Provider, ProviderKind, ProviderModel, ProviderProbe
 from scheduling import jobs
 from scheduling.models import ACTIVE, CronJob, CronRun, RunStatus
+from tests.providers.host import hosting
 from tests.scheduling.conftest import MakeJob
-from tests.support.processes import ChildProcess, alive, descendants, eventually
+from tests.support.factories import make_remote
+from tests.support.processes import PATIENCE, ChildProcess, alive, descendants, eventually
 
 pytestmark = [pytest.mark.processes, pytest.mark.django_db(transaction=True)]
 Start = Callable[[str], ChildProcess]
@@ -198,3 +200,25 @@ def test_a_scheduler_stops_cleanly_while_it_sleeps(start: Start) -> None:
 
     assert scheduler.wait() == 0
     assert "The scheduler has stopped." in scheduler.output
+
+
+def test_a_scheduler_probes_providers_beside_its_work(start: Start) -> None:
+    with hosting("small") as host:
+        provider = make_remote(base_url=host.base_url)
+        schedulers = [start("scheduler"), start("scheduler")]
+        probe = ProviderProbe.objects.filter(provider=provider).exclude(checked_at=None)
+        eventually(probe.exists, bool, what="the probe")
+        assert [scheduler.stop() for scheduler in schedulers] == [0, 0]
+
+    assert probe.get().ok
+    assert len(host.asked) == 1
+
+
+def test_a_host_that_hangs_does_not_keep_a_scheduler_from_stopping(start: Start) -> None:
+    with hosting("small") as host:
+        host.hold()
+        make_remote(base_url=host.base_url)
+        scheduler = start("scheduler")
+        assert host.asking.wait(PATIENCE)
+
+        assert scheduler.stop() == 0

@@ -77,7 +77,7 @@ class _Maker:
         count = min(fewest, MOST_VALUES - self.made) if isinstance(fewest, int) else 0
         first = _list(schema, "prefixItems")
         kinds = [*first, *[schema.get("items")] * (count - len(first))][: max(0, count)]
-        return [self.make(kind, depth + 1) for kind in kinds]
+        return [self.make(kind, depth + 1) for kind in kinds if self.made <= MOST_VALUES]
 
     def _resolved(self, schema: Any) -> Any:
         """The schema that is referred to, and everything that `allOf` asks for at once."""

@@ -8,6 +8,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 
 from scheduling.loop import SchedulerLoop
+from scheduling.maintenance import Maintenance
 from scheduling.stopping import StopRequest
 
 logger = logging.getLogger(__name__)
@@ -23,5 +24,10 @@ class Command(BaseCommand):
         stop = StopRequest()
         stop.listen()
         logger.info("The scheduler starts.")
-        SchedulerLoop(stop).run()
+        maintenance = Maintenance()
+        maintenance.start()
+        try:
+            SchedulerLoop(stop).run()
+        finally:
+            maintenance.stop()
         logger.info("The scheduler has stopped.")

@@ -1,0 +1,30 @@
+"""Which models a host has, what Palyra makes of them, and taking over what an operator picks."""
+
+from providers.discovery.applying import Applied, Review, apply, review
+from providers.discovery.asking import DiscoveryFailed, discover
+from providers.discovery.facts import Facts
+from providers.discovery.listing import KeptListing, kept_listing
+from providers.discovery.price_book import PriceComparison, PriceStanding, register_price_book
+from providers.discovery.prices import NoPrice, ProposedPrice
+from providers.discovery.proposals import Change, Proposal, Standing, proposals
+
+__all__ = [
+    "Applied",
+    "Change",
+    "DiscoveryFailed",
+    "Facts",
+    "KeptListing",
+    "NoPrice",
+    "PriceComparison",
+    "PriceStanding",
+    "Proposal",
+    "ProposedPrice",
+    "Review",
+    "Standing",
+    "apply",
+    "discover",
+    "kept_listing",
+    "proposals",
+    "register_price_book",
+    "review",
+]

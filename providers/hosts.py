@@ -1,0 +1,102 @@
+"""Asking a host which models it has: the one question that costs no tokens."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from django.utils import timezone
+
+from providers.adapters import Adapter, anthropic, openai_compatible
+from providers.adapters.listing import ListedModel, Listing
+from providers.failures import Failure, FailureClass
+from providers.models import ProviderKind
+from providers.registry import CredentialEntry, ProviderEntry
+from providers.transport import Limits, Transport, TransportFailed
+from providers.vault import MASK
+
+# Whoever waits for this is a person, or a probe that comes again in a minute.
+PATIENCE = 15.0
+MOST_PAGES = 50
+MESSAGE_LENGTH = 350
+ADAPTERS: Mapping[str, Adapter] = {
+    ProviderKind.OPENAI_COMPATIBLE.value: openai_compatible,
+    ProviderKind.ANTHROPIC.value: anthropic,
+}
+ResultT = TypeVar("ResultT")
+
+
+@dataclass(frozen=True, slots=True)
+class HostModels:
+    """The models a host lists; not complete if it has more pages than are read."""
+
+    models: tuple[ListedModel, ...]
+    is_complete: bool = True
+
+
+def with_transport(errand: Callable[[Transport], Awaitable[ResultT]]) -> ResultT:
+    """Do `errand` with a way out of its own, from where nothing else is asynchronous. Blocks."""
+
+    async def run() -> ResultT:
+        transport = Transport()
+        try:
+            return await errand(transport)
+        finally:
+            await transport.close()
+
+    return asyncio.run(run())
+
+
+async def list_page(
+    provider: ProviderEntry,
+    credential: CredentialEntry | None,
+    transport: Transport,
+    after: str | None = None,
+) -> Listing | Failure:
+    """The first page of the host's models, or the one that follows `after`."""
+    adapter = ADAPTERS[provider.kind]
+    if credential is not None and credential.fault:
+        return Failure(failure_class=FailureClass.AUTH_INVALID, message=credential.fault)
+    secret = None if credential is None else credential.secret
+    limits = Limits.of(provider)
+    limits = replace(limits, total=min(limits.total, PATIENCE))
+    try:
+        inbound = await transport.send(adapter.list_request(provider, secret, after), limits)
+    except TransportFailed as error:
+        return _presentable(error.failure, credential)
+    listing = adapter.listed(inbound, now=timezone.now())
+    return _presentable(listing, credential) if isinstance(listing, Failure) else listing
+
+
+async def list_models(
+    provider: ProviderEntry, credential: CredentialEntry | None, transport: Transport
+) -> HostModels | Failure:
+    """All the models that the host lists, page by page."""
+    models: list[ListedModel] = []
+    after: str | None = None
+    for _ in range(MOST_PAGES):
+        page = await list_page(provider, credential, transport, after)
+        if isinstance(page, Failure):
+            return page
+        models += page.models
+        # A host that names the same page again would be asked for ever.
+        if page.after is None or page.after == after:
+            return HostModels(tuple(models))
+        after = page.after
+    return HostModels(tuple(models), is_complete=False)
+
+
+def _presentable(failure: Failure, credential: CredentialEntry | None) -> Failure:
+    """The failure, its message in one line, not too long, without the key, which hosts repeat.
+
+    Redacted first: a message cut in the middle of a key would show the half of it.
+    """
+    message = failure.message
+    if credential is not None and credential.secret is not None and credential.secret.text:
+        message = message.replace(credential.secret.text, MASK)
+    message = "".join(one if one.isprintable() else " " for one in message)
+    if len(message) > MESSAGE_LENGTH:
+        message = message[: MESSAGE_LENGTH - 1] + "…"
+    return replace(failure, message=message)
