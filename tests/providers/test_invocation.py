@@ -136,6 +136,15 @@ ROTATING: list[tuple[str, dict[str, Any], list[tuple[str, ...]]]] = [
         [failed("a", BUSY, "one"), ("a", "one", "answered")],
     ),
     (
+        "each key has retries of its own",
+        {"a": [*[replace(BUSY, retry_after=1.0)] * 5, YES]},
+        [
+            *[failed("a", BUSY, "one")] * 3,
+            *[failed("a", BUSY, "two")] * 2,
+            ("a", "two", "answered"),
+        ],
+    ),
+    (
         "what is down is not better with another key",
         {"a": DOWN, "b": YES},
         [*[failed("a", DOWN, "one")] * 3, ("b", "answered")],
