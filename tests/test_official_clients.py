@@ -326,8 +326,8 @@ def _assert_leaving_ends_the_call(scene: Scene, client: openai.OpenAI, model: st
     text = ""
     while len(text.split()) < 3:
         text += next(stream).choices[0].delta.content or ""
-    stream.close()
     left_at = time.monotonic()
+    stream.close()
 
     scene.upstream.wait_for_disconnects(model, 1)
     received = only_request(scene, model)

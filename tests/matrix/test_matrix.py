@@ -40,7 +40,7 @@ from tests.support import faults
 from tests.support.factories import make_model, make_provider
 from tests.support.faults import Behaviour, Fault
 from tests.support.unreachable import NO_SUCH_HOST, refusing, tls_to_plain
-from tests.support.upstream import Upstream, start_upstream
+from tests.support.upstream import Upstream
 
 pytestmark = pytest.mark.processes
 
@@ -199,41 +199,37 @@ def row_for(rows: list[Row], fault: str, operation: Operation) -> Row | None:
 
 
 @pytest.fixture(scope="module")
-def upstream() -> Iterator[Upstream]:
-    with start_upstream() as started:
-        yield started
-
-
-@pytest.fixture(scope="module")
-def settings_by_fault(upstream: Upstream) -> Iterator[dict[str, Setting]]:
+def settings_by_fault(running: Upstream) -> Iterator[dict[str, Setting]]:
     with ExitStack() as stack:
         addresses = {
             "connection refused": stack.enter_context(refusing()),
             "DNS failure": NO_SUCH_HOST,
-            "TLS failure": tls_to_plain(upstream.base_url),
+            "TLS failure": tls_to_plain(running.base_url),
         }
         yield SETTINGS | {name: Setting(address=one) for name, one in addresses.items()}
 
 
+@pytest.mark.usefixtures("connections_closed")
 @pytest.mark.parametrize("fault", faults_of(HOSTS))
 async def test_hosts(
     transactional_db: None,
-    upstream: Upstream,
+    running: Upstream,
     settings_by_fault: dict[str, Setting],
     fault: str,
 ) -> None:
-    upstream.forget()
+    running.forget()
     expected = {
         (kind, operation): row
         for kind in REMOTE
         for operation in OPERATIONS[kind]
         if (row := row_for(HOSTS, fault, operation)) is not None
     }
-    await assert_all(expected, settings_by_fault[fault], upstream)
+    await assert_all(expected, settings_by_fault[fault], running)
 
 
+@pytest.mark.usefixtures("connections_closed")
 @pytest.mark.parametrize("fault", faults_of(REHEARSED))
-async def test_rehearsals(transactional_db: None, upstream: Upstream, fault: str) -> None:
+async def test_rehearsals(transactional_db: None, running: Upstream, fault: str) -> None:
     kind = ProviderKind.DETERMINISTIC
     expected = {
         (kind, operation): row
@@ -241,7 +237,7 @@ async def test_rehearsals(transactional_db: None, upstream: Upstream, fault: str
         if (row := row_for(REHEARSED, fault, operation)) is not None
     }
     rehearsed = None if fault == "success" else FailureClass(fault)
-    await assert_all(expected, Setting(rehearsed=rehearsed), upstream)
+    await assert_all(expected, Setting(rehearsed=rehearsed), running)
 
 
 def test_the_tables_leave_nothing_out() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,18 +24,12 @@ from tests.support.factories import (
 from tests.support.faults import Behaviour, Fault
 from tests.support.serving import Served, serving
 from tests.support.unreachable import refusing
-from tests.support.upstream import Upstream, start_upstream
+from tests.support.upstream import Upstream
 
-pytestmark = pytest.mark.processes
+pytestmark = [pytest.mark.processes, pytest.mark.usefixtures("connections_closed")]
 MODEL = "steady"
 FIRST, SECOND = "first", "second"
 COOLDOWN = 0.6
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[Upstream]:
-    with start_upstream() as started:
-        yield started
 
 
 @pytest.fixture
