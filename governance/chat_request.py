@@ -120,11 +120,20 @@ def parse(body: Any, *, stream: bool = False) -> ParsedChat:
         + len(messages) * MESSAGE_OVERHEAD
         + text_bytes
         + images * IMAGE_TOKENS
-        + (extra_bytes + TOOLS_OVERHEAD if extra_bytes else 0)
+        + extra_bytes
+        + (TOOLS_OVERHEAD if extra_bytes or _spoke_with_tools(messages) else 0)
         + other_bytes,
         images=images,
         stream=stream,
         expected_input=-(-(text_bytes + extra_bytes) // BYTES_PER_TOKEN) + images * EXPECTED_IMAGE,
+    )
+
+
+def _spoke_with_tools(messages: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether tools were called before: to some hosts they must be described again."""
+    return any(
+        message.get("role") in ("tool", "function") or message.get("tool_calls")
+        for message in messages
     )
 
 

@@ -248,3 +248,18 @@ def test_what_hosts_put_into_the_prompt_counts(field: str) -> None:
     value = [{"text": "A long description. " * 50}]
     difference = parse(asked(**{field: value})).input_bound - parse(asked()).input_bound
     assert difference >= len(orjson.dumps(value))
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"role": "tool", "tool_call_id": "c", "content": "x"},
+        {"role": "assistant", "tool_calls": [{"id": "c"}]},
+    ],
+)
+def test_tools_that_were_used_before_may_have_to_be_described_again(message: Any) -> None:
+    """Anthropic refuses a conversation with tool calls that declares no tools."""
+    plain = {"role": "user", "content": orjson.dumps(message).decode()}
+    with_tools = parse({"model": "m", "messages": [message]})
+    without = parse({"model": "m", "messages": [plain]})
+    assert with_tools.input_bound > without.input_bound + 500
