@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 
 from governance.errors import InvalidRequest
+from governance.parsed_request import requested_model
 from providers.candidates import Needs
 from providers.models import ModelRole
 from providers.registry import ModelEntry
@@ -17,7 +18,6 @@ from providers.requests import ChatRequest
 IMAGE = "image_url"
 ROLES = {"system", "developer", "user", "assistant", "tool", "function"}
 MAX_CHOICES = 16
-LONGEST_NAME = 200
 BYTES_PER_TOKEN = 4
 EXPECTED_OUTPUT = 512
 # What chat templates add around messages, tools and images is counted generously: a bound that can
@@ -95,13 +95,7 @@ def parse(body: Any, *, stream: bool = False) -> ParsedChat:
     """
     if not isinstance(body, Mapping):
         raise InvalidRequest("The request body must be a JSON object.")
-    model = body.get("model")
-    if not isinstance(model, str) or not model.strip():
-        raise InvalidRequest("Name a model, or “auto” to let Palyra choose.", param="model")
-    if len(model) > LONGEST_NAME:
-        raise InvalidRequest(
-            f"A model's name has at most {LONGEST_NAME} characters.", param="model"
-        )
+    model = requested_model(body.get("model"))
     if not isinstance(body.get("stream"), bool | None):
         raise InvalidRequest("stream must be true or false.", param="stream")
     messages = _messages(body.get("messages"))
@@ -112,7 +106,7 @@ def parse(body: Any, *, stream: bool = False) -> ParsedChat:
     measured = {"messages", *IN_PROMPT}
     other_bytes = _size({name: body[name] for name in body if name not in measured})
     return ParsedChat(
-        model=model.strip(),
+        model=model,
         body=body,
         output_limit=_output_limit(body),
         choices=_choices(body.get("n")),

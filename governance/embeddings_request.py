@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 
 from governance.errors import InvalidRequest
+from governance.parsed_request import requested_model
 from providers.candidates import Needs
 from providers.models import ModelRole
 from providers.registry import ModelEntry
@@ -20,7 +21,6 @@ LARGEST_TOGETHER = 256 * 1024
 # More than any model in use gives; beyond it a vector is only a way to fill memory.
 MOST_DIMENSIONS = 8192
 HIGHEST_TOKEN_ID = 2**31 - 1
-LONGEST_NAME = 200
 BYTES_PER_TOKEN = 4
 # What hosts put around an input is counted generously: a bound that can be low is no bound.
 INPUT_OVERHEAD = 16
@@ -66,7 +66,7 @@ def parse(body: Any) -> ParsedEmbeddings:
     """
     if not isinstance(body, Mapping):
         raise InvalidRequest("The request body must be a JSON object.")
-    model = _model(body.get("model"))
+    model = requested_model(body.get("model"))
     inputs = _inputs(body.get("input"))
     _check_options(body)
     sizes = [_size(one, index) for index, one in enumerate(inputs)]
@@ -84,16 +84,6 @@ def parse(body: Any) -> ParsedEmbeddings:
         + _size_of_other_fields(body),
         expected_input=sum(-(-size // BYTES_PER_TOKEN) for size in sizes),
     )
-
-
-def _model(value: Any) -> str:
-    if not isinstance(value, str) or not value.strip():
-        raise InvalidRequest("Name a model, or “auto” to let Palyra choose.", param="model")
-    if len(value) > LONGEST_NAME:
-        raise InvalidRequest(
-            f"A model's name has at most {LONGEST_NAME} characters.", param="model"
-        )
-    return value.strip()
 
 
 def _inputs(value: Any) -> Sequence[str | list[int]]:

@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
+from governance.errors import InvalidRequest
 from providers.candidates import Needs
 from providers.registry import ModelEntry
 from providers.requests import ModelRequest
+
+LONGEST_NAME = 200
+
+
+def requested_model(value: Any) -> str:
+    """The name of the model that a request asks for. Raises `InvalidRequest`."""
+    if not isinstance(value, str) or not value.strip():
+        raise InvalidRequest("Name a model, or “auto” to let Palyra choose.", param="model")
+    if len(value) > LONGEST_NAME:
+        raise InvalidRequest(
+            f"A model's name has at most {LONGEST_NAME} characters.", param="model"
+        )
+    return value.strip()
 
 
 class ParsedRequest(Protocol):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from math import isfinite
 
 from governance.errors import InvalidRequest
+from governance.parsed_request import LONGEST_NAME, requested_model
 from providers.candidates import Needs
 from providers.models import ModelRole
 from providers.registry import ModelEntry
@@ -15,7 +16,6 @@ from providers.requests import TranscriptionRequest
 FILE = "file"
 FORMATS = ("json", "verbose_json", "diarized_json", "text", "srt", "vtt")
 MOST_FIELDS = 64
-LONGEST_NAME = 200
 LONGEST_FILENAME = 255
 CONTENT_TYPE = re.compile(r"[A-Za-z0-9!#$&^_.+-]{1,64}/[A-Za-z0-9!#$&^_.+-]{1,64}")
 # Four samples of known voices, ten seconds each, fit; a prompt is far below.
@@ -106,7 +106,7 @@ def parse(form: TranscriptionForm) -> ParsedTranscription:
     voices = sum(len(text) for name, text in form.fields if name == VOICES)
     audio = len(form.audio)
     return ParsedTranscription(
-        model=_model(given.get("model", "")),
+        model=requested_model(given.get("model", "")),
         form=form,
         input_bound=-(-(audio + voices) // LEAST_AUDIO_PER_TOKEN) + prompt + REQUEST_OVERHEAD,
         expected_input=-(-audio // AUDIO_PER_TOKEN) + -(-prompt // BYTES_PER_TOKEN),
@@ -164,16 +164,6 @@ def _is_temperature(text: str) -> bool:
     except ValueError:
         return False
     return isfinite(value) and 0 <= value <= HIGHEST_TEMPERATURE
-
-
-def _model(name: str) -> str:
-    if not name.strip():
-        raise InvalidRequest("Name a model, or “auto” to let Palyra choose.", param="model")
-    if len(name) > LONGEST_NAME:
-        raise InvalidRequest(
-            f"A model's name has at most {LONGEST_NAME} characters.", param="model"
-        )
-    return name.strip()
 
 
 def _size(text: str) -> int:

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.contrib import admin
-from django.db import transaction
 from django.forms.models import BaseInlineFormSet
 from django.http import HttpRequest
 
 from providers.admin.actions import object_action
 from providers.admin.base import ConsoleAdmin, TabularInline
+from providers.defaults import make_default
 from providers.display import badge, enabled_badge, muted, number, two_lines
 from providers.models import ModelRole, ProviderModel
 
@@ -208,7 +208,5 @@ class ProviderModelAdmin(ConsoleAdmin):
         applies=lambda model: not model.is_default,
     )
     def make_default(self, _request: HttpRequest, model: ProviderModel, _data: Any) -> str:
-        with transaction.atomic():
-            ProviderModel.objects.filter(role=model.role, is_default=True).update(is_default=False)
-            ProviderModel.objects.filter(pk=model.pk).update(is_default=True)
+        make_default(model)
         return f"{model} now answers calls that ask for “auto”."
