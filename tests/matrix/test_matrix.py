@@ -313,11 +313,14 @@ def assert_as_expected(happened: Happened, row: Row, setting: Setting, upstream:
 
 
 def assert_sent(happened: Happened, row: Row, upstream: Upstream) -> None:
-    """Every attempt reached the host, and none before the host had said it may."""
+    """Every attempt reached the host, none before the host had said it may, none for too long."""
     arrived = [one.arrived_at for one in upstream.received(happened.cell.upstream_name)]
     assert len(arrived) == len(row.attempts)
     if "short" in row.fault:
         assert min(after - before for before, after in pairwise(arrived)) >= faults.SHORT_WAIT
+    if row.failure_class == FailureClass.PROVIDER_TIMEOUT:
+        # It is told that nobody waits any more.
+        upstream.wait_for_disconnects(happened.cell.upstream_name, 1)
 
 
 def assert_failure(happened: Happened, row: Row) -> None:
@@ -327,6 +330,8 @@ def assert_failure(happened: Happened, row: Row) -> None:
     assert said == (row.failure_class, row.action)
     assert answered.error["message"]
     assert not answered.done
+    if "MB" in row.fault:
+        assert "larger than" in answered.error["message"]
     if row.status == 200:
         assert answered.text
         return

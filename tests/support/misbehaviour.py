@@ -15,8 +15,10 @@ from tests.support.frames import Frame
 from tests.support.upstream_state import Exchange, State
 
 JSON, EVENT_STREAM = "application/json", "text/event-stream"
+END_OF_EVENT = b"\n\n"
 PARTS_OF_A_WHOLE = 4
-MEGABYTE = b"0" * 1000**2
+# Blanks at the end of JSON mean nothing: what is huge is sound in all but its size.
+MEGABYTE = b" " * 1000**2
 
 
 class Wire(Protocol):
@@ -99,7 +101,10 @@ class Conversation:
         fault, content = self.behaviour.fault, answer.content
         response = web.StreamResponse(headers={"Content-Type": answer.content_type})
         if fault is Fault.HUGE:
-            return await self._write_without_end(response, b'{"content": "')
+            await response.prepare(self.request)
+            await self._write_huge(response, content)
+            await response.write_eof()
+            return response
         if fault is Fault.MALFORMED_JSON:
             content = content[: len(content) // 2]
         response.content_length = len(content)
@@ -118,21 +123,23 @@ class Conversation:
         await response.prepare(self.request)
         generated = 0
         for frame in frames:
+            content = frame.content
             if frame.generated:
-                if not self.behaviour.sound and generated == after:
+                if fault is Fault.HUGE and generated == after:
+                    await self._write_huge(response, content.rstrip())
+                    content = END_OF_EVENT
+                elif not self.behaviour.sound and generated == after:
                     break
                 generated += 1
                 await self._pause()
-            await response.write(frame.content)
+            await response.write(content)
         if self.behaviour.sound:
             return await self._end(response)
-        if fault is Fault.HUGE:
-            return await self._write_without_end(response, b'data: {"content": "')
         if fault is Fault.ERROR_EVENT:
             await response.write(self.wire.error_event(self.behaviour).content)
         elif fault is Fault.MALFORMED_JSON:
             await response.write(self.wire.malformed_event().content)
-        else:
+        elif fault is not Fault.HUGE:
             return await self._break_off(response)
         await response.write_eof()
         return response
@@ -148,17 +155,11 @@ class Conversation:
         await response.write_eof()
         return response
 
-    async def _write_without_end(
-        self, response: web.StreamResponse, beginning: bytes
-    ) -> web.StreamResponse:
+    async def _write_huge(self, response: web.StreamResponse, content: bytes) -> None:
         """A hundred megabytes that nobody announced."""
-        if not response.prepared:
-            await response.prepare(self.request)
-        await response.write(beginning)
+        await response.write(content)
         for _ in range(HUGE_BYTES // len(MEGABYTE)):
             await response.write(MEGABYTE)
-        await response.write_eof()
-        return response
 
     async def _end(self, response: web.StreamResponse) -> web.StreamResponse:
         await response.write_eof()
