@@ -2,112 +2,34 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
 
-from governance.models import BudgetPolicy, ModelCall
-from providers.models import Breaker, FailoverPolicy, Provider, ProviderModel, Secret
-from tests.matrix.cells import held, make_key
-from tests.matrix.operations import Answered, Operation, ask
-from tests.support import faults
-from tests.support.factories import (
-    make_credential,
-    make_model,
-    make_price,
-    make_provider,
-    make_secret,
-    saved,
+from governance.models import BudgetPolicy, BudgetWindow, ModelCall
+from providers.models import Breaker, FailoverPolicy, Secret
+from tests.matrix.cells import CLAUDE, held
+from tests.matrix.house import (
+    COOLDOWN,
+    FIRST,
+    MODEL,
+    SECOND,
+    House,
+    attempts_of,
+    by,
+    call,
+    row_of,
 )
+from tests.matrix.operations import CHATS, Answered, Operation, assert_sound
+from tests.support import faults
+from tests.support.factories import make_credential, make_model, make_price, saved
 from tests.support.faults import Behaviour, Fault
-from tests.support.serving import Served, serving
+from tests.support.serving import serving
 from tests.support.unreachable import refusing
 from tests.support.upstream import Upstream
 
 pytestmark = [pytest.mark.processes, pytest.mark.usefixtures("connections_closed")]
-MODEL = "steady"
-FIRST, SECOND = "first", "second"
-COOLDOWN = 0.6
-
-
-@pytest.fixture
-def upstream(running: Upstream) -> Upstream:
-    for name in (FIRST, SECOND):
-        running.behave(name, Behaviour())
-    running.require_credentials()
-    running.forget()
-    return running
-
-
-@dataclass(slots=True)
-class House:
-    """The rows that a test needs, made one by one."""
-
-    upstream: Upstream
-    key: str
-
-    def provider(self, name: str, *, credentials: tuple[str, ...] = (), **fields: Any) -> Provider:
-        """A provider whose model the upstream knows by the provider's name."""
-        defaults: dict[str, Any] = {
-            "base_url": self.upstream.base_url,
-            "kind": "openai_compatible",
-            "max_retries": 0,
-            "retry_backoff_ms": 1,
-            "breaker_cooldown": COOLDOWN,
-            "cache_seconds": 0,
-        }
-        provider = make_provider(**{**defaults, "name": name, **fields})
-        for text in credentials:
-            make_credential(provider, secret=make_secret(text, name=text))
-        return provider
-
-    def model(self, provider: Provider, **fields: Any) -> ProviderModel:
-        model = make_model(
-            **{
-                "provider": provider,
-                "name": MODEL,
-                "upstream_name": provider.name,
-                "max_output_tokens": 900,
-                **fields,
-            }
-        )
-        make_price(model)
-        return model
-
-    def pair(self, **fields: Any) -> None:
-        """Two providers of the same model, the first of them the cheaper."""
-        self.model(self.provider(FIRST, **fields), cost_tier=1)
-        self.model(self.provider(SECOND), cost_tier=2)
-
-
-@pytest.fixture
-def house(transactional_db: None, upstream: Upstream) -> House:
-    return House(upstream, make_key())
-
-
-async def call(served: Served, operation: Operation = Operation.CHAT) -> Answered:
-    return await ask(served.client, operation, MODEL)
-
-
-async def row_of(answered: Answered, served: Served) -> ModelCall:
-    """The ledger's row of a call, once it is settled; nothing is held then."""
-    await served.stop()
-    assert await held() == 0
-    return await ModelCall.objects.aget(pk=answered.headers["x-palyra-call-id"])
-
-
-async def attempts_of(answered: Answered, served: Served) -> list[tuple[str, str, str]]:
-    """Each attempt's provider, outcome and failure class."""
-    row = await row_of(answered, served)
-    return [(one["provider"], one["outcome"], one["failure_class"]) for one in row.attempts]
-
-
-def by(answered: Answered) -> str:
-    """The provider that answered."""
-    assert answered.status == 200, answered.error
-    return answered.headers["x-palyra-model"].partition("/")[0]
 
 
 async def test_a_dead_provider_is_no_reason_to_fail(house: House) -> None:
@@ -335,3 +257,55 @@ async def test_a_fallback_that_the_budget_cannot_pay_for_is_not_asked(
     assert row.cost == 0
     assert (upstream.arrived(FIRST), upstream.arrived(SECOND)) == (1, 0)
     assert await held() == 0
+
+
+async def test_an_attempt_that_may_be_billed_is_charged_beside_the_answer(
+    house: House, upstream: Upstream
+) -> None:
+    await sync_to_async(lambda: house.model(house.provider(FIRST, max_retries=1)))()
+    upstream.behave(FIRST, Behaviour(fault=Fault.DROPPED, times=1))
+    async with serving(house.key) as served:
+        answered = await call(served)
+        assert by(answered) == FIRST
+        row = await row_of(answered, served)
+    assert [one["outcome"] for one in row.attempts] == ["failed", "answered"]
+    _, received = upstream.received(FIRST)
+    usage = received.usage()
+    reported = 1000 * usage.prompt + 2000 * usage.completion
+    # The row has what is expected of both attempts; they ask the same, so one is half of it.
+    assert row.cost == reported + (row.estimate_expected or 0) // 2
+    assert row.cost <= (row.estimate_upper or 0)
+    assert not row.usage_reported
+    window = await BudgetWindow.objects.aget()
+    assert (window.consumed, window.held) == (row.cost, 0)
+
+
+@pytest.mark.parametrize("operation", CHATS)
+@pytest.mark.parametrize(
+    "kinds", [("openai_compatible", "anthropic"), ("anthropic", "openai_compatible")]
+)
+async def test_a_call_goes_on_in_the_other_protocol(
+    house: House, upstream: Upstream, operation: Operation, kinds: tuple[str, str]
+) -> None:
+    addresses = {
+        "openai_compatible": upstream.base_url,
+        "anthropic": upstream.anthropic_base_url,
+    }
+
+    def make() -> None:
+        for tier, (name, kind) in enumerate(zip((FIRST, SECOND), kinds, strict=True), start=1):
+            provider = house.provider(name, kind=kind, base_url=addresses[kind])
+            upstream_name = f"{CLAUDE}.{name}"
+            house.model(provider, cost_tier=tier, upstream_name=upstream_name, vision=True)
+
+    await sync_to_async(make)()
+    upstream.behave(f"{CLAUDE}.{FIRST}", faults.OVERLOADED)
+    async with serving(house.key) as served:
+        answered = await call(served, operation)
+        assert by(answered) == SECOND
+        assert_sound(operation, answered)
+        row = await row_of(answered, served)
+    assert (row.provider, row.status) == (SECOND, "succeeded")
+    (received,) = upstream.received(f"{CLAUDE}.{SECOND}")
+    usage = received.usage()
+    assert row.cost == 1000 * usage.prompt + 2000 * usage.completion
