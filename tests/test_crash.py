@@ -18,6 +18,7 @@ import pytest
 
 from tests.support.arrangements import TeamWithKey, limit_team, make_team, schedule
 from tests.support.client import Integration, chat_body
+from tests.support.faults import Behaviour, Fault
 from tests.support.palyra import wait_until_ready
 from tests.support.processes import descendants, eventually
 from tests.support.records import Call, Run
@@ -25,13 +26,14 @@ from tests.support.scene import Scene, start_scene
 
 pytestmark = pytest.mark.processes
 KILLED, ENDED, OUTLASTED = "killed-model", "ended-model", "outlasted-model"
+STREAMED = "streamed-model"
 ABANDONED, DARK = "abandoned-model", "dark-model"
 SCHEDULED, AFTERWARDS = "scheduled-model", "afterwards-model"
 
 
 @pytest.fixture(scope="module")
 def scene() -> Iterator[Scene]:
-    models = (KILLED, ENDED, OUTLASTED, ABANDONED, DARK, SCHEDULED, AFTERWARDS)
+    models = (KILLED, STREAMED, ENDED, OUTLASTED, ABANDONED, DARK, SCHEDULED, AFTERWARDS)
     with start_scene(*models) as scene:
         yield scene
 
@@ -54,6 +56,30 @@ def test_a_call_cut_off_by_kill_9_is_unconfirmed_and_its_hold_released(scene: Sc
     assert not call.usage_reported
     _assert_charged_what_was_expected(scene, call, "killed's cost")
     assert len(scene.upstream.received(KILLED)) == 1
+    _assert_serves_again(scene, team)
+
+
+def test_a_stream_cut_off_by_kill_9_is_unconfirmed_and_its_provider_told(scene: Scene) -> None:
+    team = _limited_team(scene, "streamed")
+    scene.upstream.behave(STREAMED, Behaviour(fault=Fault.HANGS_IN_BODY, after=2))
+    integration = scene.palyra.integration(team.key)
+    body = chat_body(STREAMED, stream=True)
+    with integration.http.stream("POST", "/v1/chat/completions", json=body) as answer:
+        lines = answer.iter_lines()
+        assert any("answer" in line for line in lines)
+        (in_flight,) = scene.records.calls(model=STREAMED)
+        assert in_flight.status == "in_flight"
+
+        _signal_web(scene, signal.SIGKILL)
+        with pytest.raises(httpx.TransportError):
+            list(lines)
+    scene.upstream.wait_for_disconnects(STREAMED, 1)
+    call = _settled(scene, STREAMED)
+
+    assert (call.id, call.status) == (in_flight.id, "unconfirmed")
+    _assert_charged_what_was_expected(scene, call, "streamed's cost")
+    assert len(scene.upstream.received(STREAMED)) == 1
+    integration.close()
     _assert_serves_again(scene, team)
 
 
