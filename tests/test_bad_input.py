@@ -54,10 +54,10 @@ def integration(scene: Scene) -> Iterator[Integration]:
 @contextmanager
 def nothing_stored(scene: Scene) -> Iterator[None]:
     """No row more or less in any table, nothing held, and nothing sent to the provider."""
-    counts, sent = scene.records.counts(), len(scene.upstream.requests())
+    counts, sent = scene.records.counts(), len(scene.upstream.received())
     yield
     assert scene.records.counts() == counts
-    assert len(scene.upstream.requests()) == sent
+    assert len(scene.upstream.received()) == sent
     assert scene.records.held() == 0
 
 
@@ -230,14 +230,14 @@ def test_the_official_client_raises_what_it_should(scene: Scene) -> None:
 def test_the_official_client_does_not_retry_a_budget_refusal(scene: Scene) -> None:
     team = make_team(scene.administrator, "penniless")
     limit_team(scene.administrator, "penniless", metric="requests", hard_limit=0, name="Nothing")
-    sent = len(scene.upstream.requests())
+    sent = len(scene.upstream.received())
     with official_client(scene, team.key) as client, pytest.raises(openai.APIStatusError) as raised:
         ask(client, MODEL)
     assert raised.value.status_code == 402
     assert raised.value.code == "budget_exceeded"
     blocked = [call for call in scene.records.calls() if call.status == "blocked"]
     assert len(blocked) == 1
-    assert len(scene.upstream.requests()) == sent
+    assert len(scene.upstream.received()) == sent
 
 
 def official_client(scene: Scene, key: str) -> openai.OpenAI:

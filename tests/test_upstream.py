@@ -370,7 +370,9 @@ def test_a_call_that_was_given_up_is_noticed_at_once(upstream: Upstream) -> None
 
 def test_what_was_answered_is_counted(upstream: Upstream) -> None:
     upstream.behave(MODEL, Behaviour(status=500, times=1))
+    httpx.get(f"{upstream.base_url}/models", trust_env=False).raise_for_status()
     assert [ask(upstream, "openai").status_code for _ in range(3)] == [500, 200, 200]
+    assert (upstream.arrived(), upstream.answered()) == (3, 2)
     assert (upstream.arrived(MODEL), upstream.answered(MODEL)) == (3, 2)
     assert [received.answered for received in upstream.received(MODEL)] == [False, True, True]
 

@@ -19,7 +19,12 @@ from uuid import UUID
 import psycopg
 
 # Rows that processes write about themselves, whatever is asked of them.
-RESTLESS_TABLES = {"governance_processheartbeat", "providers_snapshotversion"}
+RESTLESS_TABLES = {
+    "governance_processheartbeat",
+    "providers_snapshotversion",
+    "providers_providerprobe",
+    "providers_providermetric",
+}
 ROOMS = ("providers_", "governance_", "scheduling_")
 
 

@@ -70,8 +70,7 @@ class State:
         self._number += 1
         exchange = Exchange(self._number, method, path, headers, body, time.monotonic())
         self.received.append(exchange)
-        if exchange.is_call:
-            self._count(exchange, ARRIVED)
+        self._count(exchange, ARRIVED)
         name = told or exchange.model
         self._turns[name] += 1
         behaviour = self._behaviours.get(name, Behaviour())
@@ -106,9 +105,10 @@ class State:
         self._counts.clear()
 
     def _count(self, exchange: Exchange, event: str) -> None:
-        self._counts[event, exchange.model] += 1
-        if exchange.model:
-            self._counts[event, ""] += 1
+        """Count a call for its model and for all; lists of models are looked at now and then."""
+        if exchange.is_call:
+            for model in {exchange.model, ""}:
+                self._counts[event, model] += 1
         self._notify()
 
     def _notify(self) -> None:
