@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from providers.models import ModelRole
+from providers.models import ModelRole, ProviderKind
 from providers.registry import ModelEntry, Registry
 
 
@@ -78,6 +78,7 @@ def _considered(
     fault = (
         _unlike(model, chosen, needs)
         or _not_allowed(registry, pinned=bool(names), is_named=is_named)
+        or ("" if is_named else _rehearsed(model, chosen))
         or _unable(model, needs)
     )
     if fault:
@@ -93,6 +94,16 @@ def _unlike(model: ModelEntry, chosen: ModelEntry, needs: Needs) -> str:
         return "It is at the same provider as the model tried first."
     if needs.role == ModelRole.EMBEDDINGS and not _same_model(model, chosen):
         return "Another model's embeddings cannot be compared with those of the one tried first."
+    return ""
+
+
+def _rehearsed(model: ModelEntry, chosen: ModelEntry) -> str:
+    """Why one of them only rehearses and the other does not, so that nobody asked for the other."""
+    rehearses = [one.provider.kind == ProviderKind.DETERMINISTIC for one in (model, chosen)]
+    if rehearses == [True, False]:
+        return "Its provider is for rehearsals: nobody is to take what it says for an answer."
+    if rehearses == [False, True]:
+        return "The model tried first is for rehearsals, which are to reach no host."
     return ""
 
 

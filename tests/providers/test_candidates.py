@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from providers.candidates import Considered, Needs, eligible, order
-from providers.models import ModelRole
+from providers.models import ModelRole, ProviderKind
 from providers.registry import ModelEntry, ProviderEntry, Registry
 from tests.providers.entries import model_entry, provider_entry
 
@@ -48,6 +48,19 @@ def test_others_come_by_cost_then_latency_then_name() -> None:
     assert names(considered) == ["ada/big", "bob/d", "cyd/c", "bob/b", "bob/a"]
     assert reason(considered, "ada/big") == "It was chosen."
     assert reason(considered, "bob/a") == "It can take over."
+
+
+def test_rehearsals_and_real_answers_do_not_stand_in_for_each_other() -> None:
+    host = provider_entry(name="host", kind=ProviderKind.ANTHROPIC, base_url="https://a.example/v1")
+    real, rehearsed = model_entry(host, name="real"), model("bob/rehearsed")
+    registry = Registry((CHOSEN, real, rehearsed))
+    assert names(order(real, registry, CHAT)) == ["host/real"]
+    assert reason(order(real, registry, CHAT), "bob/rehearsed").startswith("Its provider is for")
+    assert names(order(CHOSEN, registry, CHAT)) == ["ada/big", "bob/rehearsed"]
+    assert reason(order(CHOSEN, registry, CHAT), "host/real").startswith("The model tried first is")
+    # Whoever gives both of them one name wants either.
+    both = (real, rehearsed)
+    assert names(order(real, registry, CHAT, named=both)) == ["host/real", "bob/rehearsed"]
 
 
 def test_embeddings_go_on_only_at_the_same_model_elsewhere() -> None:
