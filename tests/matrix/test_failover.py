@@ -21,7 +21,7 @@ from tests.matrix.house import (
     call,
     row_of,
 )
-from tests.matrix.operations import CHATS, Answered, Operation, assert_sound
+from tests.matrix.operations import CHATS, Answered, Operation, ask, assert_sound
 from tests.support import faults
 from tests.support.factories import make_credential, make_model, make_price, saved
 from tests.support.faults import Behaviour, Fault
@@ -309,3 +309,30 @@ async def test_a_call_goes_on_in_the_other_protocol(
     (received,) = upstream.received(f"{CLAUDE}.{SECOND}")
     usage = received.usage()
     assert row.cost == 1000 * usage.prompt + 2000 * usage.completion
+
+
+async def test_no_rehearsal_is_passed_off_as_an_answer(house: House, upstream: Upstream) -> None:
+    def make() -> None:
+        house.model(house.provider(FIRST), is_default=True)
+        house.model(house.provider(SECOND, kind="deterministic", base_url=""), name="rehearsed")
+
+    await sync_to_async(make)()
+    upstream.behave(FIRST, faults.INTERNAL_ERROR)
+    async with serving(house.key) as served:
+        for operation in (Operation.CHAT, Operation.STREAM):
+            assert (await ask(served.client, operation, "auto")).status == 502
+    assert upstream.arrived(FIRST) == 2
+
+
+async def test_auto_goes_on_at_another_model(house: House, upstream: Upstream) -> None:
+    def make() -> None:
+        house.model(house.provider(FIRST), is_default=True)
+        house.model(house.provider(SECOND), name="another")
+
+    await sync_to_async(make)()
+    upstream.behave(FIRST, faults.INTERNAL_ERROR)
+    async with serving(house.key) as served:
+        for operation in (Operation.CHAT, Operation.STREAM):
+            answered = await ask(served.client, operation, "auto")
+            assert by(answered) == SECOND
+            assert_sound(operation, answered)
