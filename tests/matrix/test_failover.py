@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -336,3 +338,48 @@ async def test_auto_goes_on_at_another_model(house: House, upstream: Upstream) -
             answered = await ask(served.client, operation, "auto")
             assert by(answered) == SECOND
             assert_sound(operation, answered)
+
+
+@pytest.mark.parametrize("operation", [Operation.CHAT, Operation.STREAM])
+@pytest.mark.parametrize("limit", ["concurrency_limit", "credential_concurrency_limit"])
+async def test_a_busy_provider_is_passed_over_and_alone_says_when_to_come_again(
+    house: House, upstream: Upstream, operation: Operation, limit: str
+) -> None:
+    def make() -> None:
+        provider = house.provider(FIRST, credentials=("sk-the-only-one",), **{limit: 1})
+        house.model(provider, cost_tier=1)
+        house.model(provider, name="alone", upstream_name="alone")
+        house.model(house.provider(SECOND), cost_tier=2)
+
+    await sync_to_async(make)()
+    upstream.hold(FIRST)
+    async with serving(house.key) as served:
+        first = asyncio.create_task(call(served))
+        await asyncio.to_thread(upstream.wait_for_calls, FIRST, 1)
+        assert by(await call(served, operation)) == SECOND
+        refused = await ask(served.client, operation, "alone")
+        assert (refused.status, refused.error["code"]) == (503, "provider_unavailable")
+        assert int(refused.headers["retry-after"]) >= 1
+        assert "x-should-retry" not in refused.headers
+        upstream.release(FIRST)
+        assert by(await first) == FIRST
+        # Its place is free again.
+        assert (await ask(served.client, operation, "alone")).status == 200
+        await served.stop()
+    assert (upstream.arrived(FIRST), upstream.arrived("alone")) == (1, 1)
+    assert await held() == 0
+
+
+async def test_whoever_waits_for_a_place_gets_it_when_it_is_free(
+    house: House, upstream: Upstream
+) -> None:
+    await sync_to_async(lambda: house.model(house.provider(FIRST, concurrency_limit=1)))()
+    upstream.behave(FIRST, Behaviour(latency=0.1))
+    async with serving(house.key) as served:
+        answers = await asyncio.gather(*(call(served) for _ in range(3)))
+        assert [by(one) for one in answers] == [FIRST] * 3
+        await served.stop()
+    arrivals = [one.arrived_at for one in upstream.received(FIRST)]
+    gaps = [after - before for before, after in pairwise(arrivals)]
+    assert min(gaps) >= 0.1
+    assert await held() == 0
