@@ -95,6 +95,28 @@ def condition(provider: Provider, now: datetime) -> ProviderCondition:
     return conditions(Provider.objects.filter(pk=provider.pk), now)[0]
 
 
+def trouble(provider: Provider, now: datetime) -> str:
+    """In a word or two what is known against a provider, as lists show it; nothing if nothing is.
+
+    Reads its breakers, credentials and probe, which whoever lists providers has prefetched.
+    """
+    in_use = [one.pk for one in provider.credentials.all() if one.enabled]
+    keys: list[int | None] = [*in_use] or [None]
+    kept = {one.credential_id: one for one in provider.breakers.all()}
+    found = [_breaker(kept.get(key), "", now) for key in keys]
+    if all(one.lets == Verdict.REFUSE.value for one in found):
+        return "Tripped by hand" if all(one.tripped_by for one in found) else "Held back"
+    probe = getattr(provider, "probe", None)
+    return "" if probe is None else looked_at(probe)
+
+
+def looked_at(probe: ProviderProbe) -> str:
+    """What the last look found amiss, in a word or two; nothing if nobody has looked yet."""
+    if probe.checked_at is None or probe.ok:
+        return ""
+    return "Not reached" if probe.latency_ms is None else "Not with every key"
+
+
 def trip(provider: Provider, *, by: str) -> None:
     """Take the provider out of use until it is reset: no call goes to it, none is lost."""
     breakers.trip(provider.pk, _credential_ids(provider) or [None], by=by)

@@ -79,7 +79,7 @@ def status() -> VaultStatus:
         else:
             counts[key] += 1
     return VaultStatus(
-        place=vault.place(),
+        place=str(vault.own_file() or "PALYRA_VAULT_KEY"),
         keys=tuple(
             KeyUse(fingerprint=vault.fingerprint(key), secrets=count)
             for key, count in counts.items()

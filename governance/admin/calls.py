@@ -92,7 +92,15 @@ class ModelCallAdmin(ReadOnlyAdmin):
         "amount_cost",
         "amount_latency",
     )
-    list_filter = (PeriodFilter, "status", "team", ModelFilter, ProviderFilter, "surface")
+    list_filter = (
+        PeriodFilter,
+        "status",
+        "team",
+        ModelFilter,
+        ProviderFilter,
+        "surface",
+        "cached",
+    )
     search_fields = ("id",)
     search_help_text = "Call, run or job id; team, key or model"
     list_select_related = ("team", "api_key", "user")
@@ -147,6 +155,8 @@ class ModelCallAdmin(ReadOnlyAdmin):
 
     @admin.display(description="status", ordering="status")
     def state(self, call: ModelCall) -> str:
+        if call.cached:
+            return two_lines(call_status(call), muted("kept answer"))
         return call_status(call)
 
     @admin.display(description="tokens")

@@ -104,6 +104,7 @@ class Story:
     holds: tuple[Hold, ...]
     nothing_held: str
     attempts: tuple[Attempt, ...]
+    nothing_tried: str
     buckets: tuple[Bucket, ...]
     per_request: str
     cost: str
@@ -124,11 +125,12 @@ def tell(call: ModelCall) -> Story:
         holds=tuple(_hold(one, call) for one in call.holds),
         nothing_held=_nothing_held(call),
         attempts=tuple(_attempt(one) for one in call.attempts),
+        nothing_tried=_nothing_tried(call),
         buckets=_buckets(call),
         per_request=dollars(call.price.per_request) if call.price else "",
         cost=dollars(call.cost),
         usage_note=_usage_note(call),
-        latency="" if call.latency_ms is None else duration(call.latency_ms / 1000),
+        latency=_latency(call),
     )
 
 
@@ -201,7 +203,25 @@ def _nothing_held(call: ModelCall) -> str:
         return "The answer was kept from a call just before, so nothing had to be held."
     if call.status == CallStatus.BLOCKED:
         return "Nothing was held and nothing was sent: a budget refused the call."
+    if _was_sent_nowhere(call):
+        return "No provider could take the call, so nothing was held and nothing was sent."
     return "No budget counts this call, so nothing was held."
+
+
+def _was_sent_nowhere(call: ModelCall) -> bool:
+    """Whether the call was passed over everywhere it might have gone."""
+    outcomes = [row.get("outcome") for row in call.attempts]
+    return bool(outcomes) and set(outcomes) == {"skipped"}
+
+
+def _nothing_tried(call: ModelCall) -> str:
+    if call.attempts:
+        return ""
+    if call.cached:
+        return "Nothing had to be sent: the answer was kept from a call just before."
+    if call.status == CallStatus.IN_FLIGHT:
+        return "The provider is at work."
+    return "Nothing was sent to a provider, as far as is known."
 
 
 def _attempt(row: dict[str, Any]) -> Attempt:
@@ -257,6 +277,13 @@ def _bucket_cost(price: Price | None, bucket: str, tokens: int | None) -> str:
     if rate is None or tokens is None:
         return dollars(None)
     return dollars((tokens * rate + TOKENS_PER_PRICE // 2) // TOKENS_PER_PRICE)
+
+
+def _latency(call: ModelCall) -> str:
+    """How long providers took, if any was asked."""
+    if call.latency_ms is None or call.cached or _was_sent_nowhere(call):
+        return ""
+    return duration(call.latency_ms / 1000)
 
 
 def _usage_note(call: ModelCall) -> str:

@@ -30,6 +30,7 @@ from governance.views import curl_line
 from palyra_site.console import permissions
 from palyra_site.console.site import viewers_zone
 from palyra_site.console.spending import calls_address, chart, figures
+from providers.condition import trouble
 from providers.models import Provider, ProviderModel
 from scheduling.models import CronJob, CronRun, RunStatus
 
@@ -54,6 +55,7 @@ class ProviderRow:
     """A provider and how it did lately."""
 
     provider: Provider
+    trouble: str
     calls: int
     calls_address: str
     failures: int
@@ -101,7 +103,7 @@ def _first_steps(now: datetime) -> list[Step]:
         Step(
             title="Register a provider and a model",
             done=usable.exists(),
-            address=reverse("admin:providers_provider_add"),
+            address=reverse("admin:providers_provider_presets"),
         ),
         Step(
             title="Mark a model as the default, for “auto”",
@@ -127,7 +129,7 @@ def _approvals() -> dict[str, Any]:
 
 
 def provider_rows(now: datetime) -> list[ProviderRow]:
-    """The providers with their calls and failures of the last day: two queries."""
+    """The providers with their calls and failures of the last day: four queries."""
     since = now - timedelta(days=1)
     lately = ModelCall.objects.filter(admitted_at__gte=since)
     counts: dict[str, Any] = {
@@ -140,17 +142,19 @@ def provider_rows(now: datetime) -> list[ProviderRow]:
     last = lately.filter(status=CallStatus.FAILED, provider=OuterRef("name")).order_by(
         "-admitted_at"
     )
-    found = Provider.objects.annotate(
+    known = Provider.objects.select_related("probe").prefetch_related("credentials", "breakers")
+    found = known.annotate(
         last_error=Subquery(last.values("error")[:1]),
         failed_at=Subquery(last.values("admitted_at")[:1]),
     ).order_by("-enabled", "name")
-    return [_provider_row(one, counts.get(one.name, {})) for one in found[:SHOWN_PROVIDERS]]
+    return [_provider_row(one, counts.get(one.name, {}), now) for one in found[:SHOWN_PROVIDERS]]
 
 
-def _provider_row(provider: Any, counted: dict[str, Any]) -> ProviderRow:
+def _provider_row(provider: Any, counted: dict[str, Any], now: datetime) -> ProviderRow:
     days = {"period": LAST_DAY, "provider": provider.name}
     return ProviderRow(
         provider=provider,
+        trouble=trouble(provider, now) if provider.enabled else "",
         calls=counted.get("calls", 0),
         calls_address=calls_address(**days),
         failures=counted.get("failures", 0),

@@ -8,6 +8,7 @@ from django import forms
 from django.contrib import admin
 from django.forms.models import BaseInlineFormSet
 from django.http import HttpRequest
+from django.utils.text import capfirst
 
 from providers.admin.actions import object_action
 from providers.admin.base import ConsoleAdmin, TabularInline
@@ -171,7 +172,8 @@ class ProviderModelAdmin(ConsoleAdmin):
         if model.role != ModelRole.CHAT:
             return None
         found = [word for field, word in ABILITIES.items() if getattr(model, field)]
-        return ", ".join(found).capitalize() if found and found[0].islower() else ", ".join(found)
+        # Words begin small, abbreviations are left as they are.
+        return capfirst(", ".join(found)) or None
 
     @admin.display(description="context", ordering="context_window")
     def amount_context(self, model: ProviderModel) -> str:

@@ -7,7 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from providers.breaker import Verdict
-from providers.condition import BreakerCondition, CredentialCondition, ProviderCondition
+from providers.condition import (
+    BreakerCondition,
+    CredentialCondition,
+    ProviderCondition,
+    looked_at,
+)
 from providers.display import NOTHING, Tone, distance, duration, moment, number
 from providers.metrics import MetricSummary
 
@@ -87,8 +92,9 @@ def probe_fact(found: ProviderCondition) -> ProbeFact:
     if probe.ok:
         says = f"It answered in {duration((probe.latency_ms or 0) / MILLISECONDS)}."
         return ProbeFact(state="Reached", tone="good", says=says, when=moment(probe.checked_at))
+    tone: Tone = "bad" if probe.latency_ms is None else "warning"
     return ProbeFact(
-        state="Not reached", tone="bad", says=probe.message, when=moment(probe.checked_at)
+        state=looked_at(probe), tone=tone, says=probe.message, when=moment(probe.checked_at)
     )
 
 

@@ -184,6 +184,7 @@ class ProviderOperations(Base):
             **self.admin_site.each_context(request),
             "opts": self.opts,
             "title": f"Models of {provider}",
+            "original": provider,
             "provider": provider,
             "is_remote": _is_remote(provider),
             "ask": reverse(

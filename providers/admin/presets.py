@@ -24,6 +24,9 @@ else:
     Base = object
 
 
+NEXT = "Now test the connection, then discover its models: that also proposes their prices."
+
+
 class PresetForm(forms.Form):
     """What is still to be said of a host. The key is never given back."""
 
@@ -124,7 +127,7 @@ class PresetPages(Base):
         count = provider.models.count()
         models = "1 model" if count == 1 else f"{count or 'no'} models"
         self.log_addition(request, provider, f"Added from a preset, with {models}.")
-        messages.success(request, f"{provider} is added, with {models}.")
+        messages.success(request, f"{provider} is added, with {models}. {NEXT}")
         page = "change" if self.has_view_or_change_permission(request) else "presets"
         arguments = [provider.pk] if page == "change" else []
         return HttpResponseRedirect(reverse(f"admin:providers_provider_{page}", args=arguments))

@@ -12,13 +12,15 @@ from django.db.models import Count, Prefetch, QuerySet
 from django.forms.models import BaseInlineFormSet
 from django.http import HttpRequest
 from django.urls import URLPattern, reverse
+from django.utils import timezone
 
 from providers.admin.actions import object_action
 from providers.admin.base import ConsoleAdmin, TabularInline
 from providers.admin.catalogue import ModelsInline
 from providers.admin.operations import ProviderOperations
 from providers.admin.presets import PresetPages
-from providers.display import enabled_badge, link, muted, number, two_lines
+from providers.condition import trouble
+from providers.display import badge, enabled_badge, link, muted, number, two_lines
 from providers.models import Credential, ModelRole, Provider, ProviderKind
 
 DETERMINISTIC = ProviderKind.DETERMINISTIC.value
@@ -144,6 +146,11 @@ class ProviderAdmin(ProviderOperations, PresetPages, ConsoleAdmin):
     def get_urls(self) -> list[URLPattern]:
         return [*self.preset_urls(), *super().get_urls()]
 
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        # What is added by hand is nearly always this; the first choice is for rehearsals.
+        kind = ProviderKind.OPENAI_COMPATIBLE.value
+        return {"kind": kind, **super().get_changeform_initial_data(request)}
+
     def get_fieldsets(self, request: HttpRequest, obj: Provider | None = None) -> Any:
         if obj is None or self.has_change_permission(request, obj):
             return super().get_fieldsets(request, obj)
@@ -156,8 +163,9 @@ class ProviderAdmin(ProviderOperations, PresetPages, ConsoleAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Provider]:
         providers: QuerySet[Provider] = super().get_queryset(request)
         credentials = Credential.objects.select_related("secret").order_by("position", "pk")
-        return providers.annotate(model_count=Count("models", distinct=True)).prefetch_related(
-            Prefetch("credentials", credentials)
+        counted = providers.annotate(model_count=Count("models", distinct=True))
+        return counted.select_related("probe").prefetch_related(
+            Prefetch("credentials", credentials), "breakers"
         )
 
     @admin.display(description="provider", ordering="name")
@@ -187,7 +195,8 @@ class ProviderAdmin(ProviderOperations, PresetPages, ConsoleAdmin):
 
     @admin.display(description="state", ordering="enabled")
     def state(self, provider: Provider) -> str:
-        return enabled_badge(provider.enabled)
+        wrong = trouble(provider, timezone.now()) if provider.enabled else ""
+        return badge(wrong, "bad") if wrong else enabled_badge(provider.enabled)
 
     @object_action(
         label="Disable",

@@ -37,7 +37,7 @@ def status(
             one.provider.kind,
             one.provider.enabled,
             _credentials(one),
-            "; ".join(dict.fromkeys(each.says for each in one.breakers)),
+            _breakers(one),
             _probe(one.probe),
         )
         for one in known
@@ -59,7 +59,7 @@ def models(rows: Iterable[ProviderModel]) -> str:
             row.enabled and row.provider.enabled,
             row.is_default,
             f"{row.context_window:,}",
-            f"{row.max_output_tokens:,}",
+            "" if row.role == ModelRole.EMBEDDINGS else f"{row.max_output_tokens:,}",
             ", ".join(name for name in CAPABILITIES if getattr(row, name)),
             row.get_metadata_source_display(),
         )
@@ -145,6 +145,14 @@ def _credentials(one: ProviderCondition) -> str:
         return "none"
     faults = [f"{each.name}: {each.fault}" for each in one.credentials if each.fault]
     return " ".join([f"{one.usable_credentials} of {len(one.credentials)} usable", *faults])
+
+
+def _breakers(one: ProviderCondition) -> str:
+    """What each credential's breaker does; said once where all of them do the same."""
+    said = {each.says for each in one.breakers}
+    if len(said) == 1:
+        return said.pop()
+    return " ".join(f"“{each.credential}”: {each.says}" for each in one.breakers)
 
 
 def _probe(probe: ProviderProbe | None) -> str:

@@ -59,6 +59,16 @@ def provider(page: Page, host: Host) -> Iterator[str]:
     page.request.delete("/api/v1/providers/browsed", headers=headers)
 
 
+def test_presets_are_accessible(page: Page) -> None:
+    page.goto("/admin/providers/provider/presets/")
+    found = page_faults(page)
+    page.get_by_role("link", name="OpenAI").first.click()
+    page.get_by_label("Key", exact=True).wait_for()
+    found += page_faults(page)
+
+    assert not found, "\n".join(found)
+
+
 def test_a_host_is_tested_and_its_models_taken_over(page: Page, provider: str) -> None:
     page.goto(provider)
     page.get_by_role("button", name="Test connection").click()

@@ -64,6 +64,44 @@ def test_a_blocked_call_says_what_blocked_it(seeded: Seeded, browser: Client) ->
     assert "Nothing was held and nothing was sent" in text
 
 
+def test_a_kept_answer_is_told_as_one(seeded: Seeded, browser: Client) -> None:
+    call = seeded.call
+    call.cached, call.attempts, call.latency_ms = True, [], 0
+    call.save()
+
+    text = text_of(browser.get(_page(call)).content.decode())
+
+    assert "Nothing had to be sent: the answer was kept from a call just before." in text
+    assert "as far as is known" not in text
+    assert "The provider took" not in text
+
+
+def test_kept_answers_are_marked_in_the_list_and_can_be_picked_out(
+    seeded: Seeded, browser: Client
+) -> None:
+    ModelCall.objects.update(cached=False)
+    assert "kept answer" not in text_of(browser.get(reverse(LIST)).content.decode())
+
+    ModelCall.objects.filter(pk=seeded.call.pk).update(cached=True)
+    page = browser.get(reverse(LIST), {"cached__exact": "1"})
+
+    assert [one.pk for one in page.context["cl"].result_list] == [seeded.call.pk]
+    assert "kept answer" in text_of(page.content.decode())
+
+
+def test_a_call_that_nobody_could_take_says_so(seeded: Seeded, browser: Client) -> None:
+    call = seeded.call
+    passed_over = {"provider": "a", "model": "m", "outcome": "skipped", "message": "Held back."}
+    call.status, call.holds, call.attempts = CallStatus.FAILED, [], [passed_over]
+    call.save()
+
+    text = text_of(browser.get(_page(call)).content.decode())
+
+    assert "No provider could take the call, so nothing was held and nothing was sent." in text
+    assert "No budget counts this call" not in text
+    assert "The provider took" not in text
+
+
 def test_a_call_of_unknown_cost_says_so(seeded: Seeded) -> None:
     call = ModelCall(cost=None, price=None, status=CallStatus.SUCCEEDED)
 

@@ -55,7 +55,7 @@ def test_a_host_is_added_with_its_key_and_models(browser: Client) -> None:
     (credential,) = provider.credentials.all()
     assert vault.decrypt(credential.secret.ciphertext).text == KEY
     said = text_of(browser.get(reply["Location"]).content.decode())
-    assert "OpenAI is added, with 6 models." in said
+    assert "OpenAI is added, with 6 models. Now test the connection" in said
     assert KEY not in said
     entries = str(list(LogEntry.objects.values()))
     assert "Added from a preset" in entries

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.contrib.admin import site
 from django.contrib.admin.models import LogEntry
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
+from django.utils.html import strip_tags
 
 from governance.models import Price
+from palyra_site.console.overview import provider_rows
 from providers.metrics import MetricsRecorder
 from providers.models import Breaker, Provider, ProviderModel, ProviderProbe
 from tests.console.conftest import signed_in, staff
@@ -75,7 +80,40 @@ def test_each_credential_that_fails_is_said(browser: Client, acme: Provider, hos
     assert "The host refused the key (401)." in said
     assert "Reached in" in said
     assert "sk-a-wrong-key" not in said
-    assert "Not reached" in said
+    assert "Not with every key" in said
+    assert "Not reached" not in said
+
+
+def test_a_list_says_of_providers_in_use_what_is_wrong(browser: Client, acme: Provider) -> None:
+    away = make_remote(name="away", base_url="http://127.0.0.1:1/v1")
+    for provider in (acme, away):
+        done(browser, provider, "test_connection")
+    assert shown_in_lists(browser) == {"acme": "Enabled", "away": "Not reached"}
+
+    done(browser, acme, "trip_breaker")
+    credential = make_credential(away, KEY)
+    Breaker.objects.create(
+        provider=away,
+        credential=credential,
+        state="open",
+        retry_at=timezone.now() + timedelta(minutes=1),
+    )
+    assert shown_in_lists(browser) == {"acme": "Tripped by hand", "away": "Held back"}
+
+    credential.delete()
+    Provider.objects.filter(pk=acme.pk).update(enabled=False)
+    assert shown_in_lists(browser) == {"acme": "Disabled", "away": "Not reached"}
+
+
+def shown_in_lists(browser: Client) -> dict[str, str]:
+    """The state of each provider, which its list and the overview agree on."""
+    providers = browser.get(reverse("admin:providers_provider_changelist")).context["cl"]
+    admin: Any = site._registry[Provider]
+    listed = {one.name: strip_tags(admin.state(one)) for one in providers.result_list}
+    for row in provider_rows(timezone.now()):
+        usual = "Enabled" if row.provider.enabled else "Disabled"
+        assert listed[row.provider.name] == (row.trouble or usual)
+    return listed
 
 
 def test_a_rehearsal_has_no_host(browser: Client, db: None) -> None:

@@ -52,6 +52,21 @@ def _rows(*rows: dict[str, Any]) -> dict[str, Any]:
     return sent
 
 
+def test_what_is_added_by_hand_is_a_host_unless_said_otherwise(browser: Client) -> None:
+    sent = filled(browser.get(reverse(ADD)).content.decode(), "provider_form")
+
+    assert sent["kind"] == ProviderKind.OPENAI_COMPATIBLE
+
+
+def test_abbreviations_stay_as_they_are(browser: Client) -> None:
+    make_model(vision=True)
+
+    page = browser.get(reverse("admin:providers_providermodel_changelist"))
+    text = text_of(page.content.decode())
+
+    assert "Tools, JSON, images" in text
+
+
 def test_a_provider_is_added_with_its_models(browser: Client) -> None:
     sent = _written(browser, base_url="https://example.com/v1") | _rows(
         {"name": "small"}, {"name": "large", "is_default": "on"}

@@ -13,10 +13,21 @@ from django.db import OperationalError, connection
 from django.utils import timezone
 
 from governance import keys, snapshot
+from governance.calls.planning import plan
+from governance.calls.request import Caller, CallRequest
 from governance.models import Team
 from governance.snapshot import POLL_SECONDS, Snapshot, SnapshotKeeper
 from providers import versioned
-from tests.support.factories import make_model, make_policy, make_price, make_provider, make_team
+from providers.breakers import BreakerBoard
+from tests.support.factories import (
+    make_credential,
+    make_model,
+    make_policy,
+    make_price,
+    make_provider,
+    make_remote,
+    make_team,
+)
 
 PATIENCE = 30.0
 PROMISED = 1.0
@@ -77,6 +88,26 @@ class TestLoad:
             make_policy()
         with django_assert_num_queries(7):
             assert len(snapshot.load().keys) == 4
+
+    def test_deciding_a_call_asks_the_database_nothing(
+        self, django_assert_num_queries: Callable[[int], Any]
+    ) -> None:
+        provider = make_remote()
+        make_credential(provider)
+        make_price(make_model(provider=provider, is_default=True))
+        team = make_team()
+        make_policy(team=team)
+        body = {"model": "auto", "messages": [{"role": "user", "content": "Hello"}]}
+        request = CallRequest(caller=Caller(team_id=team.pk, surface="openai"), body=body)
+        found = snapshot.load()
+        breakers = BreakerBoard()
+
+        with django_assert_num_queries(0):
+            decided = plan(request, found, timezone.now())
+            chosen = decided.route.chosen.model.provider
+            usable, _ = breakers.usable(chosen, timezone.now())
+            assert [one.secret.text for one in usable if one and one.secret]
+            assert len(found.policies_for(team.pk)) == 1
 
 
 class WatchedKeeper(SnapshotKeeper):

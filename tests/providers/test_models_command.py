@@ -95,6 +95,14 @@ def test_status_says_who_is_not_well(acme: Provider) -> None:
     assert "Taken out of use by" in words
 
 
+def test_status_names_the_credential_where_breakers_differ(acme: Provider) -> None:
+    assert "“" not in says("status")
+    second = make_credential(acme, "sk-another-of-the-tests")
+    Breaker.objects.create(provider=acme, credential=second, failures=1)
+
+    assert f"“{second.secret.name}”: Calls go through; failed in a row: 1." in says("status")
+
+
 def test_a_credential_that_cannot_be_read_is_no_usable_one() -> None:
     provider = make_remote(name="acme")
     credential = make_credential(provider)
