@@ -250,7 +250,8 @@ def _explain(asked: ParsedRequest, chosen: Option, recommended: Option) -> list[
     if asked.model == AUTO:
         said = [f"The call left the choice open, so the default model {chosen.name} is used."]
     else:
-        said = [f"The call asked for “{asked.model}”, which is {chosen.name}."]
+        alias = f"“{asked.model}”, which is {chosen.name}"
+        said = [f"The call asked for {chosen.name if asked.model == chosen.name else alias}."]
     estimated = chosen.estimate
     if estimated is None:
         said.append("It has no price, so what it costs is not known.")

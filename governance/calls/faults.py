@@ -26,10 +26,12 @@ CLIENTS_STATUS = {400, 413, 422}
 WAIT_SECONDS = 1.0
 
 
-def provider_failed(plan: CallPlan, failure: Failure, request: ModelRequest) -> CallError:
-    """The error that the last attempt's failure stands for."""
-    name = request.model.qualified_name
-    message = f"{name} gave no answer. {failure.message}"
+def provider_failed(
+    plan: CallPlan, failure: Failure, request: ModelRequest, *, begun: bool = False
+) -> CallError:
+    """The error that the last attempt's failure stands for; `begun` if a part of its answer came."""
+    what = "broke its answer off" if begun else "gave no answer"
+    message = f"{request.model.qualified_name} {what}. {failure.message}"
     detail = {
         "failure_class": failure.failure_class.value,
         "recommended_action": failure.action.value,

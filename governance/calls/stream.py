@@ -132,7 +132,9 @@ class LiveStream(CallStream):
                 yield chunk.body
         except StreamBroken as error:
             self._broke(error.failure)
-            raise provider_failed(self._plan, error.failure, self._opened.request) from None
+            raise provider_failed(
+                self._plan, error.failure, self._opened.request, begun=True
+            ) from None
         await self._complete()
         if self._wants_usage and not told_usage:
             yield self._usage_chunk()

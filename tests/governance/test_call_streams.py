@@ -102,7 +102,7 @@ async def test_a_stream_that_breaks_raises_and_is_charged_for_what_came(
     source = ScriptedStream([ROLE, piece("x" * 80)], usage=begun, breaks=CUT)
     install(monkeypatch, first=source)
     stream = await opened(two)
-    with pytest.raises(ProviderFailed):
+    with pytest.raises(ProviderFailed, match="first/cheap broke its answer off"):
         async for _ in stream:
             pass
     await stream.aclose()

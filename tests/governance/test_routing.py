@@ -82,6 +82,8 @@ def test_a_cheaper_model_is_published_and_not_used() -> None:
     assert (decision.actual, decision.recommended) == ("east/large", "east/small")
     assert decision.reason_codes == ("model_requested", "cheaper_available")
     assert decision.explanation[0] == "The call asked for “large”, which is east/large."
+    exactly = route("east/large", SMALL, LARGE).decision
+    assert exactly.explanation[0] == "The call asked for east/large."
     assert decision.explanation[1].startswith("It may cost up to $0.00")
     assert decision.explanation[1].endswith("with at most 10 output tokens.")
     assert decision.explanation[2].startswith("east/small would cost up to $0.00")
