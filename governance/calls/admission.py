@@ -110,7 +110,10 @@ def _usable(plan: CallPlan, runtime: Runtime) -> tuple[list[_Usable], list[Attem
     skipped: list[Attempt] = []
     now = timezone.now()
     for option in plan.route.options:
-        credentials, why_not = runtime.providers.breakers.usable(option.model.provider, now)
+        # Only whoever comes first has its turn here: a fallback has its own when it is tried.
+        credentials, why_not = runtime.providers.breakers.usable(
+            option.model.provider, now, turn=not usable
+        )
         if credentials:
             usable.append(_Usable(option, credentials))
         elif not usable:
