@@ -19,7 +19,7 @@ from governance.errors import (
     ProviderUnavailable,
     UnpricedModel,
 )
-from governance.leases import demand_for
+from governance.leases import BUSY, demand_for
 from governance.ledger import AdmissionRequest, Admitted, Unmade, never_sent
 from governance.models import TaskClass
 from governance.routing import Option
@@ -40,7 +40,6 @@ PATIENCE = {
     TaskClass.AUXILIARY_EXTRACTION: 0.15,
     TaskClass.AUXILIARY_VISION: 0.2,
 }
-BUSY = "It has as many calls under way as it may have."
 
 
 @dataclass(frozen=True, slots=True)
