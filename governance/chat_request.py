@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,7 +16,6 @@ from providers.models import ModelRole
 from providers.registry import ModelEntry
 from providers.requests import ChatRequest
 
-IMAGE = "image_url"
 ROLES = {"system", "developer", "user", "assistant", "tool", "function"}
 MAX_CHOICES = 16
 BYTES_PER_TOKEN = 4
@@ -28,11 +28,28 @@ MESSAGE_OVERHEAD = 16
 TOOLS_OVERHEAD = 1024
 IMAGE_TOKENS = 49_152
 EXPECTED_IMAGE = 1_024
+# What hosts call an image, as a part's type or, where they take parts without one, as its field.
+IMAGES = {"image_url", "image", "input_image"}
 # Parts that only point at their content: how much it is, nobody knows before the call.
-POINTERS = {"file", "input_file"}
-# Other models than the one priced, what is charged for beside the tokens, and predictions, whose
-# rejected tokens are billed as output.
-SURCHARGES = ("models", "route", "plugins", "web_search_options", "audio", "prediction")
+POINTERS = {"file", "input_file", "file_id", "document", "video", "input_video"}
+# Parts that are words, in which an address is only read.
+WORDS = ("text", "refusal", "thinking")
+DEEPEST_PART = 8
+ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+# Other models or hosts than the one priced, what is charged for beside the tokens, and predictions,
+# whose rejected tokens are billed as output.
+SURCHARGES = (
+    "models",
+    "route",
+    "provider",
+    "preset",
+    "plugins",
+    "web_search_options",
+    "search_parameters",
+    "enable_search",
+    "audio",
+    "prediction",
+)
 STREAM_FIELDS = ("stream", "stream_options")
 JSON_FORMATS = ("json_object", "json_schema")
 IN_PROMPT = ("tools", "functions", "response_format")
@@ -134,7 +151,7 @@ def _spoke_with_tools(messages: Iterable[Mapping[str, Any]]) -> bool:
 def _refuse_surcharges(body: Mapping[str, Any]) -> None:
     """Refuse fields by which a host charges what the model's price does not say."""
     tier, modalities = body.get("service_tier"), body.get("modalities")
-    dearer = [name for name in SURCHARGES if body.get(name) is not None]
+    dearer = [name for name in SURCHARGES if body.get(name) not in (None, False)]
     if tier not in (None, "auto", "default", "flex"):
         dearer.append("service_tier")
     if modalities not in (None, ["text"]):
@@ -178,13 +195,33 @@ def _messages(value: Any) -> list[Mapping[str, Any]]:
 def _refuse_pointers(content: str | list[Any] | None, param: str) -> None:
     parts = content if isinstance(content, list) else ()
     for index, part in enumerate(parts):
-        kind = part.get("type") if isinstance(part, Mapping) else None
-        if isinstance(kind, str) and kind != IMAGE and (kind in POINTERS or kind.endswith("_url")):
+        if isinstance(part, Mapping) and _points(part):
+            kind = part.get("type")
+            named = f"a part of type “{kind}”" if isinstance(kind, str) else "a part without a type"
             raise InvalidRequest(
-                f"How large a part of type “{kind}” is cannot be told before the call, so no "
-                "budget could hold for it. Send its content as text or as images.",
+                f"How large {named} is cannot be told before the call, so no budget could hold for "
+                "it. Send its content as text or as images.",
                 param=f"{param}[{index}].type",
             )
+
+
+def _points(part: Mapping[str, Any]) -> bool:
+    """Whether a part's content is elsewhere; images may be, for they are counted and not sized."""
+    kind = part.get("type")
+    names = {name for name in (kind, *part) if isinstance(name, str)} - IMAGES
+    if any(name in POINTERS or name.endswith("_url") for name in names):
+        return True
+    return not _is_image(part) and kind not in WORDS and _has_address(part)
+
+
+def _has_address(value: Any, deepest: int = DEEPEST_PART) -> bool:
+    """Whether a text within is an address. What is nested deeper than parts are may be one."""
+    if isinstance(value, str):
+        return ADDRESS.match(value) is not None
+    if not isinstance(value, Mapping | list):
+        return False
+    inner = value.values() if isinstance(value, Mapping) else value
+    return not deepest or any(_has_address(one, deepest - 1) for one in inner)
 
 
 def _output_limit(body: Mapping[str, Any]) -> int | None:
@@ -218,8 +255,8 @@ def _measure(messages: Iterable[Mapping[str, Any]]) -> tuple[int, int]:
         bare = dict(message)
         parts = bare.get("content")
         if isinstance(parts, list):
-            bare["content"] = [part for part in parts if not _is_image(part)]
-            images += len(parts) - len(bare["content"])
+            bare["content"] = [part for part in parts if not _says_image(part)]
+            images += sum(_is_image(part) for part in parts)
         total += _size(bare)
     return total, images
 
@@ -232,4 +269,11 @@ def _size(value: Any) -> int:
 
 
 def _is_image(part: Any) -> bool:
-    return isinstance(part, Mapping) and part.get("type") == IMAGE
+    """Whether hosts may see an image in it: some take one by its field, whatever its type."""
+    return _says_image(part) or (isinstance(part, Mapping) and not IMAGES.isdisjoint(part))
+
+
+def _says_image(part: Any) -> bool:
+    """Whether its type says so, so that nothing else in it is read."""
+    kind = part.get("type") if isinstance(part, Mapping) else None
+    return isinstance(kind, str) and kind in IMAGES

@@ -25,7 +25,8 @@ BYTES_PER_TOKEN = 4
 # What hosts put around an input is counted generously: a bound that can be low is no bound.
 INPUT_OVERHEAD = 16
 FORMATS = ("float", "base64")
-# Fields that no host puts before the model; any other may be an instruction, and counts.
+# Fields that no host puts before the model; any other may be an instruction, which hosts put before
+# each input, and counts with each.
 NOT_IN_PROMPT = {"model", "input", "encoding_format", "dimensions", "user"}
 
 
@@ -80,8 +81,7 @@ def parse(body: Any) -> ParsedEmbeddings:
         model=model,
         body=body,
         input_bound=sum(_bound(one) for one in inputs)
-        + len(inputs) * INPUT_OVERHEAD
-        + _size_of_other_fields(body),
+        + len(inputs) * (INPUT_OVERHEAD + _size_of_other_fields(body)),
         expected_input=sum(-(-size // BYTES_PER_TOKEN) for size in sizes),
     )
 

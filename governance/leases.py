@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 from providers.registry import CredentialEntry, ProviderEntry
 
+# Said where a call finds no place.
+BUSY = "It has as many calls under way as it may have."
+
 
 @dataclass(frozen=True, slots=True)
 class LeaseKey:

@@ -23,8 +23,11 @@ LARGEST_FIELDS = 2 * 1024 * 1024
 LARGEST_PROMPT = 64 * 1024
 HIGHEST_TEMPERATURE = 2.0
 BYTES_PER_TOKEN = 4
-# No codec in use packs speech tighter; a bound that can be low is no bound.
+# No codec in use packs speech tighter; a bound that can be low is no bound. Silence packs into next
+# to nothing, so a file may be as long as models that count tokens take, however small it is: 1,500
+# seconds of ten tokens each.
 LEAST_AUDIO_PER_TOKEN = 4
+LONGEST_SILENCE = 15_000
 REQUEST_OVERHEAD = 64
 # Ordinary compressed speech: 16 kB and ten tokens a second, of which a third is spoken words.
 AUDIO_PER_TOKEN = 1_600
@@ -108,7 +111,9 @@ def parse(form: TranscriptionForm) -> ParsedTranscription:
     return ParsedTranscription(
         model=requested_model(given.get("model", "")),
         form=form,
-        input_bound=-(-(audio + voices) // LEAST_AUDIO_PER_TOKEN) + prompt + REQUEST_OVERHEAD,
+        input_bound=max(LONGEST_SILENCE, -(-(audio + voices) // LEAST_AUDIO_PER_TOKEN))
+        + prompt
+        + REQUEST_OVERHEAD,
         expected_input=-(-audio // AUDIO_PER_TOKEN) + -(-prompt // BYTES_PER_TOKEN),
     )
 

@@ -36,7 +36,8 @@ def _chunks(envelope: Mapping[str, Any], body: Mapping[str, Any]) -> Iterator[Ch
 def _pieces(choice: Mapping[str, Any], index: int) -> Iterator[tuple[bool, dict[str, Any]]]:
     """Who speaks, what is said, each tool call, and why it ended; each with its substance."""
     message = dict(choice.get("message") or {})
-    tool_calls = message.pop("tool_calls", None)
+    # Whatever else a host says in their place is passed on as it is.
+    tool_calls = message.pop("tool_calls", None) if _are_calls(message.get("tool_calls")) else None
     role = {"role": message.pop("role", "assistant")}
     said: dict[str, Any] = {"index": index, "delta": message}
     if "logprobs" in choice:
@@ -51,6 +52,13 @@ def _pieces(choice: Mapping[str, Any], index: int) -> Iterator[tuple[bool, dict[
         yield True, {"index": index, "delta": delta, "finish_reason": None}
     rest = {name: value for name, value in choice.items() if name not in {"message", "logprobs"}}
     yield False, {**rest, "index": index, "delta": {}}
+
+
+def _are_calls(value: Any) -> bool:
+    """Whether they are tool calls, or there are none."""
+    return value is None or (
+        isinstance(value, list) and all(isinstance(one, Mapping) for one in value)
+    )
 
 
 class Assembler:

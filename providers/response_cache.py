@@ -142,9 +142,18 @@ class _Entry:
 
 
 class ResponseCache:
-    """In this process's memory, bounded; shared through Redis where that is configured."""
+    """In this process's memory, bounded; shared through Redis where that is configured.
 
-    def __init__(self, *, redis_url: str = "", clock: Callable[[], float] = time.monotonic) -> None:
+    `installation` keeps those apart that use one Redis: their teams have the same numbers.
+    """
+
+    def __init__(
+        self,
+        *,
+        redis_url: str = "",
+        installation: str = "",
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._clock = clock
         self._memory: TLRUCache[str, _Entry] = TLRUCache(
             MEMORY_BYTES,
@@ -152,7 +161,8 @@ class ResponseCache:
             timer=clock,
             getsizeof=lambda entry: len(entry.content),
         )
-        self._shared = _Shared(redis_url, clock) if redis_url else None
+        prefix = f"{PREFIX}{installation}:" if installation else PREFIX
+        self._shared = _Shared(redis_url, prefix, clock) if redis_url else None
 
     async def get(self, key: str) -> CachedAnswer | None:
         """The answer kept under `key`, if it is not too old."""
@@ -210,21 +220,22 @@ def _read(content: bytes, key: str) -> CachedAnswer | None:
 class _Shared:
     """Redis, as far as it answers at once. A failure is a miss, said once."""
 
-    def __init__(self, url: str, clock: Callable[[], float]) -> None:
+    def __init__(self, url: str, prefix: str, clock: Callable[[], float]) -> None:
         pool = redis.asyncio.BlockingConnectionPool.from_url(
             url, max_connections=REDIS_CONNECTIONS, timeout=REDIS_PATIENCE
         )
         self._redis = redis.asyncio.Redis.from_pool(pool)
+        self._prefix = prefix
         self._clock = clock
         self._rests_until = 0.0
         self._failing = False
 
     async def get(self, key: str) -> bytes | None:
-        found = await self._asked(lambda: self._redis.get(PREFIX + key))
+        found = await self._asked(lambda: self._redis.get(self._prefix + key))
         return found if isinstance(found, bytes) else None
 
     async def put(self, key: str, content: bytes, seconds: int) -> None:
-        await self._asked(lambda: self._redis.set(PREFIX + key, content, ex=seconds))
+        await self._asked(lambda: self._redis.set(self._prefix + key, content, ex=seconds))
 
     async def close(self) -> None:
         await self._redis.aclose()

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from django.conf import settings
 from django.db import connection
+from django.utils.crypto import salted_hmac
 
 from providers.breakers import BreakerBoard
 from providers.metrics import MetricsRecorder
@@ -39,7 +40,11 @@ class ProviderServices:
             Transport(),
             BreakerBoard(),
             MetricsRecorder(),
-            ResponseCache(redis_url=settings.PALYRA_REDIS_URL),
+            ResponseCache(
+                redis_url=settings.PALYRA_REDIS_URL,
+                # Its secret key is an installation's own, and the same in all its processes.
+                installation=salted_hmac("palyra.answers", "", algorithm="sha256").hexdigest()[:32],
+            ),
         )
 
     def start(self) -> None:

@@ -19,7 +19,7 @@ from governance.errors import (
     ProviderUnavailable,
     UnpricedModel,
 )
-from governance.leases import demand_for
+from governance.leases import BUSY, demand_for
 from governance.ledger import AdmissionRequest, Admitted, Unmade, never_sent
 from governance.models import TaskClass
 from governance.routing import Option
@@ -40,7 +40,6 @@ PATIENCE = {
     TaskClass.AUXILIARY_EXTRACTION: 0.15,
     TaskClass.AUXILIARY_VISION: 0.2,
 }
-BUSY = "It has as many calls under way as it may have."
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +109,10 @@ def _usable(plan: CallPlan, runtime: Runtime) -> tuple[list[_Usable], list[Attem
     skipped: list[Attempt] = []
     now = timezone.now()
     for option in plan.route.options:
-        credentials, why_not = runtime.providers.breakers.usable(option.model.provider, now)
+        # Only whoever comes first has its turn here: a fallback has its own when it is tried.
+        credentials, why_not = runtime.providers.breakers.usable(
+            option.model.provider, now, turn=not usable
+        )
         if credentials:
             usable.append(_Usable(option, credentials))
         elif not usable:

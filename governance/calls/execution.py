@@ -79,10 +79,11 @@ async def execute(request: CallRequest, *, runtime: Runtime, settled: bool = Fal
     gate, record = LedgerGate(planned, runtime), list[Attempt]()
     try:
         made = await invocation.invoke(held.invocation, runtime.providers, gate, record=record)
+        # Within, because it looks into what a host said: it must not fail without a settlement.
+        ended = settlement.settlement_of(planned, made)
     except BaseException as error:
         _break_off(planned, record, runtime, error)
         raise
-    ended = settlement.settlement_of(planned, made)
     written = _submit(planned, ended, runtime)
     if settled:
         await asyncio.shield(asyncio.wrap_future(written))

@@ -17,10 +17,13 @@ from governance.routing import Option
 from providers.failures import Failure
 from providers.invocation import Attempt, Invocation
 from providers.models import ModelRole
+from providers.plan import ANSWERED, BROKEN_OFF
 from providers.requests import Answer
 from providers.usage import Usage
 
 NOTHING = Usage(reported=False)
+# Attempts that are charged whatever became of their call.
+CHARGED = (BROKEN_OFF, ANSWERED)
 
 
 def settlement_of(plan: CallPlan, invocation: Invocation) -> Settlement:
@@ -63,8 +66,9 @@ def answered(
 
 def broken_off(plan: CallPlan, record: Sequence[Attempt], *, cancelled: bool) -> Settlement:
     """The end of a call that was not waited for: the attempt under way may be billed, as well as
-    those before it that may be; what was not sent costs nothing."""
-    sent = [one for one in record if one.outcome == "broken_off" or one.may_be_billed]
+    those before it that may be, and one whose answer we failed on. One cancelled before all that
+    costs nothing and is no request."""
+    sent = [one for one in record if one.outcome in CHARGED or one.may_be_billed]
     options = [plan.option_named(one.provider, one.model) for one in sent]
     charged = [(option, expected_usage(option)) for option in options]
     what = "The call was cancelled" if cancelled else "Palyra failed"
@@ -74,6 +78,7 @@ def broken_off(plan: CallPlan, record: Sequence[Attempt], *, cancelled: bool) ->
         usage=total([used for _, used in charged]),
         cost=_cost(charged),
         attempts=record,
+        requests=1 if sent or not cancelled else 0,
         error=f"{what} while the provider was at work; the expected cost is charged."
         if sent
         else f"{what} before anything was sent; nothing is charged.",
@@ -177,6 +182,7 @@ def _ended(
     usage: Usage,
     cost: int | None,
     attempts: Sequence[Attempt],
+    requests: int = 1,
     failure_class: str = "",
     error: str = "",
 ) -> Settlement:
@@ -187,6 +193,7 @@ def _ended(
         settled_at=timezone.now(),
         usage=usage,
         cost=cost,
+        requests=requests,
         failure_class=failure_class,
         error=error,
         latency_ms=sum(attempt.latency_ms for attempt in attempts),

@@ -116,9 +116,11 @@ class LiveStream(CallStream):
         self._settled = False
 
     async def aclose(self) -> None:
-        await self._chunks.aclose()
-        await self._opened.stream.aclose()
-        if not self._settled:
+        try:
+            await self._chunks.aclose()
+            await self._opened.stream.aclose()
+        finally:
+            # Also where closing it fails, or is not waited for: nobody else would settle it.
             self._settle(status=CallStatus.CANCELLED, error=ABANDONED)
 
     async def _read(self) -> AsyncGenerator[dict[str, Any]]:
@@ -164,8 +166,9 @@ class LiveStream(CallStream):
         )
 
     def _settle(self, usage: Usage | None = None, **more: Any) -> None:
-        """Settle once; without a reported usage, by what was generated."""
-        self._settled = True
+        """Settle, once; without a reported usage, by what was generated."""
+        if self._settled:
+            return
         if usage is None:
             usage = generated_usage(self._option, self._generated, self._opened.stream.usage)
         billed = [self._plan.option_of(request) for request in self._opened.billed]
@@ -174,6 +177,7 @@ class LiveStream(CallStream):
         )
         self.usage, self.cost = settlement.usage, settlement.cost
         self._runtime.settle(settlement, self._plan.limited_providers)
+        self._settled = True
 
     def _usage_chunk(self) -> dict[str, Any]:
         assert self.usage is not None

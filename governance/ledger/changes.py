@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from governance.budgets import Admission, Counter, Policy, WindowKey, admit
+from governance.leases import BUSY
 from governance.ledger.lease_counters import LockedLeases
 from governance.ledger.operations import (
     AdmissionRequest,
@@ -23,7 +24,6 @@ from governance.models import CallStatus, ModelCall
 SETTLEABLE = (CallStatus.IN_FLIGHT, CallStatus.UNCONFIRMED)
 LONGEST_ERROR = 500
 GIVEN_UP = "The ledger gave this call up meanwhile, so it does not go on."
-BUSY = "It has as many calls under way as it may have."
 
 Wanted = Sequence[tuple[Policy, WindowKey]]
 
@@ -101,12 +101,10 @@ def reholding(
     )
     if admission.blocking is not None:
         return Reheld(refusal=admission.blocking.explanation)
-    credential_id = None
-    if not rehold.keep_lease:
-        taken = leases.move(call.leases, rehold.lease)
-        if taken is None:
-            return Reheld(refusal=BUSY)
-        call.leases, credential_id = taken.rows, taken.credential_id
+    taken = leases.move(call.leases, rehold.lease)
+    if taken is None:
+        return Reheld(refusal=BUSY)
+    call.leases = taken.rows
     held = {hold.window_id: hold.amount for hold in admission.holds}
     for window_id in own.keys() | held.keys():
         before = own[window_id]["amount"] if window_id in own else 0
@@ -117,7 +115,7 @@ def reholding(
     call.expires_at = rehold.expires_at
     for name, value in rehold.row.items():
         setattr(call, name, value)
-    return Reheld(credential_id)
+    return Reheld(taken.credential_id)
 
 
 def settle(

@@ -59,7 +59,9 @@ def _calls(key: WindowKey) -> QuerySet[ModelCall]:
 def _consumed(calls: QuerySet[ModelCall], metric: str) -> int:
     # A row's own list of what it charged is for the windows it was held on; this one is new to it.
     if metric == "requests":
-        return calls.exclude(status=CallStatus.CANCELLED, attempts=[]).count()
+        # Neither one that was given up before anything was sent, nor one that was never begun.
+        made = calls.exclude(status=CallStatus.CANCELLED, **dict.fromkeys(TOKEN_COLUMNS, 0))
+        return made.exclude(status=CallStatus.FAILED, output_tokens=None).count()
     if metric == "cost":
         total = calls.aggregate(total=Sum("cost"))["total"]
     else:

@@ -50,7 +50,7 @@ class Admitted:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rehold:
     """Ask to go on with a call in flight elsewhere, or once more: hold `demand` instead of what is
-    held, and take `lease` in place of the one it has (or keep that, with `keep_lease`).
+    held, and take `lease` in place of the one it has.
 
     `row` has the columns that change with it. Where it is refused, everything stays as it was.
     """
@@ -61,7 +61,6 @@ class Rehold:
     row: Mapping[str, Any]
     expires_at: datetime
     lease: LeaseDemand | None = None
-    keep_lease: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -26,6 +27,18 @@ CUT = failure(FailureClass.MALFORMED_RESPONSE, may_be_billed=True)
 
 def whole() -> ScriptedStream:
     return ScriptedStream([ROLE, piece("Good "), piece("morning"), END, TOLD], usage=USED)
+
+
+class NeverClosed(ScriptedStream):
+    """A stream whose host does not let go of it."""
+
+    def __init__(self, chunks: list[Chunk]) -> None:
+        super().__init__(chunks)
+        self.closing = asyncio.Event()
+
+    async def aclose(self) -> None:
+        self.closing.set()
+        await asyncio.Event().wait()
 
 
 async def opened(two: TwoProviders, **body: Any) -> CallStream:
@@ -92,6 +105,23 @@ async def test_a_stream_that_is_left_is_charged_for_what_was_generated(
     assert (row.status, row.output_tokens, row.usage_reported) == ("cancelled", 20, False)
     assert row.cost == row.expected_input_tokens * 1000 + 20 * 2000
     assert [one["outcome"] for one in row.attempts] == ["broken_off"]
+    assert await two.counters() == (row.cost, 0, 0)
+
+
+async def test_a_stream_whose_closing_is_not_waited_for_is_settled(
+    two: TwoProviders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = NeverClosed([ROLE, piece("x" * 80), END])
+    install(monkeypatch, first=source)
+    stream = await opened(two)
+    assert not text_of([await anext(stream)])
+    closing = asyncio.create_task(stream.aclose())
+    await source.closing.wait()
+    closing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await closing
+    row = await two.row()
+    assert row.status == "cancelled"
     assert await two.counters() == (row.cost, 0, 0)
 
 

@@ -24,6 +24,7 @@ from governance.errors import (
 from governance.models import BudgetPolicy, BudgetWindow, ModelCall, ProcessHeartbeat, Team
 from governance.runtime import Runtime, blocking_runtime, stop_blocking_runtime
 from providers import attempts
+from providers.breakers import BreakerBoard, BreakerView, Verdict
 from providers.failures import Failure, FailureClass
 from providers.requests import Answer, ChatRequest, ModelRequest, Outcome
 from tests.governance.scripted import answer, install
@@ -231,6 +232,31 @@ async def test_a_call_cancelled_at_the_provider_is_charged_as_expected(
     monkeypatch.undo()
 
 
+async def test_a_call_cancelled_before_its_first_attempt_is_no_request(
+    scene: Scene, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claiming = asyncio.Event()
+
+    async def hang(*_: Any) -> None:
+        claiming.set()
+        await asyncio.Event().wait()
+
+    requests = await sync_to_async(make_policy)(metric="requests", hard_limit=10)
+    monkeypatch.setattr(BreakerBoard, "view", lambda *_: BreakerView(Verdict.PROBE))
+    monkeypatch.setattr(BreakerBoard, "claim_probe", hang)
+    task = asyncio.create_task(execute(scene.request(), runtime=runtime))
+    await claiming.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await runtime.stop()
+
+    row = await ModelCall.objects.aget()
+    assert (row.status, row.cost) == ("cancelled", 0)
+    window = await BudgetWindow.objects.aget(policy=requests)
+    assert (window.consumed, window.held) == (0, 0)
+
+
 async def test_a_call_cancelled_while_it_is_held_costs_nothing(
     scene: Scene, runtime: Runtime
 ) -> None:
@@ -263,6 +289,24 @@ async def test_a_fault_of_our_own_settles_the_call_too(
     row = await ModelCall.objects.aget()
     assert row.status == "failed"
     assert "a bug" not in row.error
+    assert row.cost == row.estimate_expected
+    assert await scene.window() == (row.cost, 0)
+
+
+async def test_an_answer_we_cannot_settle_by_is_charged_as_expected(
+    scene: Scene, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nested: list[Any] = []
+    for _ in range(600):  # Deeper than JSON can be made of again.
+        nested = [nested]
+    body = {"choices": [{"message": {"role": "assistant", "content": nested}}]}
+    install(monkeypatch, here=Answer(body, None))
+    with pytest.raises(TypeError):
+        await execute(scene.request(), runtime=runtime)
+    await runtime.stop()
+
+    row = await ModelCall.objects.aget()
+    assert row.status == "failed"
     assert row.cost == row.estimate_expected
     assert await scene.window() == (row.cost, 0)
 

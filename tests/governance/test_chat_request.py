@@ -32,6 +32,10 @@ def part(kind: Any, **fields: Any) -> dict[str, Any]:
         ("models", ["dear"], None),
         ("route", "fallback", None),
         ("plugins", [{"id": "web"}], None),
+        ("provider", {"order": ["dear"]}, None),
+        ("preset", "@preset/dear", None),
+        ("search_parameters", {"mode": "on"}, None),
+        ("enable_search", True, False),
         ("web_search_options", {}, None),
         ("prediction", {"type": "content", "content": "x"}, None),
         ("tools", [{"type": "web_search_preview"}], [{"type": "function", "function": {}}]),
@@ -93,6 +97,27 @@ def test_what_a_price_does_not_say_cannot_be_asked_for(field: str, dearer: Any, 
             id="a video by its address",
         ),
         pytest.param(
+            part(None, audio_url={"url": "https://example.com/a.wav"}),
+            "messages[0].content[0].type",
+            id="a sound by its address, without a type",
+        ),
+        pytest.param(
+            part("text", text="x", video_url={"url": "a"}),
+            "messages[0].content[0].type",
+            id="a video that calls itself text",
+        ),
+        pytest.param(
+            part("input_audio", input_audio={"data": "https://example.com/a.wav"}),
+            "messages[0].content[0].type",
+            id="a sound by its address, in the place of its data",
+        ),
+        pytest.param(part("video", video=["a", "b"]), "messages[0].content[0].type", id="a video"),
+        pytest.param(
+            part("document", source={"type": "file"}),
+            "messages[0].content[0].type",
+            id="a document",
+        ),
+        pytest.param(
             asked(messages=[{"role": "user", "content": "\ud800"}]), None, id="half a character"
         ),
         pytest.param(asked(seed=2**64), None, id="a number too large for JSON"),
@@ -135,6 +160,8 @@ def test_what_cannot_be_asked_names_its_field(body: Any, param: str | None) -> N
         pytest.param(part(None), id="a part without a type"),
         pytest.param(part(["text"]), id="a part with an odd type"),
         pytest.param(part("thinking", thinking="Hm."), id="a part of another host"),
+        pytest.param(part("text", text="https://example.com/"), id="an address to be read"),
+        pytest.param(part("input_audio", input_audio={"data": "UklGR"}), id="a sound"),
         pytest.param(asked(temperature="warm", something_new=[1]), id="what the provider judges"),
     ],
 )
@@ -233,6 +260,35 @@ def test_an_image_counts_as_the_dearest_one_however_it_is_sent() -> None:
     assert linked == inline == none + IMAGE_TOKENS
     assert bound(image("a"), image("b")) == none + 2 * IMAGE_TOKENS
     assert IMAGE_TOKENS >= DEAREST_IMAGE
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"image_url": {"url": "https://example.com/a.png"}},
+        {"type": "text", "text": "x", "uuid": "1", "image_url": {"url": "https://a.example"}},
+        {"type": "input_image", "image_url": "https://example.com/a.png"},
+        {"type": "image", "source": {"type": "url", "url": "https://example.com/a.png"}},
+        {"image": "https://example.com/a.png"},
+    ],
+)
+def test_an_image_is_one_in_whatever_way_hosts_take_it(other: dict[str, Any]) -> None:
+    bodies = [asked(messages=[{"role": "user", "content": c}]) for c in ([], [other])]
+    none, one = (parse(body).input_bound for body in bodies)
+    assert one >= none + IMAGE_TOKENS
+
+
+def test_an_image_hides_no_text() -> None:
+    said = {"type": "text", "text": "x" * 100_000, "image_url": {"url": "a"}}
+    assert parse(asked(messages=[{"role": "user", "content": [said]}])).input_bound > 100_000
+
+
+def test_a_part_nested_without_end_is_refused() -> None:
+    nested: Any = "https://example.com/a.wav"
+    for _ in range(1000):
+        nested = [nested]
+    with pytest.raises(InvalidRequest):
+        parse(part("sound", data=nested))
 
 
 def test_an_image_is_expected_to_take_something() -> None:

@@ -139,6 +139,12 @@ def test_unknown_fields_count_for_they_may_be_instructions() -> None:
     assert instructed.input_bound >= plain.input_bound + 500
 
 
+def test_an_instruction_may_be_put_before_each_input() -> None:
+    texts = ["Hello."] * 8
+    plain, instructed = parse(asked(texts)), parse(asked(texts, instruction="x" * 500))
+    assert instructed.input_bound >= plain.input_bound + 8 * 500
+
+
 def test_the_name_is_read_without_the_blanks_around_it() -> None:
     assert parse(asked(model=" vector ")).model == "vector"
 

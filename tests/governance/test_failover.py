@@ -23,6 +23,7 @@ from providers.models import FailoverPolicy, Provider
 from providers.requests import ModelRequest
 from tests.governance.scenes import TwoProviders
 from tests.governance.scripted import answer, failure, install
+from tests.support.factories import make_credential, make_secret
 
 pytestmark = pytest.mark.django_db(transaction=True)
 DOWN = failure(FailureClass.TRANSIENT_UPSTREAM, http_status=500)
@@ -267,3 +268,17 @@ async def test_a_call_cancelled_in_its_second_attempt_is_charged_for_what_was_se
     assert tried(row) == [("first", "failed")] * 3 + [("second", "broken_off")]
     assert (row.status, row.provider, row.cost) == ("cancelled", "second", row.estimate_expected)
     assert await two.counters() == (row.cost, 0, 0)
+
+
+async def test_a_fallbacks_credentials_take_turns(
+    two: TwoProviders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = install(monkeypatch, first=DOWN, second=answer())
+    for name in ("one", "other"):
+        secret = await sync_to_async(make_secret)(name=name)
+        await sync_to_async(make_credential)(provider=two.second, secret=secret)
+    await two.changed()
+    for _ in range(4):
+        await execute(two.request(), runtime=two.runtime)
+    used = [credential for name, credential in script.asked if name == "second"]
+    assert sorted(used) == ["one", "one", "other", "other"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -13,7 +14,14 @@ from django.utils import timezone
 
 from governance import processes
 from governance.budgets import Demand
-from governance.ledger import AdmissionRequest, Admitted, Settlement, sweeper
+from governance.ledger import (
+    AdmissionRequest,
+    Admitted,
+    Settlement,
+    Unmade,
+    never_sent,
+    sweeper,
+)
 from governance.ledger.operations import Result
 from governance.ledger.store import LedgerStore
 from governance.models import (
@@ -225,6 +233,28 @@ def test_a_new_policy_opens_with_what_the_ledger_says(store: LedgerStore) -> Non
     assert window_of(month, team) == (41, 100)
     assert window_of(tokens, team) == (30, 50)
     assert window_of(requests) == (4, 1)
+
+
+def test_a_new_policy_does_not_count_what_was_never_begun(store: LedgerStore) -> None:
+    team, now = make_team(), timezone.now()
+    given_up, skipped, failed, made = (admission(team) for _ in range(4))
+    unmade = Unmade(
+        call_id=made.call_id,
+        team_id=team.pk,
+        admitted_at=made.admitted_at,
+        failure_class="transient_upstream",
+        error="No provider.",
+        row=made.row,
+    )
+    store.execute([given_up, skipped, failed, unmade])
+    never = never_sent(given_up.call_id, now)
+    free = settlement(failed.call_id, cost=0, status="failed", usage=Usage(reported=False))
+    passed_over = replace(never, call_id=skipped.call_id, attempts=[{"outcome": "skipped"}])
+    store.execute([never, passed_over, free])
+
+    requests = make_policy(metric="requests", hard_limit=10)
+    store.execute([admission(team)])
+    assert window_of(requests, team) == (1, 1)
 
 
 def test_a_disabled_policy_stops_nothing_but_goes_on_counting(store: LedgerStore) -> None:

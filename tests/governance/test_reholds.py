@@ -155,8 +155,6 @@ def test_a_lease_moves_with_the_call_or_stays(store: LedgerStore) -> None:
     assert isinstance(answer, Reheld)
     assert answer.refusal
     assert (in_use(first), in_use(second)) == (1, 1)
-    store.execute([rehold(staying, 50, keep_lease=True)])
-    assert in_use(first) == 1
     store.execute([settlement(moving), settlement(staying)])
     assert (in_use(first), in_use(second)) == (0, 0)
 

@@ -122,17 +122,17 @@ def test_the_most_fields_may_be_sent() -> None:
 @pytest.mark.parametrize(
     ("asked", "bound", "expected"),
     [
-        pytest.param(form(audio=b"x"), 1, 1, id="a byte"),
-        pytest.param(form(audio=b"x" * 4_000), 1_000, 3, id="some audio"),
-        pytest.param(form(("prompt", "Zoë"), audio=b"x" * 1_600), 404, 2, id="a prompt's bytes"),
+        pytest.param(form(audio=b"x"), 15_000, 1, id="a byte, which may be much silence"),
+        pytest.param(form(audio=b"x" * 64_000), 16_000, 40, id="some audio"),
+        pytest.param(form(("prompt", "Zoë"), audio=b"x" * 1_600), 15_004, 2, id="a prompt's bytes"),
         pytest.param(
-            form(("language", "nl"), ("response_format", "vtt"), audio=b"x" * 1_600),
-            400,
-            1,
+            form(("language", "nl"), ("response_format", "vtt"), audio=b"x" * 64_000),
+            16_000,
+            40,
             id="settings",
         ),
-        pytest.param(form(("hotwords", "abcd"), audio=b"x" * 1_600), 404, 2, id="unknown words"),
-        pytest.param(form((VOICE, "abcd"), audio=b"x" * 1_600), 401, 1, id="a voice"),
+        pytest.param(form(("hotwords", "abcd"), audio=b"x" * 1_600), 15_004, 2, id="unknown words"),
+        pytest.param(form((VOICE, "abcd"), audio=b"x" * 64_000), 16_001, 40, id="a voice"),
     ],
 )
 def test_it_is_as_large_as_its_audio_and_its_words(

@@ -179,6 +179,13 @@ def test_putting_together_changes_no_chunk() -> None:
     assert first.body["choices"][0]["delta"] == {"notes": [1], "audio": {"data": "x"}}
 
 
+@pytest.mark.parametrize("odd", [5, "call", {"id": "a"}, ["call"], [{"id": "a"}, None]])
+def test_what_is_no_list_of_calls_is_passed_on(odd: Any) -> None:
+    body = {"choices": [{"message": {"content": None, "tool_calls": odd}, "finish_reason": "stop"}]}
+    deltas = [one["delta"] for chunk in from_completion(body) for one in chunk.body["choices"]]
+    assert {"content": None, "tool_calls": odd} in deltas
+
+
 async def test_a_replay_ends_and_can_be_left() -> None:
     usage = Usage(output=1)
     body = {"id": "c", "choices": [{"message": {"content": "Hi."}, "finish_reason": "stop"}]}

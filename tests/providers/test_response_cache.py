@@ -234,6 +234,17 @@ async def test_answers_are_shared_through_redis() -> None:
         await two.close()
 
 
+async def test_installations_that_use_one_redis_share_no_answers() -> None:
+    async with redis_server.serving() as server:
+        one, other = (
+            ResponseCache(redis_url=server.url, installation=name) for name in ("one", "other")
+        )
+        await one.put("k", CACHED, seconds=30)
+        assert await other.get("k") is None
+        for cache in (one, other):
+            await cache.close()
+
+
 async def test_what_is_in_memory_does_not_ask_redis() -> None:
     async with redis_server.serving() as server:
         cache = ResponseCache(redis_url=server.url)
