@@ -59,8 +59,9 @@ class _Usable:
 
 
 async def hold(plan: CallPlan, runtime: Runtime) -> Held:
-    """Hold for the call at its first option that can be called and has a place.
+    """Hold for the call at its first option that can be called, has a place, and is paid for.
 
+    What budgets say of the model chosen is final; a stand-in that they refuse is passed over.
     Raises `BudgetBlocked`, `UnpricedModel` or `ProviderUnavailable`; each is in the ledger.
     """
     usable, skipped = _usable(plan, runtime)
@@ -69,8 +70,12 @@ async def hold(plan: CallPlan, runtime: Runtime) -> Held:
         if admitted.busy:
             skipped.append(_skipped(candidate.option, BUSY))
             continue
-        if admitted.admission.blocking is not None:
-            raise _blocked(plan, admitted.admission.blocking)
+        refusing = admitted.admission.blocking
+        if refusing is not None:
+            if candidate.option is plan.route.chosen:
+                raise _blocked(plan, refusing)
+            skipped.append(_skipped(candidate.option, refusing.explanation))
+            continue
         rest = tuple(one.option.request() for one in usable[index:])
         credential = _chosen(candidate, admitted)
         return Held(admitted.admission, Plan(rest, credential, tuple(skipped)))
@@ -162,6 +167,7 @@ def _request(plan: CallPlan, candidate: _Usable, now: datetime) -> AdmissionRequ
         expected=spending.expected,
         row=plan.columns() | spending.columns(),
         lease=lease if lease.keys else None,
+        stands_in=option is not plan.route.chosen,
     )
 
 

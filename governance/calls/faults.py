@@ -29,7 +29,7 @@ WAIT_SECONDS = 1.0
 def provider_failed(
     plan: CallPlan, failure: Failure, request: ModelRequest, *, begun: bool = False
 ) -> CallError:
-    """The error that the last attempt's failure stands for; `begun` if a part of its answer came."""
+    """The error that the last attempt's failure stands for; `begun` if some of its answer came."""
     what = "broke its answer off" if begun else "gave no answer"
     message = f"{request.model.qualified_name} {what}. {failure.message}"
     detail = {

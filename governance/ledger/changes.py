@@ -59,7 +59,8 @@ class LockedWindows:
 def admitting(
     request: AdmissionRequest, wanted: Wanted, windows: LockedWindows, leases: LockedLeases
 ) -> tuple[Admitted, ModelCall | None]:
-    """Take every hold and the lease, or none of them; the call's row unless the provider is busy.
+    """Take every hold and the lease, or none of them; the call's row unless it may yet be made at
+    another provider: this one is busy, or stands in and is refused.
 
     Budgets speak first: a call that they refuse is refused at once and does not wait for a place.
     """
@@ -67,7 +68,8 @@ def admitting(
         request.demand, [(policy, key, windows.of(key).counter) for policy, key in wanted]
     )
     if admission.blocking is not None:
-        return Admitted(request.call_id, admission), _blocked_row(request, admission)
+        row = None if request.stands_in else _blocked_row(request, admission)
+        return Admitted(request.call_id, admission), row
     taken = leases.take(request.lease)
     if taken is None:
         return Admitted(request.call_id, admission, busy=True), None

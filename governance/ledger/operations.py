@@ -20,7 +20,8 @@ class AdmissionRequest:
     and write the call's row.
 
     `row` has the row's other columns; `expected` says, by metric, what is charged if nobody ever
-    says what the call used. A provider without limits needs no `lease`.
+    says what the call used. A provider without limits needs no `lease`. With `stands_in` it is for
+    another than the model chosen: if budgets refuse that one, no row is written.
     """
 
     call_id: UUID
@@ -31,6 +32,7 @@ class AdmissionRequest:
     expected: Mapping[str, int]
     row: Mapping[str, Any]
     lease: LeaseDemand | None = None
+    stands_in: bool = False
 
 
 @dataclass(frozen=True, slots=True)

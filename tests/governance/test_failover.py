@@ -23,7 +23,7 @@ from providers.models import FailoverPolicy, Provider
 from providers.requests import ModelRequest
 from tests.governance.scenes import TwoProviders
 from tests.governance.scripted import answer, failure, install
-from tests.support.factories import make_credential, make_secret
+from tests.support.factories import make_credential, make_model, make_provider, make_secret
 
 pytestmark = pytest.mark.django_db(transaction=True)
 DOWN = failure(FailureClass.TRANSIENT_UPSTREAM, http_status=500)
@@ -175,8 +175,7 @@ async def test_a_provider_whose_breaker_is_open_is_passed_over(
     two: TwoProviders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     script = install(monkeypatch, first=answer(), second=answer())
-    await sync_to_async(trip)(two.first.pk, [None], by="tests")
-    await asyncio.to_thread(two.runtime.providers.breakers.refresh)
+    await hold_back(two, two.first)
     result = await execute(two.request(), runtime=two.runtime, settled=True)
     row = await two.row()
     assert result.provider == "second"
@@ -188,9 +187,7 @@ async def test_a_call_that_no_provider_can_take_is_on_record_and_free(
     two: TwoProviders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     script = install(monkeypatch, first=answer(), second=answer())
-    for provider in (two.first, two.second):
-        await sync_to_async(trip)(provider.pk, [None], by="tests")
-    await asyncio.to_thread(two.runtime.providers.breakers.refresh)
+    await hold_back(two, two.first, two.second)
     with pytest.raises(ProviderUnavailable) as caught:
         await execute(two.request(), runtime=two.runtime)
     row = await two.row()
@@ -199,6 +196,44 @@ async def test_a_call_that_no_provider_can_take_is_on_record_and_free(
     assert tried(row) == [("first", "skipped"), ("second", "skipped")]
     assert caught.value.retryable
     assert "nothing was sent" in caught.value.message
+
+
+async def hold_back(two: TwoProviders, *providers: Provider) -> None:
+    for provider in providers:
+        await sync_to_async(trip)(provider.pk, [None], by="tests")
+    await asyncio.to_thread(two.runtime.providers.breakers.refresh)
+
+
+async def test_a_stand_in_without_a_price_is_passed_over_for_one_with(
+    two: TwoProviders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    third = await sync_to_async(make_provider)(name="a-third", retry_backoff_ms=1)
+    await sync_to_async(make_model)(provider=third, name="unpriced", cost_tier=1)
+    await two.changed()
+    script = install(monkeypatch, **{"first": answer(), "a-third": answer(), "second": answer()})
+    await hold_back(two, two.first)
+    result = await execute(two.request(), runtime=two.runtime, settled=True)
+    row = await two.row()
+    assert (result.provider, script.asked) == ("second", [("second", "")])
+    assert tried(row) == [("first", "skipped"), ("a-third", "skipped"), ("second", "answered")]
+    assert "no price" in row.attempts[1]["message"]
+    assert await two.counters() == (row.cost, 0, 0)
+
+
+async def test_stand_ins_that_no_budget_pays_for_leave_the_call_unmade(
+    two: TwoProviders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = install(monkeypatch, first=answer(), second=answer())
+    await BudgetPolicy.objects.filter(pk=two.policy.pk).aupdate(hard_limit=1_000_000)
+    await hold_back(two, two.first)
+    with pytest.raises(ProviderUnavailable) as caught:
+        await execute(two.request(max_tokens=100), runtime=two.runtime)
+    row = await two.row()
+    assert script.asked == []
+    assert (row.pk, row.status, row.cost) == (caught.value.call_id, "failed", 0)
+    assert tried(row) == [("first", "skipped"), ("second", "skipped")]
+    assert "“Monthly” allows" in caught.value.message
+    assert await two.counters() == (0, 0, 0)
 
 
 class Busy:
