@@ -24,7 +24,8 @@ INPUT_COLUMNS = (
 class UsageSummary:
     """Calls begun in a period and what they used. `cost` is nano-dollars.
 
-    `unpriced` counts the calls whose cost is not known: their cost is not in the sum.
+    `unpriced` counts the calls whose cost is not known: their cost is not in the sum. `cached`
+    counts those that were answered from what was kept of a call just before, for nothing.
     """
 
     calls: int
@@ -34,6 +35,7 @@ class UsageSummary:
     unconfirmed: int
     in_flight: int
     unpriced: int
+    cached: int
     input_tokens: int
     output_tokens: int
     cost: int
@@ -64,6 +66,7 @@ def summary(*, since: datetime, until: datetime, team: Team | None = None) -> Us
     sums = calls(since=since, until=until, team=team).aggregate(
         calls=Count("pk"),
         unpriced=Count("pk", filter=Q(cost__isnull=True) & ~Q(status__in=["in_flight", "blocked"])),
+        cached=Count("pk", filter=Q(cached=True)),
         input_tokens=_total(*INPUT_COLUMNS),
         output_tokens=_total("output_tokens"),
         cost=_total("cost"),

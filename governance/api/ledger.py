@@ -67,6 +67,7 @@ class UsageSummaryOut(Schema):
     unconfirmed: int
     in_flight: int
     unpriced: int
+    cached: int = Field(description="Answered from what was kept of a call just before, free.")
     input_tokens: int
     output_tokens: int
     cost: str

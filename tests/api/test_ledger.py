@@ -205,6 +205,7 @@ def test_usage_is_summed_up_for_a_team_or_for_everyone(
         "unconfirmed": 0,
         "in_flight": 0,
         "unpriced": 1,
+        "cached": 0,
         "input_tokens": 20,
         "output_tokens": 10,
         "cost": "0.000012500",

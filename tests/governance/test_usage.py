@@ -69,6 +69,7 @@ def test_nothing_was_used() -> None:
         unconfirmed=0,
         in_flight=0,
         unpriced=0,
+        cached=0,
         input_tokens=0,
         output_tokens=0,
         cost=0,
@@ -89,6 +90,14 @@ def test_every_call_counts_in_its_state(blue: Team) -> None:
     assert found.cost == charged * DOLLAR
     assert (found.input_tokens, found.output_tokens) == (4321 * charged, 50_000 * charged)
     assert found.unpriced == 0
+
+
+def test_kept_answers_are_counted(blue: Team) -> None:
+    call(blue)
+    call(blue, cached=True, cost=0)
+    found = summary()
+    assert (found.calls, found.succeeded, found.cached) == (2, 2, 1)
+    assert found.cost == DOLLAR
 
 
 def test_sums_are_whole_numbers_however_large(blue: Team) -> None:
