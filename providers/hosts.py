@@ -19,7 +19,10 @@ from providers.transport import Limits, Transport, TransportFailed
 
 # Whoever waits for this is a person, or a probe that comes again in a minute.
 PATIENCE = 15.0
+# Of all pages together: no more is asked for once there are so many, or it took so many seconds.
 MOST_PAGES = 50
+MOST_MODELS = 5000
+LONGEST_LISTING = 60.0
 ADAPTERS: Mapping[str, Adapter] = {
     ProviderKind.OPENAI_COMPATIBLE.value: openai_compatible,
     ProviderKind.ANTHROPIC.value: anthropic,
@@ -75,6 +78,8 @@ async def list_models(
     """All the models that the host lists, page by page."""
     models: list[ListedModel] = []
     after: str | None = None
+    clock = asyncio.get_running_loop().time
+    until = clock() + LONGEST_LISTING
     for _ in range(MOST_PAGES):
         page = await list_page(provider, credential, transport, after)
         if isinstance(page, Failure):
@@ -83,5 +88,7 @@ async def list_models(
         # A host that names the same page again would be asked for ever.
         if page.after is None or page.after == after:
             return HostModels(tuple(models))
+        if len(models) >= MOST_MODELS or clock() >= until:
+            break
         after = page.after
     return HostModels(tuple(models), is_complete=False)
