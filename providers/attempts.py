@@ -10,7 +10,6 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -26,14 +25,14 @@ from providers.adapters import (
 )
 from providers.failures import Failure, FailureClass
 from providers.models import ProviderKind
+from providers.redaction import presentable
 from providers.registry import CredentialEntry
 from providers.requests import Answer, ChatRequest, Chunk, ModelRequest, Outcome
 from providers.sse import ServerSentEvent
 from providers.transport import InboundStream, Limits, OutboundRequest, Transport, TransportFailed
 from providers.usage import Usage
-from providers.vault import MASK, SecretText
+from providers.vault import SecretText
 
-MESSAGE_LENGTH = 350
 HTTP_OK = 200
 # After a host has said that its answer is at its end, so long for it to close the stream, so that
 # the connection can be used again.
@@ -83,21 +82,6 @@ async def open_stream(
     """Make the attempt; the stream once the host has answered with one."""
     stream = await _open(request, credential, transport)
     return presentable(stream, credential) if isinstance(stream, Failure) else stream
-
-
-def presentable(failure: Failure, credential: CredentialEntry | None) -> Failure:
-    """With a message in one line, not too long, without the key, which hosts like to repeat.
-
-    Redacted first: a message cut in the middle of a key would show the half of it.
-    """
-    message, secret = failure.message, credential.secret if credential else None
-    if secret is not None and secret.text:
-        message = message.replace(secret.text, MASK)
-    # Neither a log nor every database takes each character that a host may send.
-    message = "".join(one if one.isprintable() else " " for one in message)
-    if len(message) > MESSAGE_LENGTH:
-        message = message[: MESSAGE_LENGTH - 1] + "…"
-    return replace(failure, message=message)
 
 
 async def _send(

@@ -222,6 +222,8 @@ _REQUEST_CLASSES = {FailureClass.PERMANENT_UPSTREAM, FailureClass.CONTEXT_WINDOW
 _REGISTRYS_FAULT = {"model_not_found", "invalid_model", "unknown_model", "deploymentnotfound"}
 SUCCESSES, REDIRECTS, ERRORS = range(200, 300), range(300, 400), range(400, 600)
 SERVER_ERROR = 500
+# Characters of a host's message; what is more would only take time to look through.
+MOST_SAID = 8192
 BROKEN_OFF = "The provider broke off its answer"
 
 
@@ -236,7 +238,7 @@ def from_http(
 
     OpenAI's error body is `{"error": {"message", "type", "param", "code"}}`, Anthropic's
     `{"type": "error", "error": {"type", "message", "details"}}`. `headers` have lower-case names;
-    `now` is for a date in them. The message is whole and may repeat a key: `attempts` redacts it.
+    `now` is for a date in them. The message may repeat a key: `redaction` makes it presentable.
     """
     error = _error(body)
     failure = _classified(status, error, _message(status, error))
@@ -350,7 +352,7 @@ def _meant(status: int, error: Mapping[str, Any], codes: tuple[str, ...]) -> int
 
 def _said(error: Mapping[str, Any]) -> str:
     said = error.get("message")
-    return said.strip() if isinstance(said, str) else ""
+    return said[:MOST_SAID].strip() if isinstance(said, str) else ""
 
 
 def _message(status: int, error: Mapping[str, Any]) -> str:

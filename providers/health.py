@@ -7,6 +7,7 @@ processes one looks: a provider is claimed by a conditional update of its probe'
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from providers.models import Provider, ProviderKind, ProviderProbe
 from providers.registry import CredentialEntry, ProviderEntry, entry
 from providers.transport import Transport
 
+logger = logging.getLogger(__name__)
 PROBE_TTL = timedelta(seconds=60)
 # Looked at together, so that a few slow hosts keep no other waiting for long.
 AT_ONCE = 8
@@ -141,14 +143,19 @@ def _claim(provider: Provider, now: datetime) -> bool:
 async def look_at(
     providers: Iterable[ProviderEntry], transport: Transport
 ) -> list[tuple[ProviderEntry, ConnectionTest]]:
-    """Test each, a few at a time."""
+    """Test each, a few at a time. One that cannot be tested is left out: the others are not."""
     turns = asyncio.Semaphore(AT_ONCE)
 
-    async def look(provider: ProviderEntry) -> tuple[ProviderEntry, ConnectionTest]:
+    async def look(provider: ProviderEntry) -> tuple[ProviderEntry, ConnectionTest] | None:
         async with turns:
-            return provider, await test_connection(provider, transport)
+            try:
+                return provider, await test_connection(provider, transport)
+            except Exception:
+                logger.exception("%s could not be looked at.", provider.name)
+                return None
 
-    return list(await asyncio.gather(*(look(provider) for provider in providers)))
+    found = await asyncio.gather(*(look(provider) for provider in providers))
+    return [one for one in found if one is not None]
 
 
 def record(provider: ProviderEntry, result: ConnectionTest, now: datetime) -> None:

@@ -13,14 +13,16 @@ from providers.adapters import Adapter, anthropic, openai_compatible
 from providers.adapters.listing import ListedModel, Listing
 from providers.failures import Failure, FailureClass
 from providers.models import ProviderKind
+from providers.redaction import presentable
 from providers.registry import CredentialEntry, ProviderEntry
 from providers.transport import Limits, Transport, TransportFailed
-from providers.vault import MASK
 
 # Whoever waits for this is a person, or a probe that comes again in a minute.
 PATIENCE = 15.0
+# Of all pages together: no more is asked for once there are so many, or it took so many seconds.
 MOST_PAGES = 50
-MESSAGE_LENGTH = 350
+MOST_MODELS = 5000
+LONGEST_LISTING = 60.0
 ADAPTERS: Mapping[str, Adapter] = {
     ProviderKind.OPENAI_COMPATIBLE.value: openai_compatible,
     ProviderKind.ANTHROPIC.value: anthropic,
@@ -65,9 +67,9 @@ async def list_page(
     try:
         inbound = await transport.send(adapter.list_request(provider, secret, after), limits)
     except TransportFailed as error:
-        return _presentable(error.failure, credential)
+        return presentable(error.failure, credential)
     listing = adapter.listed(inbound, now=timezone.now())
-    return _presentable(listing, credential) if isinstance(listing, Failure) else listing
+    return presentable(listing, credential) if isinstance(listing, Failure) else listing
 
 
 async def list_models(
@@ -76,6 +78,8 @@ async def list_models(
     """All the models that the host lists, page by page."""
     models: list[ListedModel] = []
     after: str | None = None
+    clock = asyncio.get_running_loop().time
+    until = clock() + LONGEST_LISTING
     for _ in range(MOST_PAGES):
         page = await list_page(provider, credential, transport, after)
         if isinstance(page, Failure):
@@ -84,19 +88,7 @@ async def list_models(
         # A host that names the same page again would be asked for ever.
         if page.after is None or page.after == after:
             return HostModels(tuple(models))
+        if len(models) >= MOST_MODELS or clock() >= until:
+            break
         after = page.after
     return HostModels(tuple(models), is_complete=False)
-
-
-def _presentable(failure: Failure, credential: CredentialEntry | None) -> Failure:
-    """The failure, its message in one line, not too long, without the key, which hosts repeat.
-
-    Redacted first: a message cut in the middle of a key would show the half of it.
-    """
-    message = failure.message
-    if credential is not None and credential.secret is not None and credential.secret.text:
-        message = message.replace(credential.secret.text, MASK)
-    message = "".join(one if one.isprintable() else " " for one in message)
-    if len(message) > MESSAGE_LENGTH:
-        message = message[: MESSAGE_LENGTH - 1] + "…"
-    return replace(failure, message=message)

@@ -98,6 +98,17 @@ def unsendable_credential() -> Failure:
     )
 
 
+def not_taken(seconds: float) -> Failure:
+    """Whoever asked takes the answer too slowly; that is not the host's fault."""
+    return Failure(
+        failure_class=FailureClass.PROVIDER_TIMEOUT,
+        message=f"The answer was held up for {seconds:g} seconds by the client, which did not take "
+        "it.",
+        may_be_billed=True,
+        callers_fault=True,
+    )
+
+
 def _unreached(cause: BaseException, route: Route) -> Failure | None:
     """The failure if there was no connection, so that nothing was sent; None if there was."""
     if isinstance(cause, aiohttp.ClientConnectorError):

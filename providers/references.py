@@ -11,8 +11,9 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-# Palyra's own: whoever may name a credential must not be able to send these to a host.
-OWN_VARIABLES = ("PALYRA_", "DATABASE_URL", "REDIS_URL", "DJANGO_")
+# Palyra's own, and those its database's driver reads: whoever may name a credential must not be
+# able to send these to a host.
+OWN_VARIABLES = ("PALYRA_", "DATABASE_URL", "REDIS_URL", "DJANGO_", "PGPASS", "PGSERVICE")
 # A process's environment is a file as well, and has what the above keep.
 NOT_FILES = (Path("/proc"), Path("/sys"), Path("/dev"))
 MOST_BYTES = 8192

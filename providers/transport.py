@@ -169,6 +169,9 @@ class InboundStream:
         self._route = route
         self._limits = limits
         self._sent_at = sent_at
+        # When the reader was last given something, and the seconds it took to ask for more.
+        self._given_at = sent_at
+        self._taken = 0.0
         self._closed = False
 
     async def read(self) -> InboundAnswer:
@@ -184,7 +187,8 @@ class InboundStream:
         """The events, each as soon as it has come. Iterate once.
 
         Raises `TransportFailed` for a stream that breaks off, is too slow or is too large. Whether
-        one that just ends was complete is for its decoder to say.
+        one that just ends was complete is for its decoder to say. The time that the reader takes is
+        not the host's: it may take as long again, and then it is at fault.
         """
         parser, begun = EventParser(MAX_EVENT_BYTES), False
         try:
@@ -212,9 +216,18 @@ class InboundStream:
             await self._pieces.aclose()
 
     async def _next(self, begun: bool) -> bytes | None:
+        clock = asyncio.get_running_loop().time
         seconds = self._limits.total if begun else self._limits.begin
-        async with asyncio.timeout_at(self._sent_at + seconds):
-            return await anext(self._pieces, None)
+        if begun:
+            self._taken += clock() - self._given_at
+        if self._taken > self._limits.total:
+            await self.aclose()
+            raise TransportFailed(network_failures.not_taken(self._limits.total))
+        try:
+            async with asyncio.timeout_at(self._sent_at + seconds + self._taken):
+                return await anext(self._pieces, None)
+        finally:
+            self._given_at = clock()
 
     def _failed(self, error: BaseException, begun: bool) -> TransportFailed:
         late = (

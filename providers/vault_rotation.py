@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from django.db import transaction
+from django.db import connection, transaction
 
 from providers import keyfile, vault
 from providers.models import Credential, Provider, Secret
@@ -59,7 +59,7 @@ class VaultStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rotation:
-    """What a rotation did. `own_file` says whether the key is Palyra's own, and so all is done."""
+    """What a rotation did. `own_file` says whether the key is Palyra's own."""
 
     fingerprint: str
     rotated: int
@@ -105,8 +105,15 @@ def rotate() -> Rotation:
         # From here on every process that encrypts uses the fresh key, and reads with all of them.
         keyfile.replace(path, ",".join((fresh, *before)))
         rotation = _encrypt_anew(fresh, own_file=True)
-        keyfile.replace(path, fresh)
+        if not may_be_shared():
+            keyfile.replace(path, fresh)
     return rotation
+
+
+def may_be_shared() -> bool:
+    """Whether other machines may use this database, with copies of the key file as it was. What
+    they store until they are given the new one is under an old key, which is kept for that."""
+    return connection.vendor != "sqlite"
 
 
 def _under_the_first_given() -> Rotation:

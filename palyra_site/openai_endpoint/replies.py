@@ -9,6 +9,8 @@ from palyra_site.openai_endpoint.answers import Answer
 from palyra_site.openai_endpoint.requests import ClientDisconnected, Message, Send
 
 KEEP_ALIVE_SECONDS = 15.0
+# A client that takes nothing for so long has gone away; its call must not hold its places for ever.
+LONGEST_STALL = 60.0
 DONE = b"data: [DONE]\n\n"
 KEEP_ALIVE = b": keep-alive\n\n"
 EVENT_STREAM = (
@@ -95,7 +97,8 @@ class Reply:
 
     async def _pass(self, message: Message) -> None:
         try:
-            await self._send(message)
-        except OSError:
+            async with asyncio.timeout(LONGEST_STALL):
+                await self._send(message)
+        except OSError:  # which a `TimeoutError` is one of
             raise ClientDisconnected from None
         self._sent_at = self._clock()

@@ -33,7 +33,6 @@ else:
     Base = object
 
 MEASURED = timedelta(hours=24)
-ADDING = ("providers.change_provider", "providers.add_providermodel")
 
 
 def _is_remote(provider: Provider) -> bool:
@@ -81,8 +80,8 @@ class ProviderOperations(Base):
         return [own, *super().get_urls()]
 
     def has_discover_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Whether this person may ask the host for its models, and add them."""
-        return all(request.user.has_perm(permission) for permission in ADDING)
+        """Whether this person may ask the host for its models, and take them over."""
+        return all(request.user.has_perm(one) for one in discovery.TAKING_OVER)
 
     def changeform_view(
         self,

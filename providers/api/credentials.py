@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from django.core.exceptions import ValidationError
@@ -31,7 +31,7 @@ class _Wanted:
     enabled: bool
     secret: Secret | None = None
     reference: str = ""
-    text: str = ""
+    text: str = field(default="", repr=False)
     row: Credential | None = None
 
 
@@ -48,7 +48,8 @@ def save_provider(provider: Provider, values: dict[str, Any], actor: Actor) -> P
         for field, value in values.items():
             setattr(provider, field, value)
         present = _present(provider)
-        wanted = [] if given is None else _wanted(given, present, faults)
+        kept = _shared(present) if provider.leads_elsewhere() else set()
+        wanted = [] if given is None else _wanted(given, present, faults, kept=kept)
         if given is not None:
             _retire(present, wanted, actor)
         try:
@@ -69,10 +70,23 @@ def _present(provider: Provider) -> list[Credential]:
     return list(provider.credentials.select_related("secret").order_by("position", "pk"))
 
 
+def _shared(present: Sequence[Credential]) -> set[int]:
+    """The secrets that other providers are called with as well: a key for the host that this one
+    leads to from now on must not be sent to theirs."""
+    uses = Credential.objects.filter(secret__in=[row.secret_id for row in present])
+    others = uses.exclude(pk__in=[row.pk for row in present])
+    return set(others.values_list("secret", flat=True))
+
+
 def _wanted(
-    given: Sequence[CredentialIn], present: Sequence[Credential], faults: dict[str, Any]
+    given: Sequence[CredentialIn],
+    present: Sequence[Credential],
+    faults: dict[str, Any],
+    *,
+    kept: set[int],
 ) -> list[_Wanted]:
-    """What was given, with the row that each is about; what is wrong with it goes to `faults`."""
+    """What was given, with the row that each is about; what is wrong with it goes to `faults`. The
+    secrets `kept` get no new text."""
     wanted = [_named(one, f"credentials.{number}", faults) for number, one in enumerate(given)]
     rows = {row.secret_id: row for row in present}
     for number, one in enumerate(wanted):
@@ -80,7 +94,7 @@ def _wanted(
             one.row = rows.pop(one.secret.pk, None)
             if one.row is None and one.secret.pk in {other.secret_id for other in present}:
                 faults[f"credentials.{number}.name"] = "This secret is named twice."
-    free = set(rows)
+    free = set(rows) - kept
     for one, row in zip(wanted, present, strict=False):
         # A text takes the place of the stored secret that stands where it stands.
         if one.text and row.secret_id in free and not row.secret.reference:

@@ -110,9 +110,9 @@ def discover_models(request: ActorRequest, name: str, body: DiscoverIn) -> Disco
 )
 def apply_discovered_models(request: ActorRequest, name: str, body: ApplyIn) -> AppliedOut:
     """Adds and updates the models picked from what was discovered last; all of them or none. Needs
-    `providers.change_provider` and `providers.add_providermodel`, and `governance.add_price` if
-    prices are set as well."""
-    for permission in ("providers.change_provider", "providers.add_providermodel"):
+    `providers.change_provider`, `providers.add_providermodel` and `providers.change_providermodel`,
+    and `governance.add_price` if prices are set as well."""
+    for permission in discovery.TAKING_OVER:
         request.auth.require(permission)
     if body.prices and price_book().permission:
         request.auth.require(price_book().permission)

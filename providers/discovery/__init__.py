@@ -1,6 +1,6 @@
 """Which models a host has, what Palyra makes of them, and taking over what an operator picks."""
 
-from providers.discovery.applying import Applied, Review, apply, review
+from providers.discovery.applying import TAKING_OVER, Applied, Review, apply, review
 from providers.discovery.asking import DiscoveryFailed, discover
 from providers.discovery.facts import Facts
 from providers.discovery.listing import KeptListing, kept_listing
@@ -9,6 +9,7 @@ from providers.discovery.prices import NoPrice, ProposedPrice
 from providers.discovery.proposals import Change, Proposal, Standing, proposals
 
 __all__ = [
+    "TAKING_OVER",
     "Applied",
     "Change",
     "DiscoveryFailed",

@@ -16,6 +16,12 @@ from providers.discovery.proposals import Proposal, Standing, proposals
 from providers.models import MetadataSource, Provider, ProviderModel
 from providers.registry import entry
 
+# The permissions it takes to take models over: those stored already are changed by it.
+TAKING_OVER = (
+    "providers.change_provider",
+    "providers.add_providermodel",
+    "providers.change_providermodel",
+)
 NOTHING_KEPT = "Nothing was discovered yet. Discover the host's models first."
 NOTHING_PICKED = "Pick at least one model."
 

@@ -9,10 +9,10 @@ from decimal import Decimal
 from typing import Any
 
 from providers.adapters.listing import ListedModel
+from providers.hosts import MOST_MODELS
 from providers.models import DiscoveryListing, Provider
 
 TTL = timedelta(minutes=5)
-MOST_MODELS = 5000
 LONGEST_NAME = 200
 PRICES = tuple(one.name for one in fields(ListedModel) if one.name.endswith("_price"))
 

@@ -161,14 +161,15 @@ class Provider(Versioned):
             return "A provider of this kind needs a base URL."
         return STORED_KEYS if self._would_send_keys_elsewhere() else ""
 
-    def _would_send_keys_elsewhere(self) -> bool:
-        """Whether credentials given for one host would be sent to another, or newly in clear."""
+    def leads_elsewhere(self) -> bool:
+        """Whether its address is of another host than the one stored, or is newly in clear."""
         if self._state.adding:
             return False
         stored = Provider.objects.filter(pk=self.pk).values_list("base_url", flat=True).first()
-        if stored is None or _leads_to_the_same(stored, self.base_url):
-            return False
-        return bool(self.credentials.filter(enabled=True).exists())
+        return stored is not None and not _leads_to_the_same(stored, self.base_url)
+
+    def _would_send_keys_elsewhere(self) -> bool:
+        return self.leads_elsewhere() and self.credentials.filter(enabled=True).exists()
 
     def _fault_of_kind(self) -> str:
         if self._state.adding or self.kind not in ROLES_OF_KIND:
@@ -199,10 +200,21 @@ def _roles_of(rows: models.QuerySet[Any]) -> Iterable[str]:
 
 def _leads_to_the_same(stored: str, given: str) -> bool:
     """Whether both addresses are of one host and port, and `given` is no less private."""
-    before, after = urlsplit(stored), urlsplit(given)
-    if (before.scheme, after.scheme) == ("https", "http"):
+    before, after = _place(stored), _place(given)
+    if after is None:
+        return True  # It is no address and is not stored: `validate_base_url` says so.
+    if before is None or (before[0], after[0]) == ("https", "http"):
         return False
-    return (before.hostname, before.port) == (after.hostname, after.port)
+    return before[1:] == after[1:]
+
+
+def _place(base_url: str) -> tuple[str, str | None, int | None] | None:
+    """Scheme, host and port; None of what is no address."""
+    try:
+        parts = urlsplit(base_url)
+        return parts.scheme, parts.hostname, parts.port
+    except ValueError:
+        return None
 
 
 class Credential(Versioned):

@@ -190,6 +190,11 @@ def test_hours_that_cannot_be(organisation: Caller, hours: str) -> None:
     assert faults(organisation.get("/provider-metrics", hours=hours)).keys() == {"hours"}
 
 
+TAKING_OVER = (
+    "providers.change_provider",
+    "providers.add_providermodel",
+    "providers.change_providermodel",
+)
 OPERATIONS = [
     ("GET", "/providers/acme/health", None, ("providers.view_provider",)),
     ("POST", "/providers/acme/test-connection", None, ("providers.change_provider",)),
@@ -199,7 +204,7 @@ OPERATIONS = [
         "POST",
         "/providers/acme/discover/apply",
         {"models": ["x"]},
-        ("providers.change_provider", "providers.add_providermodel", "governance.add_price"),
+        (*TAKING_OVER, "governance.add_price"),
     ),
     ("GET", "/provider-metrics", None, ("providers.view_provider",)),
 ]
@@ -229,9 +234,7 @@ def test_each_takes_its_permissions(  # noqa: PLR0917
 
 
 def test_models_can_be_taken_over_without_the_right_to_set_prices(acme: Provider) -> None:
-    caller = signed_in(
-        person("registrar", "providers.change_provider", "providers.add_providermodel")
-    )
+    caller = signed_in(person("registrar", *TAKING_OVER))
     caller.post("/providers/acme/discover", {})
 
     reply = caller.post("/providers/acme/discover/apply", {"models": ["priced"], "prices": False})

@@ -260,6 +260,23 @@ class TestCredentials:
         change = {"base_url": "https://api.elsewhere.example/v1", "credentials": credentials}
         assert credentials_of(organisation.patch("/providers/acme", change)) == left
 
+    def test_a_key_for_the_new_host_is_not_sent_to_the_old_one(self, organisation: Caller) -> None:
+        """Another provider there uses the secret that stands in its place."""
+        second = {**REMOTE, "name": "second", "credentials": [{"name": "vault:acme"}]}
+        assert organisation.post("/providers", second).status_code == 201
+        change = {
+            "base_url": "https://api.elsewhere.example/v1",
+            "credentials": [{"secret": OTHER}],
+        }
+        assert names_of(organisation.patch("/providers/acme", change)) == ["vault:acme-2"]
+        assert (stored_text("acme"), stored_text("acme-2")) == (TEXT, OTHER)
+        assert names_of(organisation.get("/providers/second")) == ["vault:acme"]
+
+    @pytest.mark.parametrize("address", ["https://acme.example:99999/v1", "https://[acme/v1"])
+    def test_an_address_that_is_none_is_said(self, organisation: Caller, address: str) -> None:
+        found = faults(organisation.patch("/providers/acme", {"base_url": address}))
+        assert found.keys() == {"base_url"}
+
     @pytest.mark.parametrize(
         ("credentials", "permission"),
         [

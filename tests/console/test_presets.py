@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -100,6 +101,16 @@ def test_a_form_that_cannot_be_is_refused_and_keeps_the_key_to_itself(
     assert KEY not in html
     assert not Provider.objects.exists()
     assert list(Secret.objects.all()) == [secret]
+
+
+def test_a_fault_is_read_out_with_its_field(browser: Client) -> None:
+    html = browser.post(OPENAI, {**form_of(browser, OPENAI), "name": "no slug"}).content.decode()
+    field = re.search(r'<input[^>]* name="name"[^>]*>', html)
+    assert field is not None
+    described = re.search(r'aria-describedby="([^"]*)"', field[0])
+    assert described is not None
+    for name in described[1].split():
+        assert f'id="{name}"' in html
 
 
 def test_who_may_not_write_secrets_brings_no_key(db: None) -> None:

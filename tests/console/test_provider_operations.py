@@ -260,8 +260,18 @@ def test_a_viewer_sees_how_it_is_doing_and_can_do_nothing(acme: Provider) -> Non
     assert viewer.post(discover_page(acme), {"all": "yes"}).status_code == 403
 
 
-def test_discovery_takes_the_right_to_add_models(acme: Provider, host: Host) -> None:
-    changer = signed_in(staff("changer", "providers.view_provider", "providers.change_provider"))
+@pytest.mark.parametrize("right", ["add", "change"])
+def test_discovery_takes_the_right_to_add_and_to_change_models(
+    acme: Provider, host: Host, right: str
+) -> None:
+    changer = signed_in(
+        staff(
+            "changer",
+            "providers.view_provider",
+            "providers.change_provider",
+            f"providers.{right}_providermodel",
+        )
+    )
 
     assert "Discover models" not in text_of(page_of(changer, acme))
     address = reverse("admin:providers_provider_do", args=[acme.pk, "discover_models"])
@@ -276,6 +286,7 @@ def test_prices_take_the_right_to_set_them(acme: Provider) -> None:
             "providers.view_provider",
             "providers.change_provider",
             "providers.add_providermodel",
+            "providers.change_providermodel",
         )
     )
 

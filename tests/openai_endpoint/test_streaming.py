@@ -345,6 +345,23 @@ async def test_a_slow_client_slows_the_provider_down(
     assert len(events(client.body)) == 12
 
 
+async def test_a_client_that_takes_nothing_for_long_has_gone_away(
+    led: LedStream,
+    client: ClayClient,
+    served: Callable[[], Awaitable[None]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(replies, "LONGEST_STALL", 0.05)
+    serving = asyncio.ensure_future(served())
+    led.put(chunk("Hello"))
+    await client.got("Hello")
+    client.takes.clear()
+    led.put(chunk("more"))
+    await within(led.closed.wait())
+    await within(serving)
+    assert not client.ended
+
+
 async def test_while_nothing_comes_the_connection_is_kept_alive(
     led: LedStream,
     client: ClayClient,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import orjson
@@ -9,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from providers import attempts
-from providers.attempts import open_stream, presentable, send
+from providers import failures
+from providers.attempts import open_stream, send
 from providers.failures import Failure, FailureClass
+from providers.redaction import MESSAGE_LENGTH, presentable
 from providers.registry import ModelEntry
 from providers.requests import Answer
 from providers.transport import InboundAnswer, Limits
@@ -141,11 +143,38 @@ def test_messages_are_one_short_printable_line_without_the_key(before: str, afte
     )
     shown = presentable(failure, CREDENTIAL)
     assert shown.message.isprintable()
-    assert len(shown.message) <= attempts.MESSAGE_LENGTH
+    assert len(shown.message) <= MESSAGE_LENGTH
     # Not even a part of it, for it was hidden before the message was cut.
     if KEY[:6] not in before + after:
         assert KEY[:6] not in shown.message
     assert (shown.failure_class, shown.http_status) == (failure.failure_class, 401)
+
+
+LONG_KEY = "sk-proj-AbCdEfGhIjKlMnOpQrStUvWxYz0123456789"
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        pytest.param(LONG_KEY, MASK, id="whole"),
+        pytest.param(f"“{LONG_KEY[:20]}…” is wrong", f"“{MASK}…” is wrong", id="its beginning"),
+        pytest.param(f"…{LONG_KEY[-12:]}.", f"…{MASK}.", id="its end"),
+        pytest.param(f"Key {LONG_KEY[:25]}\n  {LONG_KEY[25:]}!", f"Key {MASK}!", id="wrapped"),
+        pytest.param(f"{LONG_KEY} or {LONG_KEY}", f"{MASK} or {MASK}", id="twice"),
+        pytest.param("ends in 6789", "ends in 6789", id="four letters tell nothing"),
+    ],
+)
+def test_no_part_of_a_key_is_repeated(said: str, shown: str) -> None:
+    failure = Failure(failure_class=FailureClass.AUTH_INVALID, message=said)
+    assert presentable(failure, credential_entry(LONG_KEY)).message == shown
+
+
+def test_an_endless_message_takes_no_time() -> None:
+    body = {"error": {"message": "a" * 2**24}}
+    began = time.process_time()
+    failure = failures.from_http(400, body)
+    presentable(failure, credential_entry(LONG_KEY))
+    assert time.process_time() - began < 0.2
 
 
 @pytest.mark.parametrize("credential", [None, credential_entry(), credential_entry("")])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from django.core.exceptions import ValidationError
@@ -394,6 +394,34 @@ async def test_all_pages_are_read_and_no_more_than_there_may_be(
     assert not isinstance(found, Failure)
     assert len(found.models) == hosts.MOST_PAGES
     assert not found.is_complete
+
+
+async def test_no_page_is_asked_for_beyond_as_many_models_as_are_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = []
+
+    async def large(provider: Any, credential: Any, transport: Any, after: str | None) -> Listing:
+        asked.append(after)
+        return Listing((ListedModel(id="m"),) * hosts.MOST_MODELS, str(len(asked)))
+
+    monkeypatch.setattr(hosts, "list_page", large)
+    found = await hosts.list_models(remote_entry("http://x"), None, cast(Any, None))
+    assert not isinstance(found, Failure)
+    assert (asked, found.is_complete) == ([None], False)
+
+
+async def test_a_listing_that_takes_too_long_is_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def slow(provider: Any, credential: Any, transport: Any, after: str | None) -> Listing:
+        return Listing((ListedModel(id="m"),), f"{after}1")
+
+    monkeypatch.setattr(hosts, "list_page", slow)
+    monkeypatch.setattr(hosts, "LONGEST_LISTING", 0.0)
+    found = await hosts.list_models(remote_entry("http://x"), None, cast(Any, None))
+    assert not isinstance(found, Failure)
+    assert (len(found.models), found.is_complete) == (1, False)
 
 
 def test_names_that_cannot_be_stored_are_left_out(db: None) -> None:

@@ -321,6 +321,25 @@ async def test_many_are_looked_at_a_few_at_a_time(
     assert 1 <= most <= 3
 
 
+async def test_one_that_cannot_be_tested_keeps_no_other_from_it(
+    transport: Transport, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    real = health.test_connection
+
+    async def broken(provider: ProviderEntry, transport: Transport) -> ConnectionTest:
+        if provider.name == "odd":
+            raise OverflowError
+        return await real(provider, transport)
+
+    monkeypatch.setattr(health, "test_connection", broken)
+    odd, well = provider_entry(name="odd"), provider_entry(name="well")
+
+    found = await look_at([odd, well], transport)
+
+    assert [(one, result.ok) for one, result in found] == [(well, True)]
+    assert "odd could not be looked at." in caplog.text
+
+
 def test_an_entry_is_of_the_enabled_credentials(db: None) -> None:
     provider = make_remote()
     make_credential(provider, KEY, enabled=False)

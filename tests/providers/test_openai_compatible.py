@@ -213,6 +213,22 @@ def test_an_error_inside_a_success_is_a_failure() -> None:
     assert "The model fell over." in outcome.message
 
 
+@pytest.mark.parametrize(
+    ("fault", "expected"),
+    [
+        ({"finish_reason": "error"}, FailureClass.TRANSIENT_UPSTREAM),
+        ({"error": {"code": 429, "message": "Slow."}}, FailureClass.RATE_LIMITED),
+    ],
+)
+def test_half_an_answer_whose_choice_failed_is_none(
+    fault: dict[str, Any], expected: FailureClass
+) -> None:
+    choice = {"index": 0, "message": {"role": "assistant", "content": "Half"}, **fault}
+    outcome = decode(InboundAnswer(200, {"choices": [choice]}), request_to())
+    assert isinstance(outcome, Failure)
+    assert outcome.failure_class is expected
+
+
 def test_an_empty_error_beside_an_answer_is_none() -> None:
     assert isinstance(decode(InboundAnswer(200, completion(error=None)), request_to()), Answer)
 

@@ -102,6 +102,8 @@ def test_a_host_that_says_everything() -> None:
         ({"id": "gpt-4o-mini-transcribe"}, "role", "audio_transcription"),
         ({"pricing": {"prompt": "-1"}}, "input_price", None),
         ({"pricing": {"prompt": "NaN"}}, "input_price", None),
+        ({"pricing": {"prompt": "1e999999"}}, "input_price", None),
+        ({"pricing": {"prompt": "1e-999999"}}, "input_price", None),
         ({"pricing": {"prompt": "free"}}, "input_price", None),
         ({"pricing": {"prompt": 0.3}}, "input_price", None),
         ({"pricing": {"prompt": "0"}}, "input_price", Decimal(0)),
@@ -129,6 +131,10 @@ def test_an_error_is_a_failure() -> None:
     failure = openai_compatible.listed(InboundAnswer(401, None), now=NOW)
     assert isinstance(failure, Failure)
     assert failure.failure_class is FailureClass.AUTH_INVALID
+
+
+def test_nothing_is_a_short_price_however_it_is_written() -> None:
+    assert str(only(id="a", pricing={"prompt": "0e-999999"}).input_price) == "0"
 
 
 FIELDS = ["id", "type", "pricing", "prompt", "architecture", "top_provider", "capabilities", "name"]

@@ -161,6 +161,17 @@ def test_an_answer_that_breaks_off_is_malformed_and_may_be_billed(
         ({"error": {"message": "Slow.", "code": 429}}, "", FailureClass.RATE_LIMITED),
         ({"error": "Fell over."}, "", FailureClass.TRANSIENT_UPSTREAM),
         ({"message": "Fell over."}, "error", FailureClass.TRANSIENT_UPSTREAM),
+        # vLLM's and Mistral's own form, after which vLLM still says that it is done.
+        (
+            {"object": "error", "message": "Fell over.", "type": "BadRequestError", "code": 400},
+            "",
+            FailureClass.PERMANENT_UPSTREAM,
+        ),
+        (
+            chunk({"index": 0, "delta": {}, "error": {"message": "Slow.", "code": 429}}),
+            "",
+            FailureClass.RATE_LIMITED,
+        ),
         (
             {"error": {"message": "No.", "code": "content_filter"}},
             "",
@@ -175,6 +186,14 @@ def test_an_error_in_mid_stream_is_a_failure(data: Any, name: str, expected: Fai
     assert failure.failure_class is expected
     assert failure.may_be_billed
     assert failure.message.startswith("The provider broke off its answer: ")
+
+
+def test_a_choice_that_finished_with_an_error_is_not_complete() -> None:
+    stream = decoder()
+    fed(stream, said("Hi"))
+    failure = failed(stream, event(finished(reason="error"))).failure
+    assert failure.failure_class is FailureClass.TRANSIENT_UPSTREAM
+    assert failure.may_be_billed
 
 
 def test_a_refusal_before_anything_is_not_billed() -> None:

@@ -54,6 +54,7 @@ def test_what_is_no_reference(reference: str) -> None:
         "PALYRA_VAULT_KEY",
         "palyra_vault_key",
         "DATABASE_URL",
+        "PGPASSWORD",
         "REDIS_URL",
         "DJANGO_SETTINGS_MODULE",
     ],

@@ -260,6 +260,42 @@ class TestTooSlow:
             asyncio.get_running_loop().call_later(2 * IMPATIENCE, go_on.set)
             assert await events_of(stream) == [ONE, TWO]
 
+    async def test_a_slow_reader_is_not_the_hosts_fault(self, transport: Transport) -> None:
+        taken = asyncio.Event()
+
+        async def go_on_at_once(exchange: Exchange) -> None:
+            await exchange.begin()
+            await exchange.piece(WIRE_ONE)
+            await taken.wait()
+            await exchange.piece(WIRE_TWO)
+            await exchange.end()
+
+        limits = replace(LIMITS, total=1.0)
+        async with serving(go_on_at_once) as wire:
+            stream = await transport.open(request_to(wire.base_url), limits)
+            events = stream.events()
+            await anext(events)
+            stream._given_at -= 0.9  # as long as it took the reader
+            stream._sent_at -= 0.9
+            asyncio.get_running_loop().call_later(2 * IMPATIENCE, taken.set)
+            assert [event async for event in events] == [TWO]
+            await stream.aclose()
+
+    async def test_a_reader_that_takes_as_long_again_is_at_fault(
+        self, transport: Transport
+    ) -> None:
+        async with serving(one_event) as wire:
+            stream = await transport.open(request_to(wire.base_url), LIMITS)
+            events = stream.events()
+            await anext(events)
+            stream._given_at -= PATIENCE + 1
+            with pytest.raises(TransportFailed) as caught:
+                await anext(events)
+            failure = shown(caught.value)
+        assert failure.failure_class is FailureClass.PROVIDER_TIMEOUT
+        assert (failure.callers_fault, failure.counts, failure.retryable) == (True, False, False)
+        assert failure.may_be_billed
+
     async def test_an_error_body(self, transport: Transport) -> None:
         async def refuse_slowly(exchange: Exchange) -> None:
             await exchange.begin(500)

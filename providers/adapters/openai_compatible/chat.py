@@ -10,7 +10,13 @@ import httpx
 
 from providers import usage
 from providers.adapters import malformed
-from providers.adapters.openai_compatible.wire import EVENT_STREAM, JSON, error_in, post_json
+from providers.adapters.openai_compatible.wire import (
+    EVENT_STREAM,
+    JSON,
+    error_in,
+    failed_choice,
+    post_json,
+)
 from providers.registry import ProviderEntry
 from providers.requests import Answer, ChatRequest, Outcome
 from providers.transport import InboundAnswer, OutboundRequest
@@ -66,6 +72,9 @@ def decode(inbound: InboundAnswer, request: ChatRequest, *, now: datetime) -> Ou
             "The provider answered 200 with something that is not a chat completion.",
             inbound.status,
         )
+    failure = failed_choice(body["choices"])
+    if failure is not None:
+        return failure
     body["model"] = request.model.name
     return Answer(body, usage.from_openai(body.get("usage")))
 

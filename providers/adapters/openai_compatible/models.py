@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 
 from providers.adapters import malformed
@@ -18,6 +18,7 @@ from providers.usage import MOST_BELIEVED
 from providers.vault import SecretText
 
 MILLION = 1_000_000
+FINEST, HIGHEST = Decimal("1e-9"), Decimal(10**9)
 # The names under which hosts say the same.
 CONTEXT_NAMES = ("context_length", "context_window", "max_context_length", "max_model_len")
 OUTPUT_NAMES = ("max_completion_tokens", "max_output_tokens")
@@ -112,12 +113,17 @@ def _prices(pricing: Mapping[str, Any]) -> dict[str, Decimal | None]:
 
 
 def _price(value: Any, times: int) -> Decimal | None:
-    """None too for what is below zero: hosts say so that the price varies."""
+    """None too for what is below zero: hosts say so that the price varies. What is finer or more
+    than any price is none either: written out, it could have a million digits."""
     try:
         price = Decimal(value) * times if isinstance(value, str) else None
-    except InvalidOperation:
+    except ArithmeticError:
         return None
-    return price if price is not None and price.is_finite() and price >= 0 else None
+    if price is None or not price.is_finite() or price < 0:
+        return None
+    if price == 0:
+        return Decimal(0)
+    return price if FINEST <= price <= HIGHEST else None
 
 
 def _either(said: Any, can: Mapping[str, Any], *names: str) -> bool | None:

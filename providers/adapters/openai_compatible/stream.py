@@ -10,6 +10,7 @@ import orjson
 from providers import failures, usage
 from providers.adapters import StreamFailed, malformed
 from providers.adapters.chunks import has_substance
+from providers.adapters.openai_compatible.wire import failed_choice, is_error
 from providers.failures import Failure
 from providers.requests import ChatRequest, Chunk
 from providers.sse import ServerSentEvent
@@ -50,7 +51,7 @@ class ChatStream:
             self._ended = True
             return []
         body = self._parsed(data)
-        if body.get("error") or event.event == "error":
+        if is_error(body) or event.event == "error":
             raise StreamFailed(self._billed(failures.from_event(body)))
         self._usage = usage.from_openai(body.get("usage")) or self._usage
         return self._chunks(body)
@@ -79,6 +80,9 @@ class ChatStream:
         choices = choices or []
         if not isinstance(choices, list) or not all(isinstance(one, dict) for one in choices):
             raise StreamFailed(malformed("The provider streamed something that is not a chunk."))
+        failure = failed_choice(choices)
+        if failure is not None:
+            raise StreamFailed(self._billed(failure))
         noted = [self._note(choice) for choice in choices]
         substance = any(noted)
         self._substance = self._substance or substance

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -51,6 +51,19 @@ def post_json(
 def error_in(inbound: InboundAnswer, *, now: datetime) -> Failure | None:
     """The failure an answer stands for, if it is one; some hosts answer 200 with an error."""
     body = inbound.json
-    if inbound.status == HTTP_OK and not (isinstance(body, dict) and body.get("error")):
+    if inbound.status == HTTP_OK and not is_error(body):
         return None
     return failures.from_http(inbound.status, body, inbound.headers, now=now)
+
+
+def is_error(body: Any) -> bool:
+    """Whether a body says that something failed: in `error`, or, as of vLLM, all over."""
+    return isinstance(body, dict) and (bool(body.get("error")) or body.get("object") == "error")
+
+
+def failed_choice(choices: Iterable[Mapping[str, Any]]) -> Failure | None:
+    """The failure that a choice ended with, where its host says so there and nowhere else."""
+    for choice in choices:
+        if choice.get("error") or choice.get("finish_reason") == "error":
+            return failures.from_event({"error": choice.get("error") or {}})
+    return None

@@ -9,7 +9,6 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 from django.db import Error as DatabaseFailure
-from django.db import connection
 
 from providers import vault
 from providers.vault_rotation import (
@@ -18,6 +17,7 @@ from providers.vault_rotation import (
     RotationUnderWay,
     VaultStatus,
     forget_unreadable,
+    may_be_shared,
     rotate,
     status,
 )
@@ -108,10 +108,12 @@ def _unreadable_lines(names: tuple[str, ...]) -> list[str]:
 def _next_step(done: Rotation) -> str:
     if not done.own_file:
         return "Now take the other keys out of PALYRA_VAULT_KEY, and start Palyra anew everywhere."
-    if connection.vendor != "sqlite":
+    if may_be_shared():
         return (
             f"If other machines use this database, give them {vault.own_file()} as it is now: the "
-            f"key they have reads nothing any more."
+            f"key they have reads nothing any more. Behind the new key it still holds those "
+            f"before, for what such machines store until then. Once all have it, a key that "
+            f"`palyra vault status` counts no secret under can be taken out."
         )
     return ""
 
