@@ -27,6 +27,7 @@ from providers import invocation
 from providers.failures import Failure
 from providers.invocation import Attempt, Invocation, OpenedStream
 from providers.requests import JSON_TYPE, Answer, answer_text
+from providers.response_cache import CachedAnswer
 from providers.usage import Usage
 
 if TYPE_CHECKING:
@@ -128,8 +129,9 @@ def explain(request: CallRequest, snapshot: Snapshot, now: datetime) -> RoutingD
 
 
 async def _from_kept(
-    planned: CallPlan, kept: Any, runtime: Runtime, *, settled: bool
+    planned: CallPlan, kept: CachedAnswer, runtime: Runtime, *, settled: bool
 ) -> CallResult:
+    """Answer with what is kept; it is entered and settled like any other call, for nothing."""
     admission = await hold_for_nothing(planned, kept.model, runtime)
     ended = settlement.cached_settlement(planned)
     written = _submit(planned, ended, runtime)
