@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from django.contrib import admin
 from django.urls import NoReverseMatch, reverse
-from playwright.sync_api import Browser, Page, ViewportSize
+from playwright.sync_api import Browser, Page, ViewportSize, expect
 
 from tests.browser.accessibility import colour_violations, violations
 from tests.browser.chromium import LOOKS, watched_page
