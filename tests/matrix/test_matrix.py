@@ -142,7 +142,7 @@ SETTINGS: dict[str, Setting] = {
     "error event in mid-stream": Setting(
         behaviour=Behaviour(fault=Fault.ERROR_EVENT, after=MID_STREAM)
     ),
-    "100 MB": Setting(behaviour=Behaviour(fault=Fault.HUGE), patient=True),
+    "100 MB": Setting(behaviour=Behaviour(fault=Fault.HUGE)),
 }
 UNREACHABLE = {"connection refused", "DNS failure", "TLS failure"}
 
