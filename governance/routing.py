@@ -93,13 +93,11 @@ def decide(
         if model.role == asked.role
     }
     chosen = min((options[model.id] for model in named), key=Option.preference)
-    fallbacks = tuple(
-        options[considered.model.id]
-        for considered in candidates.order(
-            chosen.model, registry, asked.needs, named=() if asked.model == AUTO else named
-        )
-        if considered.eligible and considered.model.id != chosen.model.id
+    # The chosen model comes first.
+    ordered = candidates.order(
+        chosen.model, registry, asked.needs, named=() if asked.model == AUTO else named
     )
+    in_order = tuple(options[model.id] for model in candidates.eligible(ordered))
     best = nsmallest(MOST_CANDIDATES, options.values(), key=Option.preference)
     recommended = best[0] if best[0].fits and best[0].merit < chosen.merit else chosen
     considered = best if chosen in best else [*best, chosen]
@@ -119,9 +117,9 @@ def decide(
         explanation=tuple(_explain(asked, chosen, recommended)),
         candidates=tuple(option.candidate() for option in considered),
         estimate=chosen.estimate,
-        fallbacks=tuple(option.name for option in fallbacks),
+        fallbacks=tuple(option.name for option in in_order[1:]),
     )
-    return Route(decision, (chosen, *fallbacks))
+    return Route(decision, in_order)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

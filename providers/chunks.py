@@ -6,7 +6,7 @@ index, and what a piece does not name stays as it was. Fields Palyra does not kn
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from providers.requests import Answer, Chunk
@@ -189,11 +189,3 @@ class Replay:
     async def aclose(self) -> None:
         """Give no more."""
         self._chunks = iter(())
-
-
-def assembled(chunks: Iterable[Chunk]) -> dict[str, Any]:
-    """The `chat.completion` that `chunks` are."""
-    assembler = Assembler()
-    for chunk in chunks:
-        assembler.add(chunk)
-    return assembler.completion()

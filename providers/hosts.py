@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from django.utils import timezone
 
-from providers.adapters import Adapter, anthropic, openai_compatible
 from providers.adapters.listing import ListedModel, Listing
+from providers.attempts import ADAPTERS
 from providers.failures import Failure, FailureClass
-from providers.models import ProviderKind
 from providers.redaction import presentable
 from providers.registry import CredentialEntry, ProviderEntry
 from providers.transport import Limits, Transport, TransportFailed
@@ -23,10 +22,6 @@ PATIENCE = 15.0
 MOST_PAGES = 50
 MOST_MODELS = 5000
 LONGEST_LISTING = 60.0
-ADAPTERS: Mapping[str, Adapter] = {
-    ProviderKind.OPENAI_COMPATIBLE.value: openai_compatible,
-    ProviderKind.ANTHROPIC.value: anthropic,
-}
 ResultT = TypeVar("ResultT")
 
 

@@ -243,7 +243,7 @@ def _attempt(row: dict[str, Any]) -> Attempt:
         outcome=words,
         tone=tone,
         says=" · ".join(part for part in says if part),
-        took="" if words == "Not tried" else took,
+        took="" if row.get("outcome") == "skipped" else took,
     )
 
 

@@ -174,6 +174,8 @@ def _row(request: AdmissionRequest, admission: Admission) -> ModelCall:
 def _blocked_row(request: AdmissionRequest, admission: Admission) -> ModelCall:
     row = _row(request, admission)
     row.status = CallStatus.BLOCKED
+    # Where it would have been answered from what was kept, nothing was.
+    row.cached = False
     row.error = admission.blocking.explanation[:LONGEST_ERROR] if admission.blocking else ""
     row.settled_at = request.admitted_at
     return row

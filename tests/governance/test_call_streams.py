@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from asgiref.sync import sync_to_async
 
 from governance.calls import CallStream, open_stream
 from governance.errors import BudgetBlocked, ProviderFailed
@@ -16,6 +17,7 @@ from providers.response_cache import CacheUse
 from providers.usage import Usage
 from tests.governance.scenes import TwoProviders
 from tests.governance.scripted import ScriptedStream, failure, install, piece
+from tests.support.factories import make_policy
 
 pytestmark = pytest.mark.django_db(transaction=True)
 ROLE = Chunk({"choices": [{"index": 0, "delta": {"role": "assistant"}}]}, substance=False)
@@ -205,6 +207,21 @@ async def test_a_stream_is_kept_and_given_again_for_nothing(
         (True, 0, "succeeded"),
     ]
     assert await two.counters() == (34_000, 0, 0)
+
+
+async def test_a_kept_answer_that_a_budget_refuses_is_none(
+    two: TwoProviders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(monkeypatch, first=whole())
+    stream = await opened(two, temperature=0)
+    assert text_of([chunk async for chunk in stream]) == "Good morning"
+    await stream.aclose()
+    await sync_to_async(make_policy)(metric="requests", hard_limit=1)
+    with pytest.raises(BudgetBlocked):
+        await opened(two, temperature=0)
+    await two.runtime.stop()
+    refused = await ModelCall.objects.aget(status="blocked")
+    assert not refused.cached
 
 
 async def test_no_store_neither_reads_nor_keeps(

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from providers.chunks import Replay, assembled, from_completion
+from providers.chunks import Replay, from_completion
 from providers.requests import Answer, Chunk
 from providers.usage import Usage
+from tests.providers.assembling import assembled
 
 TEXTS = st.text(max_size=20)
 ARGUMENTS = {"name": st.text(min_size=1, max_size=10), "arguments": TEXTS}

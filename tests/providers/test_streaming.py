@@ -9,10 +9,10 @@ import pytest
 
 from providers.attempts import StreamBroken
 from providers.breakers import Verdict
-from providers.chunks import assembled
 from providers.failures import Failure, FailureClass
 from providers.invocation import Attempt, Invocation, OpenedStream, Plan, open_stream
 from providers.requests import ChatRequest
+from tests.providers.assembling import assembled
 from tests.providers.entries import chat_request, model_entry, provider_entry
 from tests.providers.fakes import USED, FakeStream, Scene, answer, chunk, failure
 
