@@ -15,6 +15,7 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import F, Q, QuerySet
 
+from governance.budgets import Subject
 from governance.ledger import open_window
 from governance.models import Approval, ApprovalStatus, BudgetPolicy, BudgetWindow, Team
 from governance.snapshot import policy_entry
@@ -159,7 +160,7 @@ def _raise_current_window(approval: Approval, now: datetime) -> BudgetWindow:
     if fault is not None:
         raise ApprovalNotAllowed(f"{fault} Deny the request instead.")
     policy = policy_entry(row)
-    window = open_window(policy, policy.window(approval.team_id, now))
+    window = open_window(policy, policy.window(_subject(approval), now))
     raised = BudgetWindow.objects.filter(
         pk=window.pk, raised_by__lte=LARGEST_LIMIT - (row.hard_limit or 0) - approval.amount
     ).update(raised_by=F("raised_by") + approval.amount)
@@ -169,3 +170,7 @@ def _raise_current_window(approval: Approval, now: datetime) -> BudgetWindow:
         )
     window.refresh_from_db()
     return window
+
+
+def _subject(approval: Approval) -> Subject:
+    return Subject(team_id=approval.team_id, call_id=approval.pk)

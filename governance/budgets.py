@@ -9,20 +9,42 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from governance.amounts import amount_text
 from governance.windows import Period, period
 
 OK = "ok"
 SOFT_LIMIT = "soft_limit"
+HARD_LIMIT = "hard_limit"
 BLOCKED = "blocked"
+APPROVAL_REQUIRED = "approval_required"
 OVERRIDE_APPLIED = "override_applied"
 UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """Whose call it is and where it goes: everything a policy's scope may ask about."""
+
+    team_id: int
+    call_id: UUID
+    provider: str = ""
+    model: str = ""
+    api_key_id: int | None = None
+    user_id: int | None = None
+    session: str = ""
+    job_id: UUID | None = None
+    run_id: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """A budget policy as calls see it; `team_id` is None for everyone or for each team."""
+    """A budget policy as calls see it.
+
+    `team_id` is None where every team's calls are counted. `value` names the one person, session,
+    key, job, provider or model that is counted, and is empty where each has a window of its own.
+    """
 
     id: int
     name: str
@@ -34,18 +56,46 @@ class Policy:
     soft_limit: int | None
     hard_limit: int | None
     enabled: bool = True
+    value: str = ""
+    rolling: bool = False
+    action: str = "block"
+    thresholds: tuple[int, ...] = ()
+    routing_mode: str = ""
 
-    def applies_to(self, team_id: int) -> bool:
-        """Whether this policy counts the calls of that team."""
-        return self.team_id is None or self.team_id == team_id
+    def counts(self, subject: Subject) -> bool:
+        """Whether this policy counts that call."""
+        if self.team_id is not None and self.team_id != subject.team_id:
+            return False
+        value = scope_value(self.scope, subject)
+        return value is not None and self.value in ("", value)
 
-    def scope_value(self, team_id: int) -> str:
-        """Whose counter a call of that team is counted on: the team's own, or everyone's."""
-        return "" if self.scope == "global" else str(team_id)
+    def window(self, subject: Subject, now: datetime) -> WindowKey:
+        """The window that counts that call, made now. Only for a call that it counts."""
+        value = scope_value(self.scope, subject)
+        assert value is not None
+        return WindowKey(self.id, value, period(self.interval, self.zone, now))
 
-    def window(self, team_id: int, now: datetime) -> WindowKey:
-        """The window that counts a call of that team made now."""
-        return WindowKey(self.id, self.scope_value(team_id), period(self.interval, self.zone, now))
+
+def scope_value(scope: str, subject: Subject) -> str | None:
+    """Which of its scope's values a call belongs to; None if to none of them.
+
+    Sessions are named by their callers, so a session is one team's: `<team's id>:<session>`. A
+    model is `provider/model`, everything else its identifier.
+    """
+    if scope == "global":
+        return ""
+    if scope == "session":
+        return f"{subject.team_id}:{subject.session}" if subject.session else None
+    if scope == "model":
+        return f"{subject.provider}/{subject.model}" if subject.model else None
+    value = {
+        "team": subject.team_id,
+        "user": subject.user_id,
+        "api_key": subject.api_key_id,
+        "job": subject.job_id,
+        "provider": subject.provider or None,
+    }[scope]
+    return None if value is None else str(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +127,14 @@ class Demand:
     """What a call may use at most. `cost` is None if the model has no price."""
 
     cost: int | None
-    tokens: int
+    input_tokens: int
+    output_tokens: int
     requests: int = 1
+
+    @property
+    def tokens(self) -> int:
+        """Input and output together."""
+        return self.input_tokens + self.output_tokens
 
     def amount(self, metric: str) -> int | None:
         """The part of it that `metric` counts."""
@@ -111,11 +167,21 @@ class BudgetEvaluation:
     requested: int | None
     resets_at: datetime | None
     explanation: str
+    scope_value: str = ""
+    interval: str = ""
+    action: str = "block"
 
     @property
     def blocks(self) -> bool:
-        """Whether the call may not be made because of it."""
-        return self.outcome in {BLOCKED, UNKNOWN}
+        """Whether the call may not be made because of it, as it is."""
+        if self.outcome == UNKNOWN:
+            return self.action != "alert"
+        return self.outcome in {BLOCKED, APPROVAL_REQUIRED}
+
+    @property
+    def limits_rate(self) -> bool:
+        """Whether it is a rate limit: so many requests or tokens a minute."""
+        return self.interval == "minute" and self.metric != "cost"
 
     @property
     def remaining(self) -> int | None:

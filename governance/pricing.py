@@ -12,6 +12,18 @@ TOKENS_PER_PRICE = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TierEntry:
+    """Rates of a whole request whose input, cached or not, is more than `above` tokens."""
+
+    above: int
+    uncached_input: int
+    output: int
+    cache_read: int | None = None
+    cache_write_5m: int | None = None
+    cache_write_1h: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PriceEntry:
     """A model's price from `effective_from` on: nano-dollars per million tokens of each bucket.
 
@@ -29,6 +41,7 @@ class PriceEntry:
     per_request: int = 0
     source: str = "operator"
     precision: str = "exact"
+    tiers: tuple[TierEntry, ...] = ()
 
     def rate(self, bucket: str) -> int:
         """The nano-dollars per million tokens of `bucket`."""

@@ -166,7 +166,12 @@ class Option:
     @property
     def token_bound(self) -> int:
         """The most tokens of input and output together."""
-        return self.asked.input_bound + self.output_cap * self.asked.choices
+        return self.asked.input_bound + self.output_bound
+
+    @property
+    def output_bound(self) -> int:
+        """The most tokens of output, all choices together."""
+        return self.output_cap * self.asked.choices
 
     @property
     def expected_tokens(self) -> tuple[int, int]:

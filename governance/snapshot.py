@@ -9,15 +9,22 @@ from __future__ import annotations
 import logging
 import threading
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from django.db import connection
 
 from governance.budgets import Policy
 from governance.errors import in_one_line
-from governance.models import ApiKey, BudgetPolicy, Price
-from governance.pricing import PriceEntry
+from governance.models import (
+    ApiKey,
+    BudgetPolicy,
+    GovernanceSettings,
+    Price,
+    PriceTier,
+    Team,
+)
+from governance.pricing import PriceEntry, TierEntry
 from providers import registry as provider_registry
 from providers import versioned
 from providers.registry import Registry
@@ -41,6 +48,27 @@ class KeyEntry:
     team_enabled: bool
     expires_at: datetime | None
     revoked: bool
+    routing_mode: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TeamEntry:
+    """A team as calls see it. `routing_mode` is empty where the installation's holds."""
+
+    id: int
+    slug: str
+    name: str
+    enabled: bool
+    allowed_models: tuple[str, ...] = ()
+    routing_mode: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SettingsEntry:
+    """What holds where nothing nearer says otherwise; `output_floor` is tokens."""
+
+    routing_mode: str = "suggest"
+    output_floor: int = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,10 +80,8 @@ class Snapshot:
     keys: dict[str, KeyEntry]
     policies: tuple[Policy, ...]
     prices: dict[int, tuple[PriceEntry, ...]]
-
-    def policies_for(self, team_id: int) -> tuple[Policy, ...]:
-        """The policies that count a call of that team, in the order of their ids."""
-        return tuple(policy for policy in self.policies if policy.applies_to(team_id))
+    teams: dict[int, TeamEntry] = field(default_factory=dict)
+    settings: SettingsEntry = SettingsEntry()
 
 
 def load() -> Snapshot:
@@ -70,6 +96,8 @@ def load() -> Snapshot:
         keys={key.public_id: key for key in _keys()},
         policies=load_policies(),
         prices=_prices(),
+        teams={team.id: team for team in _teams()},
+        settings=_settings(),
     )
 
 
@@ -84,9 +112,31 @@ def _keys() -> list[KeyEntry]:
             team_enabled=key.team.enabled,
             expires_at=key.expires_at,
             revoked=key.revoked_at is not None,
+            routing_mode=key.routing_mode,
         )
         for key in ApiKey.objects.select_related("team")
     ]
+
+
+def _teams() -> list[TeamEntry]:
+    return [
+        TeamEntry(
+            id=team.pk,
+            slug=team.slug,
+            name=team.name,
+            enabled=team.enabled,
+            allowed_models=tuple(team.allowed_models),
+            routing_mode=team.routing_mode,
+        )
+        for team in Team.objects.all()
+    ]
+
+
+def _settings() -> SettingsEntry:
+    row = GovernanceSettings.objects.first()
+    if row is None:
+        return SettingsEntry()
+    return SettingsEntry(routing_mode=row.routing_mode, output_floor=row.output_floor)
 
 
 def load_policies() -> tuple[Policy, ...]:
@@ -107,12 +157,18 @@ def policy_entry(row: BudgetPolicy) -> Policy:
         soft_limit=row.soft_limit,
         hard_limit=row.hard_limit,
         enabled=row.enabled,
+        value=row.value,
+        rolling=row.rolling,
+        action=row.action,
+        thresholds=tuple(row.thresholds),
+        routing_mode=row.routing_mode,
     )
 
 
 def _prices() -> dict[int, tuple[PriceEntry, ...]]:
     prices: dict[int, list[PriceEntry]] = defaultdict(list)
-    for row in Price.objects.order_by("model_id", "effective_from"):
+    rows = Price.objects.order_by("model_id", "effective_from").prefetch_related("tiers")
+    for row in rows:
         prices[row.model_id].append(
             PriceEntry(
                 id=row.pk,
@@ -126,9 +182,21 @@ def _prices() -> dict[int, tuple[PriceEntry, ...]]:
                 per_request=row.per_request,
                 source=row.source,
                 precision=row.precision,
+                tiers=tuple(_tier(tier) for tier in row.tiers.all()),
             )
         )
     return {model_id: tuple(entries) for model_id, entries in prices.items()}
+
+
+def _tier(row: PriceTier) -> TierEntry:
+    return TierEntry(
+        above=row.above,
+        uncached_input=row.uncached_input,
+        output=row.output,
+        cache_read=row.cache_read,
+        cache_write_5m=row.cache_write_5m,
+        cache_write_1h=row.cache_write_1h,
+    )
 
 
 class SnapshotKeeper:

@@ -10,7 +10,6 @@ from django.db.models import Q
 
 from governance.amounts import amount_text
 from governance.models import BudgetPolicy, BudgetScope, BudgetWindow, Team
-from governance.snapshot import policy_entry
 from governance.windows import period
 
 __all__ = ["Standing", "amount_text", "standings"]
@@ -140,7 +139,7 @@ def _of_policy(
     if policy.scope == BudgetScope.GLOBAL:
         values = [""]
     elif team is not None or policy.team_id is not None:
-        values = [policy_entry(policy).scope_value(team.pk if team else policy.team_id or 0)]
+        values = [str(team.pk if team else policy.team_id)]
     else:
         values = [value for value in mine if value in teams]
     for value in values:

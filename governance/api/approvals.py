@@ -53,7 +53,7 @@ class ApprovalOut(Schema):
     metric: str
     amount: str
     reason: str
-    requested_by: str
+    requested_by: str | None = Field(description="Nobody, where a call made with a key asked.")
     requested_at: Moment
     status: ApprovalStatus
     decided_by: str | None
@@ -70,7 +70,7 @@ class ApprovalOut(Schema):
             metric=approval.policy.metric,
             amount=str(amount_json(approval.policy.metric, approval.amount)),
             reason=approval.reason,
-            requested_by=approval.requested_by.get_username(),
+            requested_by=approval.requested_by.get_username() if approval.requested_by else None,
             requested_at=approval.requested_at,
             status=ApprovalStatus(approval.status),
             decided_by=approval.decided_by.get_username() if approval.decided_by else None,

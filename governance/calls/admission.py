@@ -87,15 +87,21 @@ async def hold_for_nothing(plan: CallPlan, model: str, runtime: Runtime) -> Admi
     not, and no provider is asked. Raises `BudgetBlocked`."""
     spending = Spending(plan.route.chosen)
     provider, _, name = model.partition("/")
-    nothing = {"estimate_lower": 0, "estimate_expected": 0, "estimate_upper": 0, "token_bound": 0}
+    nothing = {
+        "estimate_lower": 0,
+        "estimate_expected": 0,
+        "estimate_upper": 0,
+        "token_bound": 0,
+        "output_bound": 0,
+    }
     tokens = {"expected_input_tokens": 0, "expected_output_tokens": 0}
     request = AdmissionRequest(
         call_id=plan.call_id,
-        team_id=plan.request.caller.team_id,
+        subject=plan.subject(spending.option),
         admitted_at=plan.begun_at,
         expires_at=expiry(spending.option, timezone.now()),
-        demand=Demand(cost=0, tokens=0),
-        expected={"cost": 0, "tokens": 0, "requests": 1},
+        demand=Demand(cost=0, input_tokens=0, output_tokens=0),
+        expected={"cost": 0, "tokens": 0, "input_tokens": 0, "output_tokens": 0, "requests": 1},
         row=plan.columns()
         | spending.columns()
         | nothing
@@ -160,7 +166,7 @@ def _request(plan: CallPlan, candidate: _Usable, now: datetime) -> AdmissionRequ
     lease = demand_for(option.model.provider, candidate.credentials)
     return AdmissionRequest(
         call_id=plan.call_id,
-        team_id=plan.request.caller.team_id,
+        subject=plan.subject(option),
         admitted_at=plan.begun_at,
         expires_at=expiry(option, now),
         demand=spending.demand,

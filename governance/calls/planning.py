@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from governance import routing
-from governance.budgets import Demand
+from governance.budgets import Demand, Subject
 from governance.calls.request import CallRequest
 from governance.parsed_request import ParsedRequest
 from governance.routing import Option, Route
@@ -35,12 +35,24 @@ class Spending:
         """The most it may use."""
         estimate = self.option.estimate
         cost = None if estimate is None else estimate.upper + self.billed_cost
-        return Demand(cost=cost, tokens=self.option.token_bound + self.billed_tokens)
+        billed_input, billed_output = self._billed_tokens
+        return Demand(
+            cost=cost,
+            input_tokens=self.option.asked.input_bound + billed_input,
+            output_tokens=self.option.output_bound + billed_output,
+        )
 
     @property
     def expected(self) -> dict[str, int]:
         """By metric, what is charged if nobody ever says what it used."""
-        return {"cost": self.expected_cost, "tokens": sum(self.expected_tokens), "requests": 1}
+        expected_input, expected_output = self.expected_tokens
+        return {
+            "cost": self.expected_cost,
+            "tokens": expected_input + expected_output,
+            "input_tokens": expected_input,
+            "output_tokens": expected_output,
+            "requests": 1,
+        }
 
     @property
     def expected_cost(self) -> int:
@@ -53,8 +65,10 @@ class Spending:
         return sum(one.estimate.expected if one.estimate else 0 for one in self.billed)
 
     @property
-    def billed_tokens(self) -> int:
-        return sum(sum(one.expected_tokens) for one in self.billed)
+    def _billed_tokens(self) -> tuple[int, int]:
+        """Input and output of the billed attempts."""
+        every = [one.expected_tokens for one in self.billed]
+        return sum(one[0] for one in every), sum(one[1] for one in every)
 
     @property
     def expected_tokens(self) -> tuple[int, int]:
@@ -74,6 +88,7 @@ class Spending:
             "estimate_expected": self.expected_cost if estimate else None,
             "estimate_upper": self.demand.cost,
             "token_bound": self.demand.tokens,
+            "output_bound": self.demand.output_tokens,
             "expected_input_tokens": expected_input,
             "expected_output_tokens": expected_output,
         }
@@ -121,6 +136,21 @@ class CallPlan:
         """What `request` may use, after failed attempts that may be billed."""
         return Spending(self.option_of(request), tuple(self.option_of(one) for one in billed))
 
+    def subject(self, option: Option) -> Subject:
+        """Whose call it is, where it goes to `option`."""
+        caller = self.request.caller
+        return Subject(
+            team_id=caller.team_id,
+            call_id=self.call_id,
+            provider=option.model.provider.name,
+            model=option.model.name,
+            api_key_id=caller.api_key_id,
+            user_id=caller.user_id,
+            session=caller.session,
+            job_id=caller.job_id,
+            run_id=caller.run_id,
+        )
+
     def columns(self) -> dict[str, Any]:
         """The columns of the call's row that stay as they are wherever it goes."""
         caller = self.request.caller
@@ -129,6 +159,8 @@ class CallPlan:
             "user_id": caller.user_id,
             "job_id": caller.job_id,
             "run_id": caller.run_id,
+            "session": caller.session,
+            "routing_mode": self.route.decision.mode,
             "surface": caller.surface,
             "task_class": self.request.task_class,
             "role": self.asked.role,

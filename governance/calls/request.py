@@ -15,7 +15,11 @@ from providers.response_cache import CacheUse
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """Who asks: a team, through a surface, and the key, person or run it is for."""
+    """Who asks: a team, through a surface, and the key, person or run it is for.
+
+    `session` is the caller's own name for calls that belong together; it means something only
+    within the team.
+    """
 
     team_id: int
     surface: str
@@ -23,6 +27,7 @@ class Caller:
     user_id: int | None = None
     job_id: UUID | None = None
     run_id: UUID | None = None
+    session: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +35,8 @@ class CallRequest:
     """A call to be made.
 
     `body` is a request in OpenAI's format for `role`, a `ModelRole`; for a transcription it is a
-    `TranscriptionForm`.
+    `TranscriptionForm`. `routing_mode` is the mode this request asks for, None if it asks for none.
+    With `respond_async` a call that needs approval is kept and made once it is approved.
     """
 
     caller: Caller
@@ -38,6 +44,8 @@ class CallRequest:
     role: str = ModelRole.CHAT.value
     task_class: str = TaskClass.PRIMARY_INTERACTIVE
     cache: CacheUse = CacheUse.DEFAULT
+    routing_mode: str | None = None
+    respond_async: bool = False
 
     def parse(self, *, stream: bool = False) -> ParsedRequest:
         """What is asked, checked. Raises `InvalidRequest` naming the field at fault."""

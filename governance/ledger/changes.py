@@ -164,7 +164,7 @@ def unmade_row(unmade: Unmade) -> ModelCall:
 def _row(request: AdmissionRequest, admission: Admission) -> ModelCall:
     return ModelCall(
         id=request.call_id,
-        team_id=request.team_id,
+        team_id=request.subject.team_id,
         admitted_at=request.admitted_at,
         evaluations=[said.as_json() for said in admission.evaluations],
         **request.row,

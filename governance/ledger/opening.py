@@ -89,12 +89,26 @@ def _hold_in_flight(calls: QuerySet[ModelCall], window: BudgetWindow, metric: st
 def _hold(call: ModelCall, window: BudgetWindow, metric: str) -> dict[str, Any]:
     hold: dict[str, Any] = {"window": window.pk, "metric": metric}
     if call.status == CallStatus.UNCONFIRMED:
-        charged = {"requests": 1, "cost": call.cost or 0, "tokens": call.total_tokens or 0}
+        charged = {
+            "requests": 1,
+            "cost": call.cost or 0,
+            "tokens": call.total_tokens or 0,
+            "input_tokens": (call.total_tokens or 0) - (call.output_tokens or 0),
+            "output_tokens": call.output_tokens or 0,
+        }
         return {**hold, "amount": 0, "expected": 0, "charged": charged[metric]}
-    amounts = {"requests": 1, "cost": call.estimate_upper or 0, "tokens": call.token_bound}
+    amounts = {
+        "requests": 1,
+        "cost": call.estimate_upper or 0,
+        "tokens": call.token_bound,
+        "input_tokens": call.token_bound - call.output_bound,
+        "output_tokens": call.output_bound,
+    }
     expected = {
         "requests": 1,
         "cost": call.estimate_expected or 0,
         "tokens": call.expected_input_tokens + call.expected_output_tokens,
+        "input_tokens": call.expected_input_tokens,
+        "output_tokens": call.expected_output_tokens,
     }
     return {**hold, "amount": amounts[metric], "expected": expected[metric]}

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from governance.budgets import Admission, Demand
+from governance.budgets import Admission, Demand, Subject
 from governance.leases import LeaseDemand
 from governance.models import CallStatus
 from providers.usage import Usage
@@ -25,7 +25,7 @@ class AdmissionRequest:
     """
 
     call_id: UUID
-    team_id: int
+    subject: Subject
     admitted_at: datetime
     expires_at: datetime
     demand: Demand
@@ -104,7 +104,13 @@ class Settlement:
 
     def charge(self, metric: str) -> int:
         """What is charged to a window of that metric."""
-        charges = {"cost": self.cost or 0, "tokens": self.usage.total, "requests": self.requests}
+        charges = {
+            "cost": self.cost or 0,
+            "tokens": self.usage.total,
+            "input_tokens": self.usage.total - self.usage.output,
+            "output_tokens": self.usage.output,
+            "requests": self.requests,
+        }
         return charges[metric]
 
 

@@ -14,7 +14,7 @@ from uuid import UUID
 
 from django.db import connection, transaction
 
-from governance.budgets import Counter, Policy, WindowKey
+from governance.budgets import Counter, Policy, Subject, WindowKey
 from governance.ledger import rows
 from governance.ledger.changes import (
     SETTLEABLE,
@@ -68,6 +68,7 @@ REHELD_COLUMNS = (
     "estimate_expected",
     "estimate_upper",
     "token_bound",
+    "output_bound",
     "expected_input_tokens",
     "expected_output_tokens",
     "expires_at",
@@ -122,10 +123,10 @@ class LedgerStore:
                 [*(one.call_id for one in settlements), *(one.call_id for one in reholds)]
             )
             wanted = {
-                request.call_id: self._windows_of(request.team_id, request.admitted_at)
+                request.call_id: self._windows_of(request.subject, request.admitted_at)
                 for request in admissions
             } | {
-                one.call_id: self._windows_of(call.team_id, call.admitted_at)
+                one.call_id: self._windows_of(_subject(call, one), call.admitted_at)
                 for one in reholds
                 if (call := calls.get(one.call_id))
             }
@@ -163,11 +164,13 @@ class LedgerStore:
             self._leases.forget()
             self._version = version
 
-    def _windows_of(self, team_id: int, admitted_at: datetime) -> list[tuple[Policy, WindowKey]]:
+    def _windows_of(
+        self, subject: Subject, admitted_at: datetime
+    ) -> list[tuple[Policy, WindowKey]]:
         return [
-            (policy, policy.window(team_id, admitted_at))
+            (policy, policy.window(subject, admitted_at))
             for policy in self._policies
-            if policy.applies_to(team_id)
+            if policy.counts(subject)
         ]
 
     def _lock_windows(
@@ -214,6 +217,21 @@ class LedgerStore:
                 del unknown[key]
         if unknown:
             raise _WindowsMissing(unknown)
+
+
+def _subject(call: ModelCall, rehold: Rehold) -> Subject:
+    """Whose call it is, where it goes next."""
+    return Subject(
+        team_id=call.team_id,
+        call_id=call.pk,
+        provider=rehold.row["provider"],
+        model=rehold.row["model"],
+        api_key_id=call.api_key_id,
+        user_id=call.user_id,
+        session=call.session,
+        job_id=call.job_id,
+        run_id=call.run_id,
+    )
 
 
 def _sort_key(key: WindowKey) -> tuple[int, str, Any]:

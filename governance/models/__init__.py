@@ -1,8 +1,18 @@
 """Governance's tables, by what they are about."""
 
+from governance.models.alerts import (
+    Alert,
+    AlertKind,
+    AlertSeverity,
+    Channel,
+    ChannelKind,
+    Delivery,
+    DeliveryStatus,
+)
+from governance.models.approvals import Approval, ApprovalStatus, ApprovalUntil, KeptCall
+from governance.models.audit import AuditEntry
 from governance.models.budgets import (
-    Approval,
-    ApprovalStatus,
+    BudgetAction,
     BudgetInterval,
     BudgetMetric,
     BudgetPolicy,
@@ -17,27 +27,46 @@ from governance.models.ledger import (
     Surface,
     TaskClass,
 )
-from governance.models.prices import Price, PricePrecision
+from governance.models.modes import GovernanceSettings, RoutingMode
+from governance.models.prices import Price, PricePrecision, PriceTier
 from governance.models.teams import ApiKey, Membership, MembershipRole, Team
+from governance.models.usage import LatencyHour, UsageHour, UsageSession
 
 __all__ = [
+    "Alert",
+    "AlertKind",
+    "AlertSeverity",
     "ApiKey",
     "Approval",
     "ApprovalStatus",
+    "ApprovalUntil",
+    "AuditEntry",
+    "BudgetAction",
     "BudgetInterval",
     "BudgetMetric",
     "BudgetPolicy",
     "BudgetScope",
     "BudgetWindow",
     "CallStatus",
+    "Channel",
+    "ChannelKind",
+    "Delivery",
+    "DeliveryStatus",
+    "GovernanceSettings",
+    "KeptCall",
+    "LatencyHour",
     "Membership",
     "MembershipRole",
     "ModelCall",
     "Price",
     "PricePrecision",
+    "PriceTier",
     "ProcessHeartbeat",
     "ProviderLease",
+    "RoutingMode",
     "Surface",
     "TaskClass",
     "Team",
+    "UsageHour",
+    "UsageSession",
 ]

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator
 from django.db import models
 from django.db.models import F, Q
-from django.utils import timezone
 
+from governance.models.modes import RoutingMode
 from governance.models.teams import Team
 from governance.zones import validate_zone
-from providers.identifiers import new_id
 from providers.versioned import Versioned
 
 
@@ -22,6 +20,12 @@ class BudgetScope(models.TextChoices):
 
     GLOBAL = "global", "Everyone together"
     TEAM = "team", "Team"
+    USER = "user", "Person"
+    SESSION = "session", "Session"
+    API_KEY = "api_key", "API key"
+    JOB = "job", "Scheduled job"
+    PROVIDER = "provider", "Provider"
+    MODEL = "model", "Model"
 
 
 class BudgetMetric(models.TextChoices):
@@ -29,18 +33,56 @@ class BudgetMetric(models.TextChoices):
 
     COST = "cost", "Cost"
     TOKENS = "tokens", "Tokens"
+    INPUT_TOKENS = "input_tokens", "Input tokens"
+    OUTPUT_TOKENS = "output_tokens", "Output tokens"
     REQUESTS = "requests", "Requests"
 
 
 class BudgetInterval(models.TextChoices):
-    """How long a window lasts, by the calendar in the policy's zone."""
+    """How long a window lasts: by the calendar in the policy's zone, or rolling.
 
+    A run is one firing of a scheduled job with all its calls; any other call is a run of its own.
+    """
+
+    RUN = "run", "Run"
+    MINUTE = "minute", "Minute"
+    HOUR = "hour", "Hour"
     DAY = "day", "Day"
+    WEEK = "week", "Week"
     MONTH = "month", "Month"
+    QUARTER = "quarter", "Quarter"
+    YEAR = "year", "Year"
     TOTAL = "total", "Total"
 
 
+# Those that have a length to roll by.
+ROLLING_INTERVALS = tuple(
+    one for one in BudgetInterval if one not in (BudgetInterval.RUN, BudgetInterval.TOTAL)
+)
+
+
+class BudgetAction(models.TextChoices):
+    """What becomes of a call that a hard limit has no room for."""
+
+    ALERT = "alert", "Let it pass, and alert"
+    DEGRADE = "degrade", "Use a cheaper model that fits, else block"
+    BLOCK = "block", "Block"
+    REQUIRE_APPROVAL = "approval", "Require approval"
+
+
+DEFAULT_THRESHOLDS = (50, 75, 90, 100)
+
+
+def default_thresholds() -> list[int]:
+    """The percentages of the limit at which a new policy alerts."""
+    return list(DEFAULT_THRESHOLDS)
+
+
 COUNTED_ALREADY = "This cannot be changed once calls were counted; make a new policy instead."
+
+
+# What a policy counts, and from when to when.
+IDENTITY = ("scope", "team_id", "value", "metric", "interval", "rolling", "zone")
 
 
 class BudgetPolicy(Versioned):
@@ -54,16 +96,52 @@ class BudgetPolicy(Versioned):
         null=True,
         blank=True,
         related_name="policies",
-        help_text="Leave empty to give each team a window of its own.",
+        help_text="Whose calls are counted. Leave empty for every team's; with scope “team”, each "
+        "then has a window of its own.",
+    )
+    value = models.CharField(
+        max_length=255,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="The one person, session, key, job, provider or model that is counted. Leave "
+        "empty to give each a window of its own.",
     )
     metric = models.CharField(max_length=16, choices=BudgetMetric, default=BudgetMetric.COST)
     interval = models.CharField(max_length=16, choices=BudgetInterval, default=BudgetInterval.MONTH)
+    rolling = models.BooleanField(
+        default=False,
+        db_default=False,
+        help_text="Count the last hour, day and so on, not the calendar's.",
+    )
     zone = models.CharField("time zone", max_length=64, default="UTC", validators=[validate_zone])
     soft_limit = models.BigIntegerField(
         null=True, blank=True, validators=[MinValueValidator(0, "A limit cannot be negative.")]
     )
     hard_limit = models.BigIntegerField(
         null=True, blank=True, validators=[MinValueValidator(0, "A limit cannot be negative.")]
+    )
+    action = models.CharField(
+        "at the hard limit",
+        max_length=16,
+        choices=BudgetAction,
+        default=BudgetAction.BLOCK,
+        db_default=BudgetAction.BLOCK,
+    )
+    thresholds = models.JSONField(
+        "alert at",
+        default=default_thresholds,
+        db_default=models.Value(list(DEFAULT_THRESHOLDS), models.JSONField()),
+        blank=True,
+        help_text="Percentages of the limit at which an alert is raised, once a window each.",
+    )
+    routing_mode = models.CharField(
+        max_length=16,
+        choices=RoutingMode,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="Overrides the routing mode of the calls it counts; empty leaves it as it is.",
     )
     enabled = models.BooleanField(default=True)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -88,8 +166,16 @@ class BudgetPolicy(Versioned):
                 condition=Q(soft_limit__isnull=False) | Q(hard_limit__isnull=False),
             ),
             models.CheckConstraint(
-                name="budget_policy_team_only_in_team_scope",
-                condition=Q(team__isnull=True) | Q(scope=BudgetScope.TEAM),
+                name="budget_policy_global_names_nobody",
+                condition=~Q(scope=BudgetScope.GLOBAL) | Q(team__isnull=True, value=""),
+            ),
+            models.CheckConstraint(
+                name="budget_policy_team_scope_names_by_team",
+                condition=~Q(scope=BudgetScope.TEAM) | Q(value=""),
+            ),
+            models.CheckConstraint(
+                name="budget_policy_rolls_by_a_length",
+                condition=Q(rolling=False) | ~Q(interval__in=["run", "total"]),
             ),
         ]
 
@@ -106,8 +192,12 @@ class BudgetPolicy(Versioned):
             and self.soft_limit > self.hard_limit
         ):
             faults["soft_limit"] = "The soft limit must not be above the hard limit."
-        if self.team_id and self.scope != BudgetScope.TEAM:
-            faults["team"] = "Only a policy of scope “team” names a team."
+        if self.scope == BudgetScope.GLOBAL and self.team_id:
+            faults["team"] = "A policy for everyone together names no team."
+        if self.scope in (BudgetScope.GLOBAL, BudgetScope.TEAM) and self.value:
+            faults["value"] = "This scope names nobody here."
+        if self.rolling and self.interval not in ROLLING_INTERVALS:
+            faults["rolling"] = "A run, and all time, cannot roll."
         faults.update(self._identity_faults())
         if faults:
             raise ValidationError(faults)
@@ -119,26 +209,35 @@ class BudgetPolicy(Versioned):
             return {}
         return {
             name.removesuffix("_id"): COUNTED_ALREADY
-            for name in ("scope", "team_id", "metric", "interval", "zone")
+            for name in IDENTITY
             if getattr(before, name) != getattr(self, name)
         }
 
     def validate_constraints(self, exclude: Any = None) -> None:
         """`clean` has said it in better words, so the same faults are not repeated."""
         super().validate_constraints(
-            exclude={*(exclude or ()), "soft_limit", "hard_limit", "team", "scope"}
+            exclude={
+                *(exclude or ()),
+                "soft_limit",
+                "hard_limit",
+                "team",
+                "scope",
+                "value",
+                "rolling",
+            }
         )
 
 
 class BudgetWindow(models.Model):
-    """One policy's counter for one scope value and one interval.
+    """One policy's counter for one scope value and one interval; of a rolling policy, for one
+    bucket of it.
 
     `consumed + held <= hard limit + raised_by` at every instant, but for what a provider charged
     beyond what was held.
     """
 
     policy = models.ForeignKey(BudgetPolicy, on_delete=models.CASCADE, related_name="windows")
-    scope_value = models.CharField(max_length=64, blank=True)
+    scope_value = models.CharField(max_length=255, blank=True)
     starts_at = models.DateTimeField()
     ends_at = models.DateTimeField(null=True)
     consumed = models.BigIntegerField(default=0)
@@ -159,54 +258,3 @@ class BudgetWindow(models.Model):
 
     def __str__(self) -> str:
         return f"{self.policy} from {self.starts_at:%Y-%m-%d}"
-
-
-class ApprovalStatus(models.TextChoices):
-    """Where a request for more stands."""
-
-    PENDING = "pending", "Pending"
-    APPROVED = "approved", "Approved"
-    DENIED = "denied", "Denied"
-
-
-class Approval(models.Model):
-    """A request for more budget until the window resets, and what was decided of it, once."""
-
-    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
-    team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="approvals")
-    policy = models.ForeignKey(BudgetPolicy, on_delete=models.CASCADE, related_name="approvals")
-    amount = models.BigIntegerField(validators=[MinValueValidator(1, "Ask for more than nothing.")])
-    reason = models.CharField(max_length=500)
-    requested_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+"
-    )
-    requested_at = models.DateTimeField(default=timezone.now, editable=False)
-    status = models.CharField(max_length=16, choices=ApprovalStatus, default=ApprovalStatus.PENDING)
-    decided_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+"
-    )
-    decided_at = models.DateTimeField(null=True)
-    comment = models.CharField(max_length=500, blank=True)
-    window = models.ForeignKey(
-        BudgetWindow, on_delete=models.SET_NULL, null=True, related_name="approvals"
-    )
-
-    class Meta:
-        ordering = ["-requested_at"]
-        permissions = [("decide_approval", "Can approve or deny requests for more budget")]
-        constraints = [
-            models.UniqueConstraint(
-                fields=["team", "policy"],
-                condition=Q(status="pending"),
-                name="approval_one_pending",
-                violation_error_message="The team has already asked for more of this budget.",
-            ),
-            models.CheckConstraint(name="approval_amount_positive", condition=Q(amount__gt=0)),
-            models.CheckConstraint(
-                name="approval_not_decided_by_requester",
-                condition=Q(decided_by__isnull=True) | ~Q(decided_by=F("requested_by")),
-            ),
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.team}: more of {self.policy}"

@@ -6,6 +6,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Q
 
+from governance.models.modes import RoutingMode
 from governance.models.prices import Price
 from governance.models.teams import ApiKey, Team
 from providers.identifiers import new_id
@@ -21,6 +22,8 @@ class CallStatus(models.TextChoices):
     CANCELLED = "cancelled", "Cancelled"
     BLOCKED = "blocked", "Blocked by budget"
     UNCONFIRMED = "unconfirmed", "Unconfirmed"
+    WAITING = "waiting", "Waiting for approval"
+    DENIED = "denied", "Denied"
 
 
 class Surface(models.TextChoices):
@@ -55,6 +58,7 @@ class ModelCall(models.Model):
     # Scheduling is a room above this one, so its rows are known here by identifier only.
     job_id = models.UUIDField(null=True)
     run_id = models.UUIDField(null=True)
+    session = models.CharField(max_length=128, blank=True, default="", db_default="")
     surface = models.CharField(max_length=16, choices=Surface)
     task_class = models.CharField(max_length=32, choices=TaskClass)
     # The database has these defaults too, for processes of the version before this one.
@@ -70,6 +74,12 @@ class ModelCall(models.Model):
     requested_model = models.CharField(max_length=200)
     provider = models.CharField(max_length=50)
     model = models.CharField(max_length=200)
+    routing_mode = models.CharField(
+        max_length=16,
+        choices=RoutingMode,
+        default=RoutingMode.SUGGEST,
+        db_default=RoutingMode.SUGGEST,
+    )
     decision = models.JSONField("routing decision", default=dict)
     evaluations = models.JSONField("budget evaluations", default=list)
     holds = models.JSONField(default=list)
@@ -103,10 +113,21 @@ class ModelCall(models.Model):
     estimate_expected = models.BigIntegerField(null=True)
     estimate_upper = models.BigIntegerField(null=True)
     token_bound = models.PositiveBigIntegerField(default=0)
+    output_bound = models.PositiveBigIntegerField(
+        default=0, db_default=0, help_text="What of the token bound is output."
+    )
     # What is charged if nobody ever says what the call used.
     expected_input_tokens = models.PositiveIntegerField(default=0)
     expected_output_tokens = models.PositiveIntegerField(default=0)
     cost = models.BigIntegerField(null=True)
+    compared_cost = models.BigIntegerField(
+        null=True,
+        help_text="What the same usage would have cost with the other choice: in a dry run with "
+        "the model recommended, where routing is enforced with the default.",
+    )
+    overrun = models.BigIntegerField(
+        default=0, db_default=0, help_text="What it cost beyond what was held for it."
+    )
 
     class Meta:
         ordering = ["-admitted_at", "-id"]
@@ -114,6 +135,12 @@ class ModelCall(models.Model):
         indexes = [
             models.Index(fields=["team", "-admitted_at"], name="call_by_team"),
             models.Index(fields=["api_key", "-admitted_at"], name="call_by_key"),
+            models.Index(
+                fields=["session", "-admitted_at"],
+                name="call_by_session",
+                condition=~Q(session=""),
+            ),
+            models.Index(fields=["status", "-admitted_at"], name="call_by_status"),
             models.Index(fields=["run_id"], name="call_by_run", condition=Q(run_id__isnull=False)),
             models.Index(
                 fields=["owner", "expires_at"],

@@ -67,3 +67,33 @@ class Price(Versioned):
 
     def __str__(self) -> str:
         return f"{self.model} from {self.effective_from:%Y-%m-%d}"
+
+
+class PriceTier(Versioned):
+    """A price's rates for long contexts: they are those of the whole request once its input, cached
+    or not, is more than `above` tokens."""
+
+    price = models.ForeignKey(Price, on_delete=models.CASCADE, related_name="tiers")
+    above = models.PositiveIntegerField(
+        "above", help_text="Input tokens, cached ones included.", validators=[MinValueValidator(1)]
+    )
+    uncached_input = _per_million("input")
+    cache_read = _per_million("cache read", null=True, blank=True)
+    cache_write_5m = _per_million("cache write, 5 minutes", null=True, blank=True)
+    cache_write_1h = _per_million("cache write, 1 hour", null=True, blank=True)
+    output = _per_million("output")
+
+    class Meta:
+        ordering = ["above"]
+        verbose_name = "long-context rate"
+        constraints = [
+            models.UniqueConstraint(
+                "price",
+                "above",
+                name="price_tier_once",
+                violation_error_message="This price already has rates above that many tokens.",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.price}, above {self.above:,} tokens"

@@ -6,6 +6,7 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import models
 
+from governance.models.modes import RoutingMode
 from governance.zones import validate_zone
 from providers.versioned import Versioned
 
@@ -35,6 +36,20 @@ class Team(Versioned):
         help_text="An IANA name such as Europe/Prague; the team's pages show times in it.",
     )
     enabled = models.BooleanField(default=True, help_text="A disabled team's keys are refused.")
+    allowed_models = models.JSONField(
+        default=list,
+        db_default=models.Value([], models.JSONField()),
+        blank=True,
+        help_text="Names such as provider/model, or provider/* for all of one; empty allows all.",
+    )
+    routing_mode = models.CharField(
+        max_length=16,
+        choices=RoutingMode,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="Empty takes the installation's.",
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -93,6 +108,14 @@ class ApiKey(Versioned):
         editable=False,
     )
     created_at = models.DateTimeField(auto_now_add=True)
+    routing_mode = models.CharField(
+        max_length=16,
+        choices=RoutingMode,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="Empty takes the team's.",
+    )
     expires_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True, editable=False)
 

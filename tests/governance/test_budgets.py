@@ -193,7 +193,7 @@ def windows(*rules: tuple[Policy, Counter]) -> list[tuple[Policy, WindowKey, Cou
 
 def test_a_call_is_held_on_every_window_in_its_own_metric() -> None:
     admission = admit(
-        Demand(cost=5_000, tokens=120),
+        Demand(cost=5_000, input_tokens=100, output_tokens=20),
         windows(
             (policy(id=1, metric="cost", hard_limit=10_000), counter(window_id=11)),
             (policy(id=2, metric="tokens", hard_limit=500), counter(window_id=12)),
@@ -210,7 +210,7 @@ def test_a_call_is_held_on_every_window_in_its_own_metric() -> None:
 
 def test_one_refusal_holds_nothing_anywhere_and_every_policy_still_speaks() -> None:
     admission = admit(
-        Demand(cost=5_000, tokens=120),
+        Demand(cost=5_000, input_tokens=100, output_tokens=20),
         windows(
             (policy(id=1, metric="cost", hard_limit=10_000), counter(window_id=11)),
             (policy(id=2, metric="tokens", hard_limit=100), counter(window_id=12)),
@@ -223,7 +223,7 @@ def test_one_refusal_holds_nothing_anywhere_and_every_policy_still_speaks() -> N
 
 
 def test_an_unpriced_call_is_refused_where_cost_is_limited_only() -> None:
-    demand = Demand(cost=None, tokens=10)
+    demand = Demand(cost=None, input_tokens=10, output_tokens=0)
     limited = admit(demand, windows((policy(metric="cost"), counter())))
     assert limited.blocking is not None
     assert limited.blocking.outcome == UNKNOWN
@@ -239,14 +239,14 @@ def test_an_unpriced_call_is_refused_where_cost_is_limited_only() -> None:
 
 def test_a_disabled_policy_has_no_say_but_counts_on() -> None:
     admission = admit(
-        Demand(cost=None, tokens=10), windows((policy(enabled=False, hard_limit=1), counter(5)))
+        Demand(cost=None, input_tokens=10, output_tokens=0), windows((policy(enabled=False, hard_limit=1), counter(5)))
     )
     assert admission.evaluations == ()
     assert admission.holds == (Hold(window_id=1, metric="tokens", amount=10),)
 
 
 def test_without_policies_everything_is_allowed() -> None:
-    assert admit(Demand(cost=None, tokens=10**12), []) == Admission((), ())
+    assert admit(Demand(cost=None, input_tokens=10**12, output_tokens=0), []) == Admission((), ())
 
 
 @pytest.mark.parametrize(
@@ -303,7 +303,7 @@ class Holding(RuleBasedStateMachine):
 
     @rule(target=calls, cost=st.none() | st.integers(0, 20), tokens=st.integers(0, 20))
     def ask(self, cost: int | None, tokens: int) -> Any:
-        demand = Demand(cost=cost, tokens=tokens)
+        demand = Demand(cost=cost, input_tokens=tokens, output_tokens=0)
         fits = cost is not None and all(
             self.consumed[metric] + self.held[metric] + (demand.amount(metric) or 0)
             <= self.limit(metric)

@@ -60,7 +60,7 @@ def admission(
         team_id=team.pk,
         admitted_at=row.pop("admitted_at", now),
         expires_at=row.pop("expires_at", now + timedelta(minutes=2)),
-        demand=Demand(cost=cost, tokens=tokens),
+        demand=Demand(cost=cost, input_tokens=tokens, output_tokens=0),
         expected={"cost": 40, "tokens": 20, "requests": 1},
         row={
             "surface": "openai",

@@ -46,7 +46,7 @@ def rehold(call_id: UUID, cost: int | None, **fields: Any) -> Rehold:
     now = admission(Team(pk=1))
     return Rehold(
         call_id=call_id,
-        demand=Demand(cost=cost, tokens=fields.pop("tokens", 50)),
+        demand=Demand(cost=cost, input_tokens=fields.pop("tokens", 50), output_tokens=0),
         expected={"cost": 60, "tokens": 20, "requests": 1},
         row={
             "provider": "other",
