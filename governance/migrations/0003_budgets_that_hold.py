@@ -353,14 +353,6 @@ class Migration(migrations.Migration):
             name='status',
             field=models.CharField(choices=[('in_flight', 'In flight'), ('succeeded', 'Succeeded'), ('failed', 'Failed'), ('cancelled', 'Cancelled'), ('blocked', 'Blocked by budget'), ('unconfirmed', 'Unconfirmed'), ('waiting', 'Waiting for approval'), ('denied', 'Denied')], default='in_flight', max_length=16),
         ),
-        migrations.AddIndex(
-            model_name='modelcall',
-            index=models.Index(condition=models.Q(('session', ''), _negated=True), fields=['session', '-admitted_at'], name='call_by_session'),
-        ),
-        migrations.AddIndex(
-            model_name='modelcall',
-            index=models.Index(fields=['status', '-admitted_at'], name='call_by_status'),
-        ),
         migrations.AddConstraint(
             model_name='approval',
             constraint=models.UniqueConstraint(condition=models.Q(('status', 'pending'), models.Q(('until', 'call'), _negated=True)), fields=('team', 'policy', 'scope_value'), name='approval_one_pending', violation_error_message='The team has already asked for more of this budget.'),

@@ -140,7 +140,11 @@ class ModelCall(models.Model):
                 name="call_by_session",
                 condition=~Q(session=""),
             ),
-            models.Index(fields=["status", "-admitted_at"], name="call_by_status"),
+            models.Index(
+                fields=["job_id", "-admitted_at"],
+                name="call_by_job",
+                condition=Q(job_id__isnull=False),
+            ),
             models.Index(fields=["run_id"], name="call_by_run", condition=Q(run_id__isnull=False)),
             models.Index(
                 fields=["owner", "expires_at"],

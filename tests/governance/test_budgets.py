@@ -239,7 +239,8 @@ def test_an_unpriced_call_is_refused_where_cost_is_limited_only() -> None:
 
 def test_a_disabled_policy_has_no_say_but_counts_on() -> None:
     admission = admit(
-        Demand(cost=None, input_tokens=10, output_tokens=0), windows((policy(enabled=False, hard_limit=1), counter(5)))
+        Demand(cost=None, input_tokens=10, output_tokens=0),
+        windows((policy(enabled=False, hard_limit=1), counter(5))),
     )
     assert admission.evaluations == ()
     assert admission.holds == (Hold(window_id=1, metric="tokens", amount=10),)

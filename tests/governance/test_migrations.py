@@ -1,0 +1,90 @@
+"""What an upgrade makes of budgets and calls that are stored, and what going back leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
+from django.utils import timezone
+
+from providers.identifiers import new_id
+
+BEFORE = ("governance", "0002_calls_of_every_role")
+AFTER = ("governance", "0005_going_back")
+
+
+def migrate(*targets: tuple[str, str]) -> Any:
+    """Migrate as `palyra migrate` does; the models as they are then."""
+    executor = MigrationExecutor(connection)
+    executor.migrate(list(targets))
+    executor.loader.build_graph()
+    return executor.loader.project_state(list(targets)).apps
+
+
+@pytest.fixture
+def before() -> Iterator[Any]:
+    """The models of the version before, with an empty database of theirs."""
+    yield migrate(BEFORE)
+    migrate(*MigrationExecutor(connection).loader.graph.leaf_nodes())
+
+
+def add_policy(apps: Any, name: str, **fields: Any) -> Any:
+    return apps.get_model("governance", "BudgetPolicy").objects.create(
+        name=name, **{"scope": "team", "hard_limit": 5} | fields
+    )
+
+
+def add_call(apps: Any, team: Any, **fields: Any) -> Any:
+    return apps.get_model("governance", "ModelCall").objects.create(
+        id=new_id(),
+        team=team,
+        surface="openai",
+        task_class="primary_interactive",
+        requested_model="m",
+        provider="p",
+        model="m",
+        admitted_at=timezone.now(),
+        **{"status": "succeeded"} | fields,
+    )
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_upgrade_keeps_budgets_as_they_were(before: Any) -> None:
+    team = before.get_model("governance", "Team").objects.create(slug="blue", name="Blue")
+    policy = add_policy(before, "Blue a month", team=team)
+    call = add_call(before, team)
+
+    after = migrate(AFTER)
+    kept = after.get_model("governance", "BudgetPolicy").objects.get(pk=policy.pk)
+    assert (kept.action, kept.rolling, kept.value, kept.routing_mode) == ("block", False, "", "")
+    assert kept.thresholds == [50, 75, 90, 100]
+    row = after.get_model("governance", "ModelCall").objects.get(pk=call.pk)
+    assert (row.session, row.routing_mode, row.overrun) == ("", "suggest", 0)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_going_back_leaves_what_the_version_before_understands(before: Any) -> None:
+    after = migrate(AFTER)
+    team = after.get_model("governance", "Team").objects.create(slug="blue", name="Blue")
+    plain = add_policy(after, "plain")
+    add_policy(after, "each key", scope="api_key", team=team)
+    add_policy(after, "a minute", interval="minute")
+    add_policy(after, "output", metric="output_tokens")
+    add_policy(after, "rolling", interval="day", rolling=True)
+    after.get_model("governance", "BudgetWindow").objects.create(
+        policy=plain, scope_value="1", starts_at=timezone.now()
+    )
+    after.get_model("governance", "Approval").objects.create(
+        team=team, policy=plain, amount=1, reason="asked by a key"
+    )
+    waiting = add_call(after, team, status="waiting")
+
+    back = migrate(BEFORE)
+    names = back.get_model("governance", "BudgetPolicy").objects.values_list("name", flat=True)
+    assert list(names) == ["plain"]
+    assert back.get_model("governance", "BudgetWindow").objects.count() == 1
+    assert not back.get_model("governance", "Approval").objects.exists()
+    assert back.get_model("governance", "ModelCall").objects.get(pk=waiting.pk).status == "blocked"
