@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 
+from governance import complexity
 from governance.errors import InvalidRequest
 from governance.parsed_request import requested_model
 from providers.candidates import Needs
@@ -80,6 +81,18 @@ class ParsedChat:
             json_mode=isinstance(wanted, Mapping) and wanted.get("type") in JSON_FORMATS,
             vision=self.images > 0,
             input_tokens=self.expected_input,
+        )
+
+    @property
+    def features(self) -> complexity.Features:
+        """What its complexity is told by."""
+        tools = self.body.get("tools")
+        return complexity.features_of(
+            self.body["messages"],
+            tokens=self.expected_input,
+            json_mode=self.needs.json_mode,
+            images=self.images,
+            tools=len(tools) if isinstance(tools, list) else 0,
         )
 
     @property

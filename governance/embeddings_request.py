@@ -41,6 +41,7 @@ class ParsedEmbeddings:
     role: str = ModelRole.EMBEDDINGS.value
     output_limit: int | None = None
     choices: int = 1
+    features: None = None
 
     @property
     def needs(self) -> Needs:

@@ -54,6 +54,14 @@ class UnknownModel(CallError):
     code = "model_not_found"
 
 
+class ModelNotAllowed(CallError):
+    """There is such a model, and the team may not use it."""
+
+    status = 403
+    type = "invalid_request_error"
+    code = "model_not_allowed"
+
+
 class BudgetBlocked(CallError):
     """A hard limit does not leave what the call may cost.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+from governance.complexity import Features
 from governance.errors import InvalidRequest
 from providers.candidates import Needs
 from providers.registry import ModelEntry
@@ -54,6 +55,10 @@ class ParsedRequest(Protocol):
     @property
     def needs(self) -> Needs:
         """What it takes of the model that answers."""
+
+    @property
+    def features(self) -> Features | None:
+        """What its complexity is told by; None for what has none."""
 
     def output_cap(self, model_cap: int) -> int:
         """The most output tokens for each choice, for a model that gives at most `model_cap`."""

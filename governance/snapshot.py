@@ -82,6 +82,15 @@ class Snapshot:
     prices: dict[int, tuple[PriceEntry, ...]]
     teams: dict[int, TeamEntry] = field(default_factory=dict)
     settings: SettingsEntry = SettingsEntry()
+    _key_modes: dict[int, str] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        modes = {key.id: key.routing_mode for key in self.keys.values() if key.routing_mode}
+        object.__setattr__(self, "_key_modes", modes)
+
+    def key_mode(self, key_id: int | None) -> str:
+        """The routing mode that a key is set to; empty if to none, or if there is no key."""
+        return "" if key_id is None else self._key_modes.get(key_id, "")
 
 
 def load() -> Snapshot:

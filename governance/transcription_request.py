@@ -68,6 +68,7 @@ class ParsedTranscription:
     role: str = ModelRole.AUDIO_TRANSCRIPTION.value
     output_limit: int | None = None
     choices: int = 1
+    features: None = None
 
     @property
     def needs(self) -> Needs:

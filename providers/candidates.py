@@ -78,8 +78,8 @@ def _considered(
     fault = (
         _unlike(model, chosen, needs)
         or _not_allowed(registry, pinned=bool(names), is_named=is_named)
-        or ("" if is_named else _rehearsed(model, chosen))
-        or _unable(model, needs)
+        or ("" if is_named else rehearsed(model, chosen))
+        or unable(model, needs)
     )
     if fault:
         return Considered(model, False, fault)
@@ -92,12 +92,12 @@ def _unlike(model: ModelEntry, chosen: ModelEntry, needs: Needs) -> str:
         return f"Its role is {_in_words(model.role)}, and {_in_words(needs.role)} is needed."
     if model.provider.id == chosen.provider.id:
         return "It is at the same provider as the model tried first."
-    if needs.role == ModelRole.EMBEDDINGS and not _same_model(model, chosen):
+    if needs.role == ModelRole.EMBEDDINGS and not same_model(model, chosen):
         return "Another model's embeddings cannot be compared with those of the one tried first."
     return ""
 
 
-def _rehearsed(model: ModelEntry, chosen: ModelEntry) -> str:
+def rehearsed(model: ModelEntry, chosen: ModelEntry) -> str:
     """Why one of them only rehearses and the other does not, so that nobody asked for the other."""
     rehearses = [one.provider.kind == ProviderKind.DETERMINISTIC for one in (model, chosen)]
     if rehearses == [True, False]:
@@ -107,7 +107,7 @@ def _rehearsed(model: ModelEntry, chosen: ModelEntry) -> str:
     return ""
 
 
-def _same_model(model: ModelEntry, chosen: ModelEntry) -> bool:
+def same_model(model: ModelEntry, chosen: ModelEntry) -> bool:
     """Whether two hosts have the same model, as far as names tell."""
     return model.upstream_name == chosen.upstream_name or model.name == chosen.name
 
@@ -120,7 +120,8 @@ def _not_allowed(registry: Registry, *, pinned: bool, is_named: bool) -> str:
     return ""
 
 
-def _unable(model: ModelEntry, needs: Needs) -> str:
+def unable(model: ModelEntry, needs: Needs) -> str:
+    """What of `needs` a model cannot do by the registry, in words; empty if it can do all."""
     for capability, without in _CAPABILITIES:
         if getattr(needs, capability) and not getattr(model, capability):
             return without
@@ -135,7 +136,7 @@ def _unable(model: ModelEntry, needs: Needs) -> str:
 def _why_chosen(chosen: ModelEntry, needs: Needs, pinned: bool) -> str:
     """The chosen model stays first whatever is recorded of it: its provider is the judge."""
     reason = "The call names it." if pinned else "It was chosen."
-    doubt = _unable(chosen, needs)
+    doubt = unable(chosen, needs)
     if doubt:
         return f"{reason} By the registry it may not do: {doubt[0].lower()}{doubt[1:]}"
     return _with_replay(reason, chosen, needs)

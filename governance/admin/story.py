@@ -47,6 +47,15 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """One part of the complexity score."""
+
+    name: str
+    value: str
+    share: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluation:
     """What one policy said before the call began."""
 
@@ -98,6 +107,9 @@ class Story:
 
     sentences: tuple[str, ...]
     mode: str
+    score: str
+    parts: tuple[Part, ...]
+    compared: str
     candidates: tuple[Candidate, ...]
     estimate: str
     evaluations: tuple[Evaluation, ...]
@@ -119,6 +131,9 @@ def tell(call: ModelCall) -> Story:
     return Story(
         sentences=(*decision.get("explanation", ()), *_elsewhere(decision, actual)),
         mode=str(decision.get("mode", "")),
+        score=_score(decision),
+        parts=tuple(_part(one) for one in (decision.get("score") or {}).get("components", ())),
+        compared=_compared(call, decision),
         candidates=tuple(_candidate(one, actual) for one in decision.get("candidates", ())),
         estimate=_estimate(call),
         evaluations=tuple(_evaluation(one) for one in call.evaluations),
@@ -142,12 +157,38 @@ def _elsewhere(decision: dict[str, Any], actual: str) -> list[str]:
     return [f"{chosen} could not answer, so the call went on at {actual}."]
 
 
+def _score(decision: dict[str, Any]) -> str:
+    score = decision.get("score")
+    return f"{score.get('total', 0):.2f} of 1" if score else ""
+
+
+def _part(row: dict[str, Any]) -> Part:
+    return Part(
+        name=str(row.get("name", "")).replace("_", " ").capitalize(),
+        value=f"{row.get('value', 0):.2f}",
+        share=f"{row.get('share', 0):.2f}",
+    )
+
+
+def _compared(call: ModelCall, decision: dict[str, Any]) -> str:
+    """What the other choice would have cost, as far as that is known."""
+    compared = decision.get("compared")
+    if not compared:
+        return ""
+    model = compared.get("model", "")
+    if call.compared_cost is not None:
+        return f"With {model} the same would have cost {dollars(call.compared_cost)}."
+    if compared.get("expected") is None:
+        return f"It is compared with {model}, which had no price."
+    return f"It is compared with {model}, expected to cost {dollars(compared['expected'])}."
+
+
 def _candidate(row: dict[str, Any], actual: str) -> Candidate:
-    upper = row.get("estimate_upper")
+    upper, reason = row.get("estimate_upper"), str(row.get("reason", ""))
     return Candidate(
         model=str(row.get("model", "")),
         is_chosen=row.get("model") == actual,
-        says="Fits" if row.get("eligible") else str(row.get("reason", "")).capitalize(),
+        says="Fits" if row.get("eligible") else f"{reason[:1].upper()}{reason[1:]}",
         may_cost="No price" if upper is None else f"up to {dollars(upper)}",
     )
 

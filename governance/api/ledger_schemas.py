@@ -123,10 +123,36 @@ class CandidateOut(Schema):
     estimate_upper: str | None = Field(None, description="US dollars; null without a price.")
 
 
+class ComponentOut(Schema):
+    """One part of a complexity score."""
+
+    name: str = ""
+    value: float = Field(0.0, description="From 0 to 1.")
+    share: float = Field(0.0, description="What it adds to the total.")
+
+
+class ScoreOut(Schema):
+    """How much a chat asks of a model, from 0 to 1."""
+
+    total: float = 0.0
+    components: list[ComponentOut] = []
+
+
+class ComparedOut(Schema):
+    """The other choice: in a dry run the model recommended, where routing is enforced the one that
+    would have been used without it."""
+
+    model: str = ""
+    expected: str | None = Field(None, description="US dollars; null without a price.")
+
+
 class RoutingDecisionOut(Schema):
     """What was chosen and why. Models are named `provider/model`."""
 
     mode: str = ""
+    mode_source: str = Field(
+        "", description="policy, request, key, team, auto or installation: who set the mode."
+    )
     task_class: str = ""
     requested: str = ""
     default: str | None = None
@@ -140,12 +166,16 @@ class RoutingDecisionOut(Schema):
     explanation: list[str] = []
     candidates: list[CandidateOut] = []
     estimate: EstimateOut | None = None
+    score: ScoreOut | None = Field(None, description="null for what cannot be scored.")
+    health: str = Field("", description="What is known against the provider; empty if nothing.")
+    credential: str = Field("", description="The credential, if there can be only one.")
+    compared: ComparedOut | None = Field(None, description="null in mode suggest.")
     fallbacks: list[str] = Field([], description="Where the call may go on, in this order.")
 
     @classmethod
     def of(cls, stored: Mapping[str, Any]) -> RoutingDecisionOut:
         """From a decision as the ledger keeps it, whose amounts are nano-dollars."""
-        estimate = stored.get("estimate")
+        estimate, compared = stored.get("estimate"), stored.get("compared")
         return cls.model_validate(
             {
                 **stored,
@@ -153,6 +183,8 @@ class RoutingDecisionOut(Schema):
                     {**one, "estimate_upper": dollars_json(one.get("estimate_upper"))}
                     for one in stored.get("candidates", ())
                 ],
+                "compared": compared
+                and {**compared, "expected": dollars_json(compared.get("expected"))},
                 "estimate": estimate
                 and {
                     **estimate,

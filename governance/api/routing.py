@@ -11,7 +11,7 @@ from pydantic import Field
 from governance import calls, snapshot
 from governance.api.conventions import ActorRequest
 from governance.api.ledger_schemas import RoutingDecisionOut
-from governance.models import Surface, TaskClass
+from governance.models import RoutingMode, Surface, TaskClass
 from providers.api.conventions import Input, refusals
 
 router = Router()
@@ -22,6 +22,9 @@ class ExplainIn(Input):
 
     team: str | None = Field(None, description="A team's slug; your only team if left out.")
     task_class: TaskClass = TaskClass.PRIMARY_INTERACTIVE
+    routing_mode: RoutingMode | None = Field(
+        None, description="The mode the call would ask for; left out if it asks for none."
+    )
     request: dict[str, Any] = Field(
         description="A chat completion request in OpenAI's format: model, messages and so on."
     )
@@ -35,6 +38,7 @@ class ExplainIn(Input):
     openapi_extra=refusals(
         {
             400: "The body is not JSON, or the request is not one that can be made.",
+            403: "Your team may not use that model.",
             404: "No enabled model has that name, or there is no such team.",
         }
     ),
@@ -49,5 +53,10 @@ def decide_route(request: ActorRequest, body: ExplainIn) -> RoutingDecisionOut:
         api_key_id=actor.key.pk if actor.key else None,
         user_id=actor.person.pk if actor.person else None,
     )
-    asked = calls.CallRequest(caller=caller, body=body.request, task_class=body.task_class)
+    asked = calls.CallRequest(
+        caller=caller,
+        body=body.request,
+        task_class=body.task_class,
+        routing_mode=body.routing_mode,
+    )
     return RoutingDecisionOut.of(calls.explain(asked, snapshot.load(), timezone.now()).as_json())

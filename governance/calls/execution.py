@@ -21,7 +21,7 @@ from governance.calls.planning import CallPlan, plan
 from governance.calls.request import CallRequest
 from governance.calls.stream import CallStream, KeptStream, LiveStream
 from governance.ledger import Settlement
-from governance.routing import RoutingDecision
+from governance.routing import Conditions, RoutingDecision
 from governance.snapshot import Snapshot
 from providers import invocation
 from providers.failures import Failure
@@ -71,7 +71,7 @@ async def execute(request: CallRequest, *, runtime: Runtime, settled: bool = Fal
 
     Raises a `CallError` that says what happened, what it means and what to do.
     """
-    planned = plan(request, runtime.snapshot, timezone.now())
+    planned = _planned(request, runtime)
     keeping = Keeping(planned, runtime)
     kept = await keeping.read()
     if kept is not None:
@@ -100,7 +100,7 @@ async def open_stream(request: CallRequest, *, runtime: Runtime) -> CallStream:
 
     Raises a `CallError` if none comes. Close what is returned in any case.
     """
-    planned = plan(request, runtime.snapshot, timezone.now(), stream=True)
+    planned = _planned(request, runtime, stream=True)
     keeping = Keeping(planned, runtime)
     kept = await keeping.read()
     if kept is not None:
@@ -125,7 +125,24 @@ async def open_stream(request: CallRequest, *, runtime: Runtime) -> CallStream:
 
 def explain(request: CallRequest, snapshot: Snapshot, now: datetime) -> RoutingDecision:
     """What would be decided of the call, without making it. Raises as `execute` does."""
-    return plan(request, snapshot, now).route.decision
+    models = len(snapshot.registry.models)
+    return plan(request, snapshot, now, most_candidates=models).route.decision
+
+
+def _planned(request: CallRequest, runtime: Runtime, *, stream: bool = False) -> CallPlan:
+    """The call decided as things stand now."""
+    now, snapshot = timezone.now(), runtime.snapshot
+    return plan(
+        request, snapshot, now, stream=stream, conditions=_conditions(runtime, snapshot, now)
+    )
+
+
+def _conditions(runtime: Runtime, snapshot: Snapshot, now: datetime) -> Conditions:
+    """Which providers cannot be called now, as this process sees their breakers."""
+    providers = {model.provider.id: model.provider for model in snapshot.registry.models}
+    breakers = runtime.providers.breakers
+    why = {key: breakers.usable(one, now, turn=False)[1] for key, one in providers.items()}
+    return Conditions(unhealthy={key: words for key, words in why.items() if words})
 
 
 async def _from_kept(

@@ -9,11 +9,19 @@ from uuid import UUID
 
 from governance import routing
 from governance.budgets import Demand, Subject
-from governance.calls.request import CallRequest
+from governance.calls.request import Caller, CallRequest
 from governance.parsed_request import ParsedRequest
-from governance.routing import Option, Route
+from governance.routing import (
+    MOST_CANDIDATES,
+    NO_CONDITIONS,
+    Conditions,
+    Mode,
+    Option,
+    Route,
+)
 from governance.snapshot import Snapshot
 from providers.identifiers import new_id
+from providers.registry import AUTO, ModelEntry
 from providers.requests import ModelRequest
 
 # How long after the provider's own time limit a call can still be at work.
@@ -138,18 +146,7 @@ class CallPlan:
 
     def subject(self, option: Option) -> Subject:
         """Whose call it is, where it goes to `option`."""
-        caller = self.request.caller
-        return Subject(
-            team_id=caller.team_id,
-            call_id=self.call_id,
-            provider=option.model.provider.name,
-            model=option.model.name,
-            api_key_id=caller.api_key_id,
-            user_id=caller.user_id,
-            session=caller.session,
-            job_id=caller.job_id,
-            run_id=caller.run_id,
-        )
+        return _subject(self.request.caller, self.call_id, option.model)
 
     def columns(self) -> dict[str, Any]:
         """The columns of the call's row that stay as they are wherever it goes."""
@@ -171,18 +168,69 @@ class CallPlan:
 
 
 def plan(
-    request: CallRequest, snapshot: Snapshot, now: datetime, *, stream: bool = False
+    request: CallRequest,
+    snapshot: Snapshot,
+    now: datetime,
+    *,
+    stream: bool = False,
+    conditions: Conditions = NO_CONDITIONS,
+    most_candidates: int = MOST_CANDIDATES,
 ) -> CallPlan:
-    """Decide the call. Raises `InvalidRequest` or `UnknownModel`."""
+    """Decide the call. Raises `InvalidRequest`, `UnknownModel` or `ModelNotAllowed`."""
     asked = request.parse(stream=stream)
+    call_id = new_id()
+    team = snapshot.teams.get(request.caller.team_id)
     route = routing.decide(
         asked,
         registry=snapshot.registry,
         prices=snapshot.prices,
         task_class=request.task_class,
         now=now,
+        mode_for=lambda model: _mode(request, asked, snapshot, call_id, model),
+        allowed=team.allowed_models if team else (),
+        conditions=conditions,
+        most_candidates=most_candidates,
     )
-    return CallPlan(new_id(), request, asked, route, now, stream)
+    return CallPlan(call_id, request, asked, route, now, stream)
+
+
+def _mode(
+    request: CallRequest,
+    asked: ParsedRequest,
+    snapshot: Snapshot,
+    call_id: UUID,
+    model: ModelEntry,
+) -> Mode:
+    """The routing mode of a call that would go to `model` without routing."""
+    caller = request.caller
+    subject = _subject(caller, call_id, model)
+    team = snapshot.teams.get(caller.team_id)
+    return routing.resolve(
+        policies=[
+            policy.routing_mode
+            for policy in snapshot.policies
+            if policy.routing_mode and policy.enabled and policy.counts(subject)
+        ],
+        request=request.routing_mode,
+        key=snapshot.key_mode(caller.api_key_id),
+        team=team.routing_mode if team else "",
+        auto=asked.model == AUTO,
+        installation=snapshot.settings.routing_mode,
+    )
+
+
+def _subject(caller: Caller, call_id: UUID, model: ModelEntry) -> Subject:
+    return Subject(
+        team_id=caller.team_id,
+        call_id=call_id,
+        provider=model.provider.name,
+        model=model.name,
+        api_key_id=caller.api_key_id,
+        user_id=caller.user_id,
+        session=caller.session,
+        job_id=caller.job_id,
+        run_id=caller.run_id,
+    )
 
 
 def expiry(option: Option, now: datetime) -> datetime:

@@ -12,7 +12,7 @@ from governance.calls.planning import CallPlan
 from governance.chat_request import BYTES_PER_TOKEN
 from governance.ledger import Settlement
 from governance.models import CallStatus
-from governance.pricing import cost
+from governance.pricing import cost as price_of
 from governance.routing import Option
 from providers.failures import Failure
 from providers.invocation import Attempt, Invocation
@@ -93,6 +93,7 @@ def cached_settlement(plan: CallPlan) -> Settlement:
         settled_at=timezone.now(),
         usage=Usage(),
         cost=0,
+        compared_cost=None if plan.route.compared is None else 0,
         latency_ms=0,
     )
 
@@ -172,7 +173,16 @@ def _cost(charged: Sequence[tuple[Option, Usage]]) -> int | None:
     """The nano-dollars of it all, each at the price it was held at; None if one has no price."""
     if any(option.price is None for option, _ in charged):
         return None
-    return sum(cost(option.price, usage) for option, usage in charged if option.price)
+    return sum(price_of(option.price, usage) for option, usage in charged if option.price)
+
+
+def _compared_cost(plan: CallPlan, usage: Usage, *, requests: int) -> int | None:
+    """What the same usage would have cost with the other choice; None if nothing is compared, or
+    it has no price. What was never used costs nothing there either."""
+    other = plan.route.compared
+    if other is None or other.price is None:
+        return None
+    return price_of(other.price, usage) if requests and usage.total else 0
 
 
 def _ended(
@@ -193,6 +203,7 @@ def _ended(
         settled_at=timezone.now(),
         usage=usage,
         cost=cost,
+        compared_cost=_compared_cost(plan, usage, requests=requests),
         requests=requests,
         failure_class=failure_class,
         error=error,

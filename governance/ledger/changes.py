@@ -214,4 +214,5 @@ def _fill(call: ModelCall, settlement: Settlement) -> None:
     call.output_tokens = usage.output
     call.usage_reported = usage.reported
     call.cost = settlement.cost
+    call.compared_cost = settlement.compared_cost
     call.attempts = list(settlement.attempts)

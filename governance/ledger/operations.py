@@ -88,13 +88,15 @@ class Unmade:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settlement:
-    """The end of a call: actual amounts replace its holds. `cost` is None if it is unknown."""
+    """The end of a call: actual amounts replace its holds. `cost` is None if it is unknown;
+    `compared_cost` is what the other choice of model would have cost, None if none is compared."""
 
     call_id: UUID
     status: str
     settled_at: datetime
     usage: Usage
     cost: int | None
+    compared_cost: int | None = None
     requests: int = 1
     failure_class: str = ""
     error: str = ""

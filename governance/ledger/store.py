@@ -56,6 +56,7 @@ SETTLED_COLUMNS = (
     "output_tokens",
     "usage_reported",
     "cost",
+    "compared_cost",
     "holds",
     "leases",
     "attempts",

@@ -10,6 +10,7 @@ from uuid import uuid4
 
 import pytest
 
+from governance.complexity import WEIGHTS
 from governance.models import BudgetWindow, CallStatus, Team
 from tests.api.callers import Caller, body_of, items_of, member_of, signed_in
 from tests.api.problems import assert_problem, faults
@@ -264,10 +265,15 @@ def test_a_route_is_explained_and_nothing_is_called(
     assert response.status_code == 200
     decision = body_of(response)
     assert (decision["mode"], decision["model"], decision["requested"]) == (
-        "suggest",
+        "enforced",
         "small",
         "auto",
     )
+    assert decision["mode_source"] == "auto"
+    assert decision["compared"]["model"].endswith("/small")
+    assert decision["compared"]["expected"].startswith("0.00")
+    assert 0 <= float(decision["score"]["total"]) < 0.1
+    assert {one["name"] for one in decision["score"]["components"]} == set(WEIGHTS)
     assert {one["model"].rpartition("/")[2] for one in decision["candidates"]} == {"small", "large"}
     assert decision["explanation"]
     assert decision["estimate"]["upper"].startswith("0.00")

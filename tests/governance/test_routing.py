@@ -11,7 +11,16 @@ import pytest
 from governance import chat_request
 from governance.errors import UnknownModel
 from governance.pricing import PriceEntry
-from governance.routing import MOST_CANDIDATES, Candidate, Route, decide
+from governance.routing import (
+    MOST_CANDIDATES,
+    NO_CONDITIONS,
+    SUGGEST,
+    Candidate,
+    Conditions,
+    Mode,
+    Route,
+    decide,
+)
 from providers.registry import ModelEntry, Registry
 from tests.providers.entries import model_entry, provider_entry, question
 
@@ -50,6 +59,10 @@ def route(
     *known: ModelEntry,
     prices: list[PriceEntry] | None = None,
     now: datetime = NOW,
+    mode: str = SUGGEST,
+    task_class: str = "primary_interactive",
+    allowed: tuple[str, ...] = (),
+    conditions: Conditions = NO_CONDITIONS,
     **body: Any,
 ) -> Route:
     by_model: dict[int, list[PriceEntry]] = {}
@@ -57,7 +70,14 @@ def route(
         by_model.setdefault(price.model_id, []).append(price)
     chat = chat_request.parse({"model": model, "messages": question("Hello."), **body})
     return decide(
-        chat, registry=Registry(known), prices=by_model, task_class="primary_interactive", now=now
+        chat,
+        registry=Registry(known),
+        prices=by_model,
+        task_class=task_class,
+        now=now,
+        mode_for=lambda _: Mode(mode, "installation"),
+        allowed=allowed,
+        conditions=conditions,
     )
 
 
@@ -80,7 +100,7 @@ def test_the_model_that_was_asked_for_is_used() -> None:
 def test_a_cheaper_model_is_published_and_not_used() -> None:
     decision = route("large", SMALL, LARGE, max_tokens=10).decision
     assert (decision.actual, decision.recommended) == ("east/large", "east/small")
-    assert decision.reason_codes == ("model_requested", "cheaper_available")
+    assert decision.reason_codes == ("model_requested", "cheaper_available", "score_low")
     assert decision.explanation[0] == "The call asked for “large”, which is east/large."
     exactly = route("east/large", SMALL, LARGE).decision
     assert exactly.explanation[0] == "The call asked for east/large."
@@ -93,15 +113,15 @@ def test_a_cheaper_model_is_published_and_not_used() -> None:
 def test_the_cheapest_is_its_own_recommendation() -> None:
     decision = route("small", SMALL, LARGE, max_tokens=10).decision
     assert decision.recommended == decision.actual == "east/small"
-    assert decision.reason_codes == ("model_requested",)
-    assert len(decision.explanation) == 2
+    assert decision.reason_codes == ("model_requested", "score_low")
+    assert not any("published" in sentence for sentence in decision.explanation)
 
 
 def test_one_that_costs_the_same_is_not_cheaper() -> None:
     same = [priced(NICE_EAST, 2), priced(NICE_WEST, 2)]
     decision = route("west/nice", NICE_EAST, NICE_WEST, prices=same, max_tokens=10).decision
     assert decision.recommended == decision.actual == "west/nice"
-    assert decision.reason_codes == ("model_requested",)
+    assert decision.reason_codes == ("model_requested", "score_low")
 
 
 def test_an_ambiguous_name_picks_the_cheapest() -> None:
@@ -224,7 +244,7 @@ def test_a_request_that_is_too_large_says_so_and_recommends_one_that_fits() -> N
     )
     by_name = {candidate.model: candidate for candidate in decision.candidates}
     assert not by_name["east/small"].eligible
-    assert by_name["east/small"].reason == "the request is larger than its context window"
+    assert by_name["east/small"].reason == "The request is larger than its context window."
     assert by_name["east/large"].eligible
 
 
