@@ -16,6 +16,7 @@ from django.contrib.auth.models import Group, Permission, User
 from django.utils import timezone
 
 from governance import approvals, keys
+from governance.budgets import Subject
 from governance.ledger import open_window
 from governance.models import (
     ApiKey,
@@ -29,6 +30,7 @@ from governance.models import (
     Team,
 )
 from governance.snapshot import load, policy_entry
+from providers.identifiers import new_id
 from providers.models import (
     Credential,
     Provider,
@@ -311,8 +313,9 @@ def _open_windows(now: datetime) -> None:
     for row in BudgetPolicy.objects.all():
         policy = policy_entry(row)
         for team in Team.objects.all() if row.scope == "team" else (None,):
-            if team is None or policy.applies_to(team.pk):
-                open_window(policy, policy.window(team.pk if team else 0, now))
+            subject = Subject(team_id=team.pk if team else 0, call_id=new_id())
+            if policy.counts(subject):
+                open_window(policy, policy.window(subject, now))
 
 
 def _fit_to_what_was_used() -> None:

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from governance import calls
-from governance.budgets import Counter, Policy, evaluate
+from governance.budgets import Counter, Policy, Subject, evaluate
 from governance.calls import Caller, CallRequest
 from governance.models import (
     ApiKey,
@@ -110,13 +110,17 @@ class Ledger:
 
     def _evaluations(self, team_number: int, at: datetime, upper: int | None) -> list[Any]:
         found = []
-        for policy in self.snapshot.policies_for(self.teams[team_number].pk):
+        subject = Subject(team_id=self.teams[team_number].pk, call_id=new_id())
+        for policy in self._counting(subject):
             requested = {"cost": upper, "tokens": 4000, "requests": 1}[policy.metric]
             limit = policy.hard_limit or 0
             counter = Counter(window_id=0, consumed=limit // 3, held=limit // 50)
-            resets = policy.window(self.teams[team_number].pk, at).period.ends_at
+            resets = policy.window(subject, at).period.ends_at
             found.append(evaluate(policy, counter, requested, resets))
         return found
+
+    def _counting(self, subject: Subject) -> list[Policy]:
+        return [policy for policy in self.snapshot.policies if policy.counts(subject)]
 
     def _answered(self, row: ModelCall, actual: str) -> ModelCall:
         cached = row.expected_input_tokens // 3 if row.provider == "openai" else 0
@@ -163,7 +167,7 @@ class Ledger:
         return row
 
     def _blocked(self, row: ModelCall) -> ModelCall:
-        policy = self.snapshot.policies_for(row.team_id)[-1]
+        policy = self._counting(Subject(team_id=row.team_id, call_id=row.pk))[-1]
         said = evaluate(policy, _full(policy), 10**12, self.now + timedelta(days=3))
         row.status = CallStatus.BLOCKED
         row.evaluations = [*row.evaluations[:-1], said.as_json()]

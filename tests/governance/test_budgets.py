@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 from hypothesis import strategies as st
@@ -29,9 +30,11 @@ from governance.budgets import (
     Demand,
     Hold,
     Policy,
+    Subject,
     WindowKey,
     admit,
     evaluate,
+    scope_value,
 )
 from governance.windows import Period
 
@@ -53,6 +56,13 @@ def policy(**fields: Any) -> Policy:
         "hard_limit": 100,
     }
     return Policy(**{**defaults, **fields})
+
+
+JOB = UUID(int=9)
+
+
+def subject(**fields: Any) -> Subject:
+    return Subject(call_id=UUID(int=1), **fields)
 
 
 def counter(consumed: int = 0, held: int = 0, raised_by: int = 0, window_id: int = 1) -> Counter:
@@ -259,8 +269,43 @@ def test_without_policies_everything_is_allowed() -> None:
     ],
 )
 def test_whose_calls_a_policy_counts(rule_of: Policy, applies: dict[int, bool], value: str) -> None:
-    assert {team: rule_of.applies_to(team) for team in applies} == applies
-    assert rule_of.window(7, MIDNIGHT - timedelta(hours=3)) == WindowKey(1, value, TODAY)
+    assert {team: rule_of.counts(subject(team_id=team)) for team in applies} == applies
+    found = rule_of.window(subject(team_id=7), MIDNIGHT - timedelta(hours=3))
+    assert found == WindowKey(1, value, TODAY)
+
+
+@pytest.mark.parametrize(
+    ("scope", "value"),
+    [
+        ("global", ""),
+        ("team", "7"),
+        ("user", "3"),
+        ("session", "7:lunch"),
+        ("api_key", "5"),
+        ("job", str(JOB)),
+        ("provider", "openai"),
+        ("model", "openai/gpt"),
+    ],
+)
+def test_each_scope_has_a_value_of_its_own(scope: str, value: str) -> None:
+    full = subject(
+        team_id=7,
+        user_id=3,
+        session="lunch",
+        api_key_id=5,
+        job_id=JOB,
+        provider="openai",
+        model="gpt",
+    )
+    each, named = policy(scope=scope), policy(scope=scope, value=value)
+    assert scope_value(scope, full) == value
+    assert each.counts(full)
+    assert named.counts(full)
+    assert policy(scope=scope, value="another").counts(full) is False
+    assert policy(scope=scope, team_id=8).counts(full) is False
+    if scope not in ("global", "team"):
+        # A call without a person, session and so on is counted by nobody's policy of that scope.
+        assert each.counts(subject(team_id=7)) is False
 
 
 class Holding(RuleBasedStateMachine):

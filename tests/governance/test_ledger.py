@@ -13,7 +13,7 @@ from django.core.exceptions import ValidationError
 from django.utils import timezone
 
 from governance import processes
-from governance.budgets import Demand
+from governance.budgets import Demand, Subject
 from governance.ledger import (
     AdmissionRequest,
     Admitted,
@@ -54,14 +54,20 @@ def store(owner: UUID) -> LedgerStore:
 def admission(
     team: Team, *, cost: int | None = 100, tokens: int = 50, **row: Any
 ) -> AdmissionRequest:
-    now = timezone.now()
+    now, call_id = timezone.now(), new_id()
     return AdmissionRequest(
-        call_id=new_id(),
-        team_id=team.pk,
+        call_id=call_id,
+        subject=Subject(team_id=team.pk, call_id=call_id),
         admitted_at=row.pop("admitted_at", now),
         expires_at=row.pop("expires_at", now + timedelta(minutes=2)),
         demand=Demand(cost=cost, input_tokens=tokens, output_tokens=0),
-        expected={"cost": 40, "tokens": 20, "requests": 1},
+        expected={
+            "cost": 40,
+            "tokens": 20,
+            "input_tokens": 12,
+            "output_tokens": 8,
+            "requests": 1,
+        },
         row={
             "surface": "openai",
             "task_class": "primary_interactive",

@@ -47,7 +47,7 @@ def rehold(call_id: UUID, cost: int | None, **fields: Any) -> Rehold:
     return Rehold(
         call_id=call_id,
         demand=Demand(cost=cost, input_tokens=fields.pop("tokens", 50), output_tokens=0),
-        expected={"cost": 60, "tokens": 20, "requests": 1},
+        expected={**now.expected, "cost": 60},
         row={
             "provider": "other",
             "model": "m2",

@@ -13,12 +13,14 @@ from django.db import OperationalError, connection
 from django.utils import timezone
 
 from governance import keys, snapshot
+from governance.budgets import Subject
 from governance.calls.planning import plan
 from governance.calls.request import Caller, CallRequest
 from governance.models import Team
 from governance.snapshot import POLL_SECONDS, Snapshot, SnapshotKeeper
 from providers import versioned
 from providers.breakers import BreakerBoard
+from providers.identifiers import new_id
 from tests.support.factories import (
     make_credential,
     make_model,
@@ -76,8 +78,9 @@ class TestLoad:
         blue, red = make_team(), make_team()
         everyone, own = make_policy(scope="global"), make_policy(team=blue)
         each, _others = make_policy(), make_policy(team=red)
-        found = snapshot.load().policies_for(blue.pk)
-        assert [policy.id for policy in found] == [everyone.pk, own.pk, each.pk]
+        subject = Subject(team_id=blue.pk, call_id=new_id())
+        found = [policy.id for policy in snapshot.load().policies if policy.counts(subject)]
+        assert found == [everyone.pk, own.pk, each.pk]
 
     def test_the_number_of_queries_does_not_grow(
         self, django_assert_num_queries: Callable[[int], Any]
@@ -86,7 +89,7 @@ class TestLoad:
             make_price(make_model(provider=make_provider()))
             keys.create(team=make_team(), name="key")
             make_policy()
-        with django_assert_num_queries(7):
+        with django_assert_num_queries(10):
             assert len(snapshot.load().keys) == 4
 
     def test_deciding_a_call_asks_the_database_nothing(
@@ -107,7 +110,8 @@ class TestLoad:
             chosen = decided.route.chosen.model.provider
             usable, _ = breakers.usable(chosen, timezone.now())
             assert [one.secret.text for one in usable if one and one.secret]
-            assert len(found.policies_for(team.pk)) == 1
+            counting = decided.subject(decided.route.chosen)
+            assert sum(policy.counts(counting) for policy in found.policies) == 1
 
 
 class WatchedKeeper(SnapshotKeeper):

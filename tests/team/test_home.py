@@ -13,9 +13,11 @@ from django.urls import reverse
 from django.utils import timezone
 
 from governance.approvals import decide, request_more
+from governance.budgets import Subject
 from governance.ledger import open_window
 from governance.models import ApiKey, BudgetPolicy, CallStatus, Team
 from governance.snapshot import policy_entry
+from providers.identifiers import new_id
 from scheduling.models import CronJob, RunStatus
 from tests.support.factories import make_policy, make_team
 from tests.team.conftest import DOLLAR, People
@@ -28,7 +30,7 @@ MOST_QUERIES = 16
 
 def _use(policy: BudgetPolicy, team: Team, now: datetime, *, consumed: int, held: int) -> None:
     entry = policy_entry(policy)
-    window = open_window(entry, entry.window(team.pk, now))
+    window = open_window(entry, entry.window(Subject(team_id=team.pk, call_id=new_id()), now))
     window.consumed, window.held = consumed, held
     window.save()
 
