@@ -74,7 +74,8 @@ class Ledger:
         return row
 
     def _asked(self, team_number: int, at: datetime, run: CronRun | None) -> tuple[ModelCall, str]:
-        model = self.chance.choices(("auto", "gpt-4.1", "llama-3.3-70b"), (5, 4, 2))[0]
+        named = ("auto", "gpt-4.1", "gpt-4.1-mini", "llama-3.3-70b")
+        model = self.chance.choices(named, (2, 4, 4, 1))[0]
         words = "word " * self.chance.randint(12000, 80000)
         request = CallRequest(
             caller=Caller(team_id=self.teams[team_number].pk, surface=Surface.OPENAI),
