@@ -9,7 +9,15 @@ import pytest
 from django.db import IntegrityError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
-from governance.models import ApiKey, BudgetPolicy, Price, Team
+from governance.models import (
+    ApiKey,
+    Approval,
+    BudgetPolicy,
+    GovernanceSettings,
+    Price,
+    PriceTier,
+    Team,
+)
 from providers import versioned
 from providers.models import (
     Credential,
@@ -35,7 +43,8 @@ pytestmark = pytest.mark.django_db
 
 def test_everything_that_calls_are_decided_by_is_versioned() -> None:
     registry = {Provider, Credential, ProviderModel, Secret, FailoverPolicy}
-    kept = {*registry, Team, ApiKey, Price, BudgetPolicy}
+    governed = {Team, ApiKey, Price, PriceTier, BudgetPolicy, Approval, GovernanceSettings}
+    kept = registry | governed
     assert {model for model in Versioned.__subclasses__() if not model._meta.abstract} == kept
 
 
