@@ -20,7 +20,7 @@ class PalyraSiteConfig(AppConfig):
     verbose_name = "Palyra"
 
     def ready(self) -> None:
-        """Have operators' mistakes found by Django's system checks, and people in the audit trail."""
+        """Have operators' mistakes found by system checks, and people in the audit trail."""
         from django.contrib.auth.models import Group, User  # noqa: PLC0415 - once there are models
 
         from governance import audit  # noqa: PLC0415

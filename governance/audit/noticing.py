@@ -29,9 +29,7 @@ def before_save(
     setattr(instance, _BEFORE, kept)
 
 
-def after_save(
-    sender: type[models.Model], instance: models.Model, created: bool, **_: Any
-) -> None:
+def after_save(sender: type[models.Model], instance: models.Model, created: bool, **_: Any) -> None:
     """Record what the save changed, as the database has it now."""
     before = instance.__dict__.pop(_BEFORE, None)
     stored = None if before is None else _stored(sender, instance)
@@ -88,9 +86,7 @@ def _listed(owner: models.Model, name: str) -> list[str]:
 
 def _is_surely_new(instance: models.Model) -> bool:
     """Whether saving must insert; with a key of somebody's choice it may write over a row."""
-    return instance._state.adding and (
-        instance.pk is None or instance._meta.pk.has_default()  # type: ignore[union-attr]
-    )
+    return instance._state.adding and (instance.pk is None or instance._meta.pk.has_default())
 
 
 def _stored(model: type[models.Model], instance: models.Model) -> models.Model | None:

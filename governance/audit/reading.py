@@ -14,7 +14,7 @@ from django.utils.text import capfirst
 
 from governance.fields import NanoDollarsField
 from governance.models import AuditEntry
-from governance.money import decimal_text
+from governance.money import from_nano_dollars
 
 NOTHING = "–"
 
@@ -81,7 +81,7 @@ def _in_words(model: type[models.Model] | None, name: str, value: Any) -> str:
         return NOTHING
     column = _column(model, name)
     if isinstance(column, NanoDollarsField) and isinstance(value, int):
-        return f"${decimal_text(value)}"
+        return f"${from_nano_dollars(value).normalize():f}"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list) and all(isinstance(one, str) for one in value):

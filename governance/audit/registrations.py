@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.db.models import Model
 from django.utils.crypto import salted_hmac
 
 from governance.audit.difference import Changes, origin
@@ -28,14 +29,23 @@ from providers.operated import operated
 from providers.versioned import watch
 
 ALERT_FIELDS = ("acknowledged_by", "acknowledged_at", "muted_until", "resolved_at")
+WHOLE: tuple[type[Model], ...] = (
+    Provider,
+    ProviderModel,
+    Credential,
+    Team,
+    Membership,
+    Price,
+    PriceTier,
+    BudgetPolicy,
+    Approval,
+)
 BULK_WRITES = BulkWrites()
 
 
 def register() -> None:
     """Track the models, the bulk writes, and what else operators do. Once a process."""
-    for model in (Provider, ProviderModel, Credential):
-        track(model)
-    for model in (Team, Membership, Price, PriceTier, BudgetPolicy, Approval):
+    for model in WHOLE:
         track(model)
     track(FailoverPolicy, one_row=True)
     track(GovernanceSettings, one_row=True)

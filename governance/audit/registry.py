@@ -44,7 +44,7 @@ class Tracked:
     def named(self, name: str, key: Any) -> Any:
         """A reference in words, with its key; any other value as it is."""
         column: Any = self.model._meta.get_field(name)
-        if key is None or not column.is_relation:
+        if key is None or not column.is_relation or column.many_to_many:
             return key
         found = column.related_model._base_manager.filter(pk=key).first()
         return f"{found} ({key})" if found is not None else str(key)

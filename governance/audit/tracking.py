@@ -27,7 +27,9 @@ def track(
     """Have changes of `model` in the audit trail, whoever makes them by whichever face.
 
     All columns count, `apart_from` those that the system keeps for itself and the times at which a
-    row was made and saved; or only `fields`, which may also be lists (many-to-many). Values of `secret` fields are masked; `shown` writes others differently, and `compared` says
+    row was made and saved; or only `fields`, which may also be lists (many-to-many).
+
+    Values of `secret` fields are masked; `shown` writes others differently, and `compared` says
     what is compared in place of a field's value. A row that there is one of is made by itself, with
     its defaults, which is no change. `by_people_only` leaves out what the system does.
     """

@@ -12,7 +12,7 @@ EntryT = TypeVar("EntryT", bound=models.Model)
 
 
 class AppendOnly(Exception):
-    """What has been done stays written: an entry of the audit trail is neither changed nor deleted."""
+    """An entry of the audit trail is neither changed nor deleted."""
 
     def __init__(self) -> None:
         super().__init__(str(self.__doc__))
