@@ -47,7 +47,7 @@ def _isolate() -> None:
 
 def _let_flushes_empty_the_audit_trail() -> None:
     """Tests that commit are cleaned up after with DELETE on SQLite, which the trail refuses."""
-    from django.db.backends.sqlite3.operations import DatabaseOperations  # noqa: PLC0415
+    from django.db.backends.sqlite3.base import DatabaseOperations  # noqa: PLC0415
 
     from governance.audit import append_only  # noqa: PLC0415 - once Django is set up
 
