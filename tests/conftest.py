@@ -47,17 +47,18 @@ def _isolate() -> None:
 
 def _let_flushes_empty_the_audit_trail() -> None:
     """Tests that commit are cleaned up after with DELETE on SQLite, which the trail refuses."""
-    from django.db.backends.sqlite3.base import DatabaseOperations  # noqa: PLC0415
+    from django.db.backends.sqlite3.base import DatabaseWrapper  # noqa: PLC0415
 
     from governance.audit import append_only  # noqa: PLC0415 - once Django is set up
 
-    flush = DatabaseOperations.sql_flush
+    operations: Any = DatabaseWrapper.ops_class
+    flush = operations.sql_flush
     made, removed = append_only.statements("sqlite")
 
     def sql_flush(self: Any, style: Any, tables: Any, **kwargs: Any) -> list[str]:
         return [*removed, *flush(self, style, tables, **kwargs), *made]
 
-    DatabaseOperations.sql_flush = sql_flush  # type: ignore[method-assign]
+    operations.sql_flush = sql_flush
 
 
 _isolate()

@@ -12,9 +12,7 @@ from django.db import models
 from django.db.models import QuerySet
 from django.utils.text import capfirst
 
-from governance.fields import NanoDollarsField
 from governance.models import AuditEntry
-from governance.money import from_nano_dollars
 
 NOTHING = "–"
 
@@ -46,7 +44,7 @@ def changes_in_words(entry: AuditEntry) -> list[Change]:
     """An entry's changes, in the order they were recorded."""
     model = _model(entry.object_type)
     return [
-        Change(_field_name(model, name), *(_in_words(model, name, one) for one in both))
+        Change(_field_name(model, name), *(_in_words(one) for one in both))
         for name, both in entry.changes.items()
     ]
 
@@ -76,12 +74,9 @@ def _field_name(model: type[models.Model] | None, name: str) -> str:
     return name if column is None else str(column.verbose_name)
 
 
-def _in_words(model: type[models.Model] | None, name: str, value: Any) -> str:
+def _in_words(value: Any) -> str:
     if value is None or value in ("", [], {}):
         return NOTHING
-    column = _column(model, name)
-    if isinstance(column, NanoDollarsField) and isinstance(value, int):
-        return f"${from_nano_dollars(value).normalize():f}"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list) and all(isinstance(one, str) for one in value):

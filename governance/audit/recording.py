@@ -48,11 +48,11 @@ def record_difference(
         name for name in dict.fromkeys((*before, *after)) if before.get(name) != after.get(name)
     ]
     changes = difference(
-        _in_words(one, before, differing), _in_words(one, after, differing), one.shown
+        _in_words(one, row, before, differing), _in_words(one, row, after, differing), one.shown
     )
     if changes or action != CHANGED:
         record(action, row, changes)
 
 
-def _in_words(one: Tracked, values: Values, names: list[str]) -> dict[str, Any]:
-    return {name: one.named(name, values[name]) for name in names if name in values}
+def _in_words(one: Tracked, row: models.Model, values: Values, names: list[str]) -> dict[str, Any]:
+    return {name: one.in_words(row, name, values[name]) for name in names if name in values}

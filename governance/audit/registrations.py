@@ -9,12 +9,14 @@ from django.utils.crypto import salted_hmac
 
 from governance.audit.difference import Changes, origin
 from governance.audit.recording import record
+from governance.audit.registry import exact_dollars
 from governance.audit.tracking import track
 from governance.audit.watching import BulkWrites
 from governance.models import (
     Alert,
     ApiKey,
     Approval,
+    BudgetMetric,
     BudgetPolicy,
     Channel,
     GovernanceSettings,
@@ -37,8 +39,6 @@ WHOLE: tuple[type[Model], ...] = (
     Membership,
     Price,
     PriceTier,
-    BudgetPolicy,
-    Approval,
 )
 BULK_WRITES = BulkWrites()
 
@@ -47,6 +47,8 @@ def register() -> None:
     """Track the models, the bulk writes, and what else operators do. Once a process."""
     for model in WHOLE:
         track(model)
+    track(BudgetPolicy, told=dict.fromkeys(("soft_limit", "hard_limit"), _limit))
+    track(Approval, told={"amount": _asked_for})
     track(FailoverPolicy, one_row=True)
     track(GovernanceSettings, one_row=True)
     track(Secret, secret={"ciphertext", "last_four"}, compared={"ciphertext": print_of_text})
@@ -56,6 +58,14 @@ def register() -> None:
     track(Alert, *ALERT_FIELDS, by_people_only=True)
     watch(BULK_WRITES)
     operated.connect(_record_operation)
+
+
+def _limit(policy: BudgetPolicy, amount: int) -> int | str:
+    return exact_dollars(amount) if policy.metric == BudgetMetric.COST else amount
+
+
+def _asked_for(approval: Approval, amount: int) -> int | str:
+    return _limit(approval.policy, amount)
 
 
 def print_of_text(ciphertext: str) -> str:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from django.db import models
 
 from governance.audit.difference import Shown
+from governance.fields import NanoDollarsField
+from governance.money import from_nano_dollars
+
+# A value of a row, in words that only the row can tell.
+Told = Callable[[Any, Any], Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +25,7 @@ class Tracked:
     lists: tuple[str, ...]
     shown: Mapping[str, Shown]
     compared: Mapping[str, Shown]
+    told: Mapping[str, Told]
     one_row: bool
     by_people_only: bool
 
@@ -41,16 +47,27 @@ class Tracked:
         """What a row has that nobody has changed."""
         return self.values(self.model())
 
-    def named(self, name: str, key: Any) -> Any:
-        """A reference in words, with its key; any other value as it is."""
+    def in_words(self, row: models.Model, name: str, value: Any) -> Any:
+        """A reference by its name and key, money in dollars; any other value as it is."""
         column: Any = self.model._meta.get_field(name)
-        if key is None or not column.is_relation or column.many_to_many:
-            return key
-        found = column.related_model._base_manager.filter(pk=key).first()
-        return f"{found} ({key})" if found is not None else str(key)
+        if value is None or column.many_to_many:
+            return value
+        if name in self.told:
+            return self.told[name](row, value)
+        if isinstance(column, NanoDollarsField):
+            return exact_dollars(value)
+        if not column.is_relation:
+            return value
+        found = column.related_model._base_manager.filter(pk=value).first()
+        return f"{found} ({value})" if found is not None else str(value)
 
 
 registered: dict[type[models.Model], Tracked] = {}
+
+
+def exact_dollars(amount: int) -> str:
+    """Nano-dollars, to the last place that is not zero."""
+    return f"${from_nano_dollars(amount).normalize():f}"
 
 
 def tracked(model: type[models.Model]) -> Tracked | None:

@@ -11,7 +11,7 @@ from django.db.models.signals import m2m_changed, post_save, pre_delete, pre_sav
 
 from governance.audit import noticing
 from governance.audit.difference import Shown, masked
-from governance.audit.registry import Tracked, registered
+from governance.audit.registry import Told, Tracked, registered
 
 
 def track(
@@ -20,6 +20,7 @@ def track(
     apart_from: Collection[str] = (),
     shown: Mapping[str, Shown] | None = None,
     compared: Mapping[str, Shown] | None = None,
+    told: Mapping[str, Told] | None = None,
     secret: Collection[str] = (),
     one_row: bool = False,
     by_people_only: bool = False,
@@ -30,8 +31,9 @@ def track(
     row was made and saved; or only `fields`, which may also be lists (many-to-many).
 
     Values of `secret` fields are masked; `shown` writes others differently, and `compared` says
-    what is compared in place of a field's value. A row that there is one of is made by itself, with
-    its defaults, which is no change. `by_people_only` leaves out what the system does.
+    what is compared in place of a field's value; `told` puts a value in words that depend on its
+    row. A row that there is one of is made by itself, with its defaults, which is no change.
+    `by_people_only` leaves out what the system does.
     """
     if model in registered:
         return
@@ -43,6 +45,7 @@ def track(
         lists=lists,
         shown={**dict.fromkeys(secret, masked), **(shown or {})},
         compared=dict(compared or {}),
+        told=dict(told or {}),
         one_row=one_row,
         by_people_only=by_people_only,
     )

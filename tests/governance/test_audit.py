@@ -236,6 +236,18 @@ def test_references_are_named() -> None:
 
 
 @pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("metric", "before", "after"), [("cost", "$10", "$0.0000125"), ("tokens", 10**10, 12_500)]
+)
+def test_limits_are_told_in_their_metric(metric: str, before: Any, after: Any) -> None:
+    policy = make_policy(metric=metric)
+    policy.hard_limit = 12_500
+    policy.save()
+
+    assert of(policy)[-1].changes == {"hard_limit": [before, after]}
+
+
+@pytest.mark.django_db
 def test_what_stays_the_same_is_no_entry(anna: None) -> None:
     team, user = make_team(), _user()
     before = len(entries())
