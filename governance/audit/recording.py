@@ -17,9 +17,7 @@ CHANGED = "changed"
 DELETED = "deleted"
 
 
-def record(
-    action: str, row: models.Model, changes: Changes, *, reason: str = "", name: str = ""
-) -> AuditEntry:
+def record(action: str, row: models.Model, changes: Changes, *, reason: str = "") -> AuditEntry:
     """Say that `action` was done to `row` by whoever is acting. `changes` has no secrets."""
     who = acting.current()
     return AuditEntry.objects.create(
@@ -31,7 +29,7 @@ def record(
         action=action,
         object_type=row._meta.label_lower,
         object_id="" if row.pk is None else str(row.pk),
-        object_name=(name or str(row))[:300],
+        object_name=str(row)[:300],
         team_id=row.pk if isinstance(row, Team) else getattr(row, "team_id", None),
         changes=changes,
         reason=reason[:500],

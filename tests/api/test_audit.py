@@ -5,8 +5,12 @@ from __future__ import annotations
 import json
 
 import pytest
+from asgiref.sync import sync_to_async
 from django.contrib.auth.models import User
+from django.db import connections
+from django.test import AsyncClient
 
+from governance import keys
 from governance.models import AuditEntry, Team
 from tests.api.callers import Caller, body_of, items_of, key_of, person, signed_in
 from tests.support.factories import make_team
@@ -109,3 +113,20 @@ def test_a_refused_call_leaves_no_entry(organisation: Caller, team: Team) -> Non
 
     assert organisation.post("/teams", {"slug": "taken", "name": "Taken"}).status_code >= 400
     assert AuditEntry.objects.count() == before
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_the_server_knows_who_acts_as_well() -> None:
+    """There each request is handled on a thread of its own."""
+    team = await sync_to_async(make_team)()
+    key = await sync_to_async(lambda: keys.create(team=team, name="server"))()
+    body = {"name": "job", "cron": "0 9 * * *", "schedule_kind": "cron", "prompt": "Hello"}
+    made = await AsyncClient().post(
+        "/api/v1/jobs", body, "application/json", headers={"authorization": f"Bearer {key.text}"}
+    )
+    assert made.status_code == 201, made.content
+
+    entry = await AuditEntry.objects.aget(object_type="scheduling.cronjob")
+    assert (entry.actor, entry.surface) == (f"API key {key.record}", "api")
+    # The thread behind asynchronous queries keeps its connection, and the database is dropped soon.
+    await sync_to_async(connections.close_all)()

@@ -16,7 +16,7 @@ from django.test.utils import CaptureQueriesContext
 
 from governance import acting, approvals, keys
 from governance.acting import Acting
-from governance.audit import registry, tracked_models, watching
+from governance.audit import record, registry, tracked_models, watching
 from governance.audit.difference import LONGEST_TEXT, difference, masked, origin, plain
 from governance.models import (
     Alert,
@@ -332,6 +332,15 @@ def test_only_the_first_who_revokes_a_key_did_it() -> None:
     assert not keys.revoke(key)
 
     assert [list(one.changes) for one in of(key)[1:]] == [["revoked_at"]]
+
+
+@pytest.mark.django_db
+def test_what_no_row_says_is_recorded_in_words(anna: None) -> None:
+    team = make_team(name="Research")
+    entry = record("corrected", team, {"cost": ["$1", "$2"]}, reason="Told by the invoice.")
+
+    assert AuditEntry.objects.get(pk=entry.pk).reason == "Told by the invoice."
+    assert str(entry) == "anna: corrected Research"
 
 
 @pytest.mark.django_db
