@@ -6,8 +6,10 @@ class GovernanceConfig(AppConfig):
     verbose_name = "Governance"
 
     def ready(self) -> None:
-        """Let discovery ask about prices, and set them."""
+        """Let discovery ask about prices and set them, and have the audit trail kept."""
+        from governance.audit.registrations import register  # noqa: PLC0415 - after models
         from governance.discovered_prices import GovernancePriceBook  # noqa: PLC0415 - after models
         from providers.discovery.price_book import register_price_book  # noqa: PLC0415
 
         register_price_book(GovernancePriceBook())
+        register()

@@ -6,6 +6,7 @@ import os
 import secrets
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 from palyra_site.configuration import Configuration, ConfigurationError, read
 
@@ -13,6 +14,8 @@ EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
 # Long-lived processes; the settings module reads PALYRA_ROLE to choose how connections are kept.
 ROLES = ("web", "worker", "scheduler")
+# What these do is the system's own doing, and nobody's command.
+SERVING = ("up", *ROLES)
 HELP_WORDS = {"help", "--help", "-h", "version", "--version"}
 
 
@@ -31,7 +34,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
             _look_at_the_vault(argv)
         from django.core.management import execute_from_command_line  # noqa: PLC0415
 
-        execute_from_command_line(argv)
+        from governance.acting import acting, operator  # noqa: PLC0415
+
+        with nullcontext() if argv[1:2] and argv[1] in SERVING else acting(operator):
+            execute_from_command_line(argv)
     except ConfigurationError as error:
         for fault in error.faults:
             sys.stderr.write(f"palyra: {fault}\n")

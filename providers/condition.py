@@ -3,15 +3,18 @@ levers, trip and reset."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
+from django.db import transaction
 from django.db.models import QuerySet
 
 from providers import breaker, breakers
 from providers.breaker import Status, Verdict
 from providers.models import Breaker, Credential, Provider, ProviderProbe
+from providers.operated import operated
 from providers.registry import CredentialEntry, entry
 
 STATUS_COLUMNS = tuple(Status.__dataclass_fields__)
@@ -119,12 +122,33 @@ def looked_at(probe: ProviderProbe) -> str:
 
 def trip(provider: Provider, *, by: str) -> None:
     """Take the provider out of use until it is reset: no call goes to it, none is lost."""
-    breakers.trip(provider.pk, _credential_ids(provider) or [None], by=by)
+    with transaction.atomic(), _told(provider, "tripped"):
+        breakers.trip(provider.pk, _credential_ids(provider) or [None], by=by)
 
 
 def reset(provider: Provider) -> None:
     """Let calls through again, whatever was held against the provider."""
-    breakers.reset(provider.pk, [*_credential_ids(provider), None])
+    with transaction.atomic(), _told(provider, "reset"):
+        breakers.reset(provider.pk, [*_credential_ids(provider), None])
+
+
+@contextmanager
+def _told(provider: Provider, action: str) -> Iterator[None]:
+    """Tell of what the block does to the provider's breakers."""
+    before = _breaker_states(provider)
+    yield
+    changes = {"breakers": [before, _breaker_states(provider)]}
+    operated.send(Provider, row=provider, action=action, changes=changes)
+
+
+def _breaker_states(provider: Provider) -> list[str]:
+    rows = Breaker.objects.filter(provider=provider).select_related("credential__secret")
+    return [
+        f"{row.credential.secret}: {row.get_state_display()}"
+        if row.credential
+        else row.get_state_display()
+        for row in rows.order_by("pk")
+    ]
 
 
 def _credential_ids(provider: Provider) -> list[int | None]:

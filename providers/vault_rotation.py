@@ -18,6 +18,7 @@ from django.db import connection, transaction
 
 from providers import keyfile, vault
 from providers.models import Credential, Provider, Secret
+from providers.operated import operated
 from providers.versioned import bump
 
 LOCK_NAME = "vault.lock"
@@ -140,12 +141,19 @@ def _encrypt_anew(first: str, *, own_file: bool) -> Rotation:
                 # Not the time of its last change: to people it is the secret it was.
                 Secret.objects.filter(pk=secret.pk).update(ciphertext=ciphertext)
                 rotated += 1
-    return Rotation(
-        fingerprint=vault.fingerprint(first),
-        rotated=rotated,
-        unreadable=tuple(unreadable),
-        own_file=own_file,
-    )
+        done = Rotation(
+            fingerprint=vault.fingerprint(first),
+            rotated=rotated,
+            unreadable=tuple(unreadable),
+            own_file=own_file,
+        )
+        operated.send(
+            Secret,
+            row=Secret(name="vault"),
+            action="vault rotated",
+            changes={"key": [None, done.fingerprint], "secrets encrypted anew": [None, rotated]},
+        )
+    return done
 
 
 @transaction.atomic

@@ -7,14 +7,36 @@ immutable snapshot. Every model in it inherits `Versioned`, whose writes add one
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
+from collections.abc import Callable, Collection, Iterable
+from contextlib import AbstractContextManager, ExitStack
+from typing import Any, Protocol, TypeVar
 
 from django.db import models, transaction
 from django.db.models import F
 
 ModelT = TypeVar("ModelT", bound=models.Model)
 _listeners: list[Callable[[], None]] = []
+
+
+class Watcher(Protocol):
+    """Is told of bulk writes, within their transaction: Django's signals say nothing of them."""
+
+    def updating(
+        self, rows: models.QuerySet[Any], names: Collection[str]
+    ) -> AbstractContextManager[None]:
+        """Around writing the fields `names` of `rows`."""
+
+    def added(self, rows: Iterable[models.Model]) -> None:
+        """After inserting `rows`."""
+
+
+_watchers: list[Watcher] = []
+
+
+def watch(watcher: Watcher) -> None:
+    """Have `watcher` told of every bulk write of a `Versioned` model."""
+    if watcher not in _watchers:
+        _watchers.append(watcher)
 
 
 class SnapshotVersion(models.Model):
@@ -64,7 +86,10 @@ class VersionedQuerySet(models.QuerySet[ModelT]):
     def update(self, **kwargs: Any) -> int:
         with transaction.atomic():
             bump()
-            return super().update(**kwargs)
+            with ExitStack() as watched:
+                for watcher in _watchers:
+                    watched.enter_context(watcher.updating(self, kwargs.keys()))
+                return super().update(**kwargs)
 
     def delete(self) -> tuple[int, dict[str, int]]:
         with transaction.atomic():
@@ -77,7 +102,10 @@ class VersionedQuerySet(models.QuerySet[ModelT]):
     def bulk_create(self, objs: Iterable[ModelT], *args: Any, **kwargs: Any) -> list[ModelT]:
         with transaction.atomic():
             bump()
-            return super().bulk_create(objs, *args, **kwargs)
+            made = super().bulk_create(objs, *args, **kwargs)
+            for watcher in _watchers:
+                watcher.added(made)
+            return made
 
     def bulk_update(self, objs: Iterable[ModelT], *args: Any, **kwargs: Any) -> int:
         with transaction.atomic():

@@ -1,6 +1,7 @@
 """The console's pages of teams, keys, prices, budgets, approvals and the ledger."""
 
 from governance.admin.approvals import ApprovalAdmin
+from governance.admin.audit import AuditEntryAdmin
 from governance.admin.budgets import BudgetPolicyAdmin, BudgetWindowAdmin
 from governance.admin.calls import ModelCallAdmin
 from governance.admin.keys import ApiKeyAdmin
@@ -11,6 +12,7 @@ from governance.admin.teams import TeamAdmin
 __all__ = [
     "ApiKeyAdmin",
     "ApprovalAdmin",
+    "AuditEntryAdmin",
     "BudgetPolicyAdmin",
     "BudgetWindowAdmin",
     "ModelCallAdmin",

@@ -2,7 +2,7 @@
 
 from ninja import Router
 
-from governance.api import approvals, budgets, ledger, prices, routing, teams
+from governance.api import approvals, audit, budgets, ledger, prices, routing, teams
 
 router = Router()
 router.add_router("", teams.router, tags=["Teams and keys"])
@@ -11,5 +11,6 @@ router.add_router("", budgets.router, tags=["Budgets"])
 router.add_router("", approvals.router, tags=["Budgets"])
 router.add_router("", ledger.router, tags=["Calls and usage"])
 router.add_router("", routing.router, tags=["Calls and usage"])
+router.add_router("", audit.router, tags=["Audit trail"])
 
 __all__ = ["router"]

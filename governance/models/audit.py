@@ -2,9 +2,32 @@
 
 from __future__ import annotations
 
+from typing import Any, TypeVar
+
 from django.db import models
 
 from providers.identifiers import new_id
+
+EntryT = TypeVar("EntryT", bound=models.Model)
+
+
+class AppendOnly(Exception):
+    """An entry of the audit trail is neither changed nor deleted."""
+
+    def __init__(self) -> None:
+        super().__init__(str(self.__doc__))
+
+
+class AuditEntries(models.QuerySet[EntryT]):
+    """Entries, to be read and added. The database refuses the rest as well."""
+
+    def update(self, **_: Any) -> int:
+        raise AppendOnly
+
+    def delete(self) -> tuple[int, dict[str, int]]:
+        raise AppendOnly
+
+    delete.queryset_only = True  # type: ignore[attr-defined]
 
 
 class AuditEntry(models.Model):
@@ -28,6 +51,8 @@ class AuditEntry(models.Model):
     changes = models.JSONField(default=dict)
     reason = models.CharField(max_length=500, blank=True)
 
+    objects: Any = AuditEntries.as_manager()
+
     class Meta:
         ordering = ["-at", "-id"]
         verbose_name_plural = "audit trail"
@@ -37,3 +62,11 @@ class AuditEntry(models.Model):
 
     def __str__(self) -> str:
         return f"{self.actor}: {self.action} {self.object_name}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        if not self._state.adding:
+            raise AppendOnly
+        super().save(*args, **{**kwargs, "force_insert": True})
+
+    def delete(self, *_: Any, **__: Any) -> tuple[int, dict[str, int]]:
+        raise AppendOnly

@@ -48,7 +48,13 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
             ("Groups", "shield_person", "auth.group"),
         ),
     ),
-    ("System", (("Processes", "memory", "governance.processheartbeat"),)),
+    (
+        "System",
+        (
+            ("Processes", "memory", "governance.processheartbeat"),
+            ("Audit trail", "history", "governance.auditentry"),
+        ),
+    ),
 )
 WAITING = "governance.approval"
 

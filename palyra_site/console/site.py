@@ -17,6 +17,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.text import capfirst
 
+from governance.audit.reading import entries_of
 from governance.zones import zone_names
 
 if TYPE_CHECKING:
@@ -64,6 +65,10 @@ class ConsoleSite(UnfoldAdminSite):
                 return response.render() if hasattr(response, "render") else response
 
         return update_wrapper(in_zone, view)
+
+    def history_of(self, obj: Model) -> Any:
+        """The audit trail's entries of an object, with their changes in words."""
+        return entries_of(obj)
 
     def search(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         """What the palette finds: pages and objects the person may see now, never from a cache."""

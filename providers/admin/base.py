@@ -115,6 +115,21 @@ class ConsoleAdmin(ModelAdmin):
             context["adminform"].model_admin = shown
         return super().render_change_form(request, context, add, change, form_url, obj)
 
+    def history_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> Any:
+        """What the site knows was done to the object; Django's own log is of this console only."""
+        obj = self.get_object(request, unquote(object_id))
+        site: Any = self.admin_site
+        pages = self.get_paginator(request, [] if obj is None else site.history_of(obj), 100)
+        page = pages.get_page(request.GET.get("p", 1))
+        shown = {
+            "action_list": page,
+            "page_range": pages.get_elided_page_range(page.number),
+            "pagination_required": pages.num_pages > 1,
+        }
+        return super().history_view(request, object_id, {**(extra_context or {}), **shown})
+
     def object_note(self, request: HttpRequest, obj: Any) -> str:
         """A sentence to show above the object, or nothing."""
         return ""

@@ -97,8 +97,9 @@ def test_a_bad_key_stores_nothing(
 
 
 def test_who_acts_for_no_team_is_told_so(nothing_stored: NothingStored) -> None:
+    outsider = signed_in(person("outsider"))
     with nothing_stored():
-        found = faults(signed_in(person("outsider")).post("/keys", {"name": "x"}))
+        found = faults(outsider.post("/keys", {"name": "x"}))
     assert "not a member of any team" in found["team"]
 
 

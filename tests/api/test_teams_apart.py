@@ -81,6 +81,7 @@ ORGANISATION = {
     "list_provider_metrics": Step("GET", "/provider-metrics"),
     "list_provider_presets": Step("GET", "/provider-presets"),
     "add_provider_from_preset": Step("POST", "/providers/from-preset", {"preset": "ollama"}),
+    "list_audit_entries": Step("GET", "/audit"),
     "get_failover_policy": Step("GET", "/failover-policy"),
     "change_failover_policy": Step("PATCH", "/failover-policy", {"pinned": True}),
     "add_model": Step("POST", "/providers/any/models", {"name": "mine"}),

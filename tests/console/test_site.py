@@ -33,7 +33,7 @@ def test_an_administrator_is_offered_everything(browser: Client) -> None:
         "Access",
         "System",
     ]
-    assert len(_entries(browser)) == 17
+    assert len(_entries(browser)) == 18
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 from django.utils import timezone
 
+from governance.models import AuditEntry
 from providers.identifiers import new_id
 
 BEFORE = ("governance", "0002_calls_of_every_role")
@@ -88,3 +89,19 @@ def test_going_back_leaves_what_the_version_before_understands(before: Any) -> N
     assert back.get_model("governance", "BudgetWindow").objects.count() == 1
     assert not back.get_model("governance", "Approval").objects.exists()
     assert back.get_model("governance", "ModelCall").objects.get(pk=waiting.pk).status == "blocked"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_audit_trail_is_append_only_until_one_goes_back() -> None:
+    entries = AuditEntry.objects.filter(actor="somebody")
+    with connection.cursor() as cursor:
+        migrate(AFTER)
+        AuditEntry.objects.create(at=timezone.now(), actor="somebody", action="added")
+        cursor.execute("UPDATE governance_auditentry SET action = 'changed'")
+        assert entries.get().action == "changed"
+
+        migrate(*MigrationExecutor(connection).loader.graph.leaf_nodes())
+        with pytest.raises(DatabaseError, match="append-only"):
+            cursor.execute("UPDATE governance_auditentry SET action = 'deleted'")
+
+    assert entries.get().action == "changed"

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from palyra_site.cli import EXIT_USAGE, asks_for_help
+from governance.acting import Acting, current
+from palyra_site.cli import EXIT_USAGE, asks_for_help, main
 from tests.support.processes import REPOSITORY
 
 pytestmark = pytest.mark.processes
@@ -104,3 +105,22 @@ def test_help_for_up_says_what_it_does(data_dir: Path) -> None:
 )
 def test_what_counts_as_asking_for_help(words: list[str], asks: bool) -> None:
     assert asks_for_help(["manage.py", *words]) is asks
+
+
+@pytest.mark.parametrize(
+    ("command", "surface"),
+    [("models", "command line"), ("shell", "command line"), ("up", "system"), ("web", "system")],
+)
+def test_commands_act_for_whoever_typed_them(
+    command: str, surface: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Acting] = []
+    monkeypatch.setattr(
+        "django.core.management.execute_from_command_line", lambda _: seen.append(current())
+    )
+    monkeypatch.setattr("palyra_site.cli._look_at_the_vault", lambda _: None)
+    monkeypatch.setenv("PALYRA_ROLE", "command")
+    main(["palyra", command])
+
+    assert [one.surface for one in seen] == [surface]
+    assert current().is_system
