@@ -79,7 +79,7 @@ def _resolve(rows: list[Any], facts: Gathered, now: datetime) -> None:
 class _Before:
     """What became of earlier alerts of the same key."""
 
-    resolved_at: datetime
+    resolved_at: datetime | None
     muted_until: datetime | None
 
 
@@ -102,7 +102,8 @@ def _raise(
 ) -> bool:
     """Whether it was raised here: not if it is known already, or another process was first."""
     known_since = condition.since
-    if before and known_since is not None and before.resolved_at >= known_since:
+    known_at = before.resolved_at if before else None
+    if known_since is not None and known_at is not None and known_at >= known_since:
         return False
     muted_until = before.muted_until if before else None
     muted = muted_until is not None and muted_until > now

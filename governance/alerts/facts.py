@@ -149,7 +149,7 @@ def _rolling(policies: list[BudgetPolicy], now: datetime) -> list[WindowFact]:
         within |= Q(policy=policy, ends_at__gt=now - back, starts_at__lte=now)
     rows = BudgetWindow.objects.filter(within).order_by().values("policy", "scope_value")
     sums = rows.annotate(used=Sum(F("consumed") + F("held")), raised=Sum("raised_by"))
-    return [_trailing(looked_at[row["policy"]], row, now) for row in sums]
+    return [_trailing(looked_at[row["policy"]], dict(row), now) for row in sums]
 
 
 def _trailing(policy: BudgetPolicy, row: dict[str, Any], now: datetime) -> WindowFact:
