@@ -1,5 +1,6 @@
 """The console's pages of teams, keys, prices, budgets, approvals and the ledger."""
 
+from governance.admin.alerts import AlertAdmin, ChannelAdmin, DeliveryAdmin
 from governance.admin.approvals import ApprovalAdmin
 from governance.admin.budgets import BudgetPolicyAdmin, BudgetWindowAdmin
 from governance.admin.calls import ModelCallAdmin
@@ -9,10 +10,13 @@ from governance.admin.processes import ProcessHeartbeatAdmin
 from governance.admin.teams import TeamAdmin
 
 __all__ = [
+    "AlertAdmin",
     "ApiKeyAdmin",
     "ApprovalAdmin",
     "BudgetPolicyAdmin",
     "BudgetWindowAdmin",
+    "ChannelAdmin",
+    "DeliveryAdmin",
     "ModelCallAdmin",
     "PriceAdmin",
     "ProcessHeartbeatAdmin",
