@@ -11,14 +11,17 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from smtplib import SMTPException
 from typing import Any
 
 import orjson
+from django.conf import settings
+from django.core.mail import send_mail
 from django.db import transaction
 from django.db.models import F
 
 from governance.alerts import signing
-from governance.models import Channel, Delivery, DeliveryStatus
+from governance.models import Channel, ChannelKind, Delivery, DeliveryStatus
 from providers.models import Secret
 from providers.references import ReferenceUnreadable, resolve
 from providers.transport import Limits, OutboundRequest, Transport, TransportFailed
@@ -37,6 +40,7 @@ AT_ONCE = 16
 CONNECT_SECONDS, TOTAL_SECONDS = 5.0, 15.0
 CLAIMED_FOR = timedelta(minutes=2)
 GONE = 410
+NO_SERVER = "No mail server is set up: see PALYRA_EMAIL_URL."
 UNSIGNED = "The channel has no secret to sign with."
 
 
@@ -59,11 +63,13 @@ class Result:
     status: int | None = None
     fault: str = ""
     milliseconds: int = 0
+    mailed: bool = False
 
     @property
     def taken(self) -> bool:
         """Whether the receiver has it."""
-        return self.status is not None and self.status // 100 == 2  # noqa: PLR2004 - 2xx
+        answered_well = self.status is not None and self.status // 100 == 2  # noqa: PLR2004 - 2xx
+        return self.mailed or answered_well
 
 
 def claim_due(now: datetime, limit: int = AT_ONCE) -> list[Outgoing]:
@@ -87,6 +93,8 @@ def _claim(row: Delivery, now: datetime) -> bool:
 def outgoing(delivery: Delivery) -> Outgoing:
     """`delivery` with its channel's secret, read where it is kept."""
     channel = delivery.channel
+    if channel.kind == ChannelKind.EMAIL:
+        return Outgoing(delivery, channel, "", "" if settings.PALYRA_EMAIL else NO_SERVER)
     if channel.secret is None:
         return Outgoing(delivery, channel, "", UNSIGNED)
     try:
@@ -114,12 +122,27 @@ async def _send(message: Outgoing, transport: Transport, now: datetime) -> Resul
     if message.fault:
         return Result(fault=message.fault)
     began = time.monotonic()
+    if message.channel.kind == ChannelKind.EMAIL:
+        fault = await asyncio.to_thread(_mail, message)
+        return Result(fault=fault, mailed=not fault, milliseconds=_since(began))
     try:
         request = _request(message, now)
         answer = await transport.send(request, _limits(message.channel))
     except (TransportFailed, ValueError) as error:
         return Result(fault=str(error), milliseconds=_since(began))
     return Result(status=answer.status, milliseconds=_since(began))
+
+
+def _mail(message: Outgoing) -> str:
+    """Hand it to the mail server; what went wrong, or nothing."""
+    data = message.delivery.body["data"]
+    # A title may hold what callers named: a subject is one line.
+    subject = " ".join(f"Palyra: {data['title']}".split())
+    try:
+        send_mail(subject, data.get("explanation", ""), None, message.channel.recipients)
+    except (OSError, SMTPException) as error:
+        return f"The mail server did not take it ({type(error).__name__})."
+    return ""
 
 
 def _since(began: float) -> int:

@@ -21,6 +21,8 @@ from governance.alerts.rules import (
     WindowFact,
 )
 from governance.models import (
+    Alert,
+    AlertKind,
     BudgetInterval,
     BudgetPolicy,
     BudgetScope,
@@ -119,7 +121,11 @@ def _calendar(
     )
     rows = running.annotate(hundredfold=(F("consumed") + F("held")) * WHOLE).filter(worth)
     facts = [_window(looked_at[row.policy_id], row) for row in rows.order_by()]
-    ids = running.filter(Q(policy__in=looked_at)).order_by().values_list("pk", flat=True)
+    # Of sessions there may be very many windows: only those that open alerts name are asked for.
+    open_alerts = Alert.objects.filter(kind=AlertKind.BUDGET_THRESHOLD, resolved_at=None)
+    named = {str(detail.get("window")) for detail in open_alerts.values_list("detail", flat=True)}
+    known = [int(name) for name in named if name.isdigit()]
+    ids = running.filter(pk__in=known).order_by().values_list("pk", flat=True)
     return facts, frozenset(str(pk) for pk in ids)
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from django.core import mail
 from django.db.models import F
+from pytest_django import Settings
 
 from governance.alerts import deliveries
 from governance.alerts.deliveries import BACKOFF, CLAIMED_FOR, claim_due, record, send_all
@@ -19,13 +22,21 @@ from governance.models import (
     Channel,
     Delivery,
     DeliveryStatus,
+    ModelCall,
     Team,
     UsageHour,
 )
 from providers.hosts import with_transport
 from providers.models import Breaker, BreakerState
 from tests.governance.alerts.receiver import SECRET, Receiver, is_signed, receiving
-from tests.support.factories import make_policy, make_provider, make_secret, make_team
+from tests.support.factories import (
+    make_model,
+    make_policy,
+    make_price,
+    make_provider,
+    make_secret,
+    make_team,
+)
 
 pytestmark = pytest.mark.django_db
 NOON = datetime(2026, 3, 10, 12, 0, tzinfo=UTC)
@@ -236,3 +247,65 @@ def test_what_cannot_be_sent_says_why(
     send_due(NOON)
     assert fault in Delivery.objects.get().log[0]["fault"]
     assert receiver.received == []
+
+
+def test_mail_goes_to_the_recipients(team: Team, settings: Settings) -> None:
+    settings.PALYRA_EMAIL = True
+    make_channel(kind="email", recipients=["ada@example.com"])
+    make_window(team)
+    evaluate(NOON)
+    while send_due(NOON):
+        pass
+    [sent] = [one for one in mail.outbox if "75" in one.subject]
+    assert sent.to == ["ada@example.com"]
+    assert set(Delivery.objects.values_list("status", flat=True)) == {"delivered"}
+
+
+def test_without_a_mail_server_it_says_so(settings: Settings) -> None:
+    settings.PALYRA_EMAIL = False
+    deliveries.send_test(make_channel(kind="email", recipients=["ada@example.com"]), NOON)
+    send_due(NOON)
+    assert Delivery.objects.get().log[0]["fault"] == deliveries.NO_SERVER
+    assert mail.outbox == []
+
+
+def test_calls_and_prices_are_looked_at(team: Team) -> None:
+    model = make_model(name="small", provider=make_provider(name="far"))
+    make_price(model)
+    fields: dict[str, Any] = {
+        "team": team,
+        "provider": "far",
+        "model": "small",
+        "requested_model": "auto",
+        "task_class": "primary_interactive",
+        "surface": "openai",
+        "admitted_at": NOON - SECOND,
+    }
+    ModelCall.objects.create(**fields, status="succeeded", overrun=5, cost=9)
+    ModelCall.objects.create(**fields, status="unconfirmed", cost=9)
+    ModelCall.objects.create(**fields, status="succeeded", decision={"mode_source": "policy"})
+    evaluate(NOON)
+    assert kinds() == ["overrun", "routing_override", "stale_price", "unconfirmed_calls"]
+
+    # Known to whoever resolved them, until there is another such call.
+    Alert.objects.update(resolved_at=NOON)
+    evaluate(NOON + SECOND)
+    assert kinds() == []
+    ModelCall.objects.create(
+        **{**fields, "admitted_at": NOON + SECOND}, status="unconfirmed", cost=9
+    )
+    evaluate(NOON + 2 * SECOND)
+    assert kinds() == ["unconfirmed_calls"]
+
+
+def test_the_number_of_queries_does_not_grow(
+    team: Team, django_assert_max_num_queries: Callable[[int], AbstractContextManager[Any]]
+) -> None:
+    policy = make_policy(scope="session", thresholds=[75])
+    for number in range(20):
+        make_window(team, policy=policy, scope_value=f"{team.pk}:{number}")
+    evaluate(NOON)
+    with django_assert_max_num_queries(25):
+        evaluate(NOON + 20 * SECOND)
+    # Each has reached a threshold, and is on course to pass its limit.
+    assert Alert.objects.filter(resolved_at=None, count=2).count() == 40
