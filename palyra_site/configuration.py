@@ -27,6 +27,7 @@ PACKAGE_PARENT = Path(__file__).resolve().parent.parent
 HOME = PACKAGE_PARENT if (PACKAGE_PARENT / "manage.py").is_file() else Path.cwd()
 ENV_FILE = "PALYRA_ENV_FILE"
 DATABASE_SCHEMES = ("sqlite", "postgres", "postgresql")
+EMAIL_SCHEMES = ("smtp", "smtp+tls", "smtp+ssl")
 REDIS_SCHEMES = ("redis", "rediss", "unix")
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 WORDS = {"1": True, "true": True, "yes": True, "on": True} | {
@@ -79,6 +80,8 @@ class Configuration:
     owner_timeout: float
     environment_proxies: bool
     ca_file: str
+    email: dict[str, Any] = field(repr=False)
+    email_from: str
     # Where the secrets above came from. None of these is lent to a provider.
     own_files: tuple[Path, ...] = field(default=(), compare=False)
 
@@ -243,6 +246,15 @@ def _read(reader: _Reader) -> Configuration:
         ca_file=reader.parsed(
             "PALYRA_CA_FILE", "", _ca_file, "a file of certificates in PEM that can be read"
         ),
+        email=reader.parsed(
+            "PALYRA_EMAIL_URL",
+            "",
+            _email,
+            "the address of a mail server, such as smtp+tls://user:password@host:587",
+        ),
+        email_from=reader.parsed(
+            "PALYRA_EMAIL_FROM", "palyra@localhost", _email_from, "an e-mail address"
+        ),
     )
 
 
@@ -351,6 +363,23 @@ def _redis(raw: str) -> str:
     parts = urlsplit(raw)
     usable = parts.path if parts.scheme == "unix" else parts.hostname and parts.port != 0
     if raw and (parts.scheme not in REDIS_SCHEMES or not usable):
+        raise ValueError(raw)
+    return raw
+
+
+def _email(raw: str) -> dict[str, Any]:
+    """Django's settings for a mail server; none without one."""
+    if not raw:
+        return {}
+    parts = urlsplit(raw)
+    if parts.scheme not in EMAIL_SCHEMES or not parts.hostname or parts.port == 0:
+        raise ValueError(raw)
+    found: dict[str, Any] = environ.Env.email_url_config(raw)
+    return found
+
+
+def _email_from(raw: str) -> str:
+    if not re.fullmatch(r"[^@\s]+@[^@\s]+", raw):
         raise ValueError(raw)
     return raw
 

@@ -37,6 +37,10 @@ PALYRA_PUBLIC_URL = CONFIGURATION.public_url
 PALYRA_REDIS_URL = CONFIGURATION.redis_url
 PALYRA_ENVIRONMENT_PROXIES = CONFIGURATION.environment_proxies
 PALYRA_CA_FILE = CONFIGURATION.ca_file
+# Alerts are sent by e-mail only where a server is given.
+PALYRA_EMAIL = bool(CONFIGURATION.email)
+globals().update({**CONFIGURATION.email, "EMAIL_TIMEOUT": 15})
+DEFAULT_FROM_EMAIL = CONFIGURATION.email_from
 
 DEBUG = CONFIGURATION.debug
 ALLOWED_HOSTS = list(CONFIGURATION.allowed_hosts)

@@ -1,5 +1,6 @@
 """The console's pages of teams, keys, prices, budgets, approvals and the ledger."""
 
+from governance.admin.alerts import AlertAdmin, ChannelAdmin, DeliveryAdmin
 from governance.admin.approvals import ApprovalAdmin
 from governance.admin.audit import AuditEntryAdmin
 from governance.admin.budgets import BudgetPolicyAdmin, BudgetWindowAdmin
@@ -10,11 +11,14 @@ from governance.admin.processes import ProcessHeartbeatAdmin
 from governance.admin.teams import TeamAdmin
 
 __all__ = [
+    "AlertAdmin",
     "ApiKeyAdmin",
     "ApprovalAdmin",
     "AuditEntryAdmin",
     "BudgetPolicyAdmin",
     "BudgetWindowAdmin",
+    "ChannelAdmin",
+    "DeliveryAdmin",
     "ModelCallAdmin",
     "PriceAdmin",
     "ProcessHeartbeatAdmin",

@@ -2,13 +2,14 @@
 
 from ninja import Router
 
-from governance.api import approvals, audit, budgets, ledger, prices, routing, teams
+from governance.api import alerts, approvals, audit, budgets, ledger, prices, routing, teams
 
 router = Router()
 router.add_router("", teams.router, tags=["Teams and keys"])
 router.add_router("", prices.router, tags=["Providers and models"])
 router.add_router("", budgets.router, tags=["Budgets"])
 router.add_router("", approvals.router, tags=["Budgets"])
+router.add_router("", alerts.router, tags=["Alerts"])
 router.add_router("", ledger.router, tags=["Calls and usage"])
 router.add_router("", routing.router, tags=["Calls and usage"])
 router.add_router("", audit.router, tags=["Audit trail"])

@@ -8,7 +8,7 @@ from django.conf import settings
 from django.http import HttpRequest
 from django.urls import reverse
 
-from governance.models import Approval, ApprovalStatus
+from governance.models import Alert, Approval, ApprovalStatus
 from palyra_site.console.permissions import may_view
 
 # Group by group: an entry's title, its icon and the model whose list it opens.
@@ -27,6 +27,14 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
             ("Policies", "speed", "governance.budgetpolicy"),
             ("Windows", "hourglass_top", "governance.budgetwindow"),
             ("Approvals", "approval", "governance.approval"),
+        ),
+    ),
+    (
+        "Alerts",
+        (
+            ("Alerts", "notifications", "governance.alert"),
+            ("Channels", "send", "governance.channel"),
+            ("Deliveries", "outbox", "governance.delivery"),
         ),
     ),
     (
@@ -56,7 +64,6 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
         ),
     ),
 )
-WAITING = "governance.approval"
 
 
 def entries(request: HttpRequest) -> list[dict[str, Any]]:
@@ -73,12 +80,20 @@ def entries(request: HttpRequest) -> list[dict[str, Any]]:
 def _entry(request: HttpRequest, title: str, icon: str, model: str) -> dict[str, Any]:
     link = reverse(f"admin:{model.replace('.', '_')}_changelist")
     entry = {"title": title, "icon": icon, "link": link}
-    waiting = _approvals_waiting() if model == WAITING else 0
+    waiting = WAITING[model]() if model in WAITING else 0
     return {**entry, "badge": str(waiting), "badge_variant": "warning"} if waiting else entry
 
 
 def _approvals_waiting() -> int:
     return Approval.objects.filter(status=ApprovalStatus.PENDING).count()
+
+
+def _open_alerts() -> int:
+    return Alert.objects.filter(resolved_at=None, acknowledged_at=None).count()
+
+
+# What an entry's badge counts, by the model of its list.
+WAITING = {"governance.approval": _approvals_waiting, "governance.alert": _open_alerts}
 
 
 def environment(_request: HttpRequest) -> list[str] | None:

@@ -88,13 +88,15 @@ def test_no_answer_has_a_secret_in_it() -> None:
     }
     # In CallOut, `key` is the public part.
     assert named == {
+        ("ChannelIn", "secret"),
+        ("ChannelChange", "secret"),
         ("CredentialIn", "secret"),
         ("FromPresetIn", "secret"),
         ("NewKeyOut", "key"),
         ("CallOut", "key"),
         ("CallStoryOut", "key"),
     }
-    for name in ("CredentialIn", "FromPresetIn"):
+    for name in ("ChannelIn", "ChannelChange", "CredentialIn", "FromPresetIn"):
         assert schemas[name]["properties"]["secret"]["writeOnly"] is True
 
 

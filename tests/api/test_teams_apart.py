@@ -93,9 +93,23 @@ ORGANISATION = {
     "list_policies": Step("GET", "/policies"),
     "add_policy": Step("POST", "/policies", {"name": "Mine", "hard_limit": "1"}),
     "change_policy": Step("PATCH", "/policies/1", {"hard_limit": "1000"}),
+    "acknowledge_alert": Step("POST", "/alerts/00000000-0000-0000-0000-000000000001/acknowledge"),
+    "mute_alert": Step(
+        "POST",
+        "/alerts/00000000-0000-0000-0000-000000000001/mute",
+        {"until": "2999-01-01T00:00:00Z"},
+    ),
+    "resolve_alert": Step("POST", "/alerts/00000000-0000-0000-0000-000000000001/resolve"),
+    "list_channels": Step("GET", "/channels"),
+    "add_channel": Step("POST", "/channels", {"name": "mine"}),
+    "change_channel": Step("PATCH", "/channels/1", {"enabled": False}),
+    "delete_channel": Step("DELETE", "/channels/1"),
+    "test_channel": Step("POST", "/channels/1/test"),
+    "list_deliveries": Step("GET", "/deliveries"),
+    "redeliver": Step("POST", "/deliveries/00000000-0000-0000-0000-000000000001/redeliver"),
 }
 # What they give is everyone's, or the caller's own teams and nothing that can be named.
-OPEN = {"list_teams", "list_models", "preview_schedule"}
+OPEN = {"list_alerts", "list_teams", "list_models", "preview_schedule"}
 
 
 @pytest.fixture

@@ -16,13 +16,17 @@ from django.contrib.auth.models import Group, Permission, User
 from django.utils import timezone
 
 from governance import approvals, keys
+from governance.alerts.evaluation import delivery_of
 from governance.budgets import Subject
 from governance.ledger import open_window
 from governance.models import (
+    Alert,
+    AlertKind,
     ApiKey,
     Approval,
     BudgetPolicy,
     CallStatus,
+    Channel,
     Membership,
     ModelCall,
     Price,
@@ -80,6 +84,7 @@ def seed(now: datetime | None = None, *, calls_made: int = CALLS) -> Seeded:
     _fit_to_what_was_used()
     give_holds_to_latest()
     pending = _approvals(teams, member, administrator, now)
+    _alerts(teams, now)
     return Seeded(
         administrator=administrator,
         viewer=viewer,
@@ -92,6 +97,30 @@ def seed(now: datetime | None = None, *, calls_made: int = CALLS) -> Seeded:
             "admitted_at"
         ),
     )
+
+
+def _alerts(teams: tuple[Team, ...], now: datetime) -> None:
+    """One that is over and was sent, and one that is open."""
+    secret = Secret(name="webhook-1")
+    secret.set_text("whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=")
+    secret.save()
+    channel = Channel.objects.create(
+        name="Operations", url="https://hooks.example.com/palyra", secret=secret
+    )
+    for team, ended in ((teams[0], now), (teams[1], None)):
+        alert = Alert.objects.create(
+            kind=AlertKind.COST_SPIKE,
+            key=f"cost_spike:{team.pk}",
+            team=team,
+            title=f"{team} spent unusually much in an hour",
+            explanation="The last hour cost $9.00; a usual one costs $2.00.",
+            first_seen_at=now - timedelta(hours=1),
+            last_seen_at=now,
+            resolved_at=ended,
+        )
+        sent = delivery_of(alert, channel, now)
+        sent.status, sent.tries, sent.delivered_at = "delivered", 1, now
+        sent.save()
 
 
 def beat(now: datetime | None = None) -> None:

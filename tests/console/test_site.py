@@ -29,11 +29,12 @@ def test_an_administrator_is_offered_everything(browser: Client) -> None:
         "",
         "Use",
         "Budgets",
+        "Alerts",
         "Providers",
         "Access",
         "System",
     ]
-    assert len(_entries(browser)) == 18
+    assert len(_entries(browser)) == 21
 
 
 @pytest.mark.parametrize(

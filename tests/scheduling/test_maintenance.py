@@ -11,13 +11,15 @@ from datetime import UTC, datetime
 import pytest
 from django.db import OperationalError
 
+from governance.models import Channel, Delivery
 from providers import health
-from providers.models import ProviderProbe
+from providers.models import Breaker, ProviderProbe
 from providers.registry import ProviderEntry
 from scheduling import maintenance
 from scheduling.maintenance import Maintenance
+from tests.governance.alerts.receiver import SECRET, receiving
 from tests.providers.host import Host, hosting
-from tests.support.factories import make_remote
+from tests.support.factories import make_provider, make_remote, make_secret
 from tests.support.processes import eventually
 
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -30,7 +32,9 @@ def start() -> Iterator[Start]:
     started: list[Maintenance] = []
 
     def start(**options: object) -> Maintenance:
-        one = Maintenance(**{"interval": 0.02, **options})  # type: ignore[arg-type]
+        # Alerts wait longer than any test, unless it is about them.
+        seldom = {"evaluation_interval": 3600.0, "delivery_interval": 3600.0}
+        one = Maintenance(**{"interval": 0.02, **seldom, **options})  # type: ignore[arg-type]
         started.append(one)
         one.start()
         return one
@@ -144,4 +148,23 @@ def test_a_fault_of_ours_does_not_end_it(
     start(interval=0.001, clock=lambda: NOON)
 
     assert went_on.wait(30)
-    assert "A probe of the providers failed" in caplog.text
+    assert "Probes failed; trying again." in caplog.text
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_alert_is_raised_and_sent_once_by_however_many(start: Start) -> None:
+    with receiving() as receiver:
+        Channel.objects.create(
+            name="hook",
+            url=receiver.url,
+            secret=make_secret(SECRET),
+            allow_private_addresses=True,
+        )
+        Breaker.objects.create(provider=make_provider(name="far"), state="open", opened_at=NOON)
+
+        for _ in range(3):
+            start(interval=3600.0, evaluation_interval=0.02, delivery_interval=0.02)
+        delivered = Delivery.objects.filter(status="delivered")
+        eventually(delivered.count, lambda count: count == 1, what="a delivery")
+
+    assert Delivery.objects.count() == len(receiver.received) == 1

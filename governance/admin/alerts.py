@@ -1,0 +1,268 @@
+"""Alerts in the console, the channels they are sent to, and the log of sending them."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, cast
+
+from django import forms
+from django.contrib import admin
+from django.contrib.auth.models import User
+from django.core.exceptions import ValidationError
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.decorators import method_decorator
+from django.utils.html import format_html_join
+from django.views.decorators.debug import sensitive_post_parameters
+
+from governance.alerts import deliveries, handling
+from governance.models import (
+    Alert,
+    AlertKind,
+    AlertSeverity,
+    Channel,
+    Delivery,
+    DeliveryStatus,
+)
+from providers.admin.actions import object_action
+from providers.admin.base import ConsoleAdmin, ReadOnlyAdmin
+from providers.display import NOTHING, Tone, badge, moment, object_link
+
+if TYPE_CHECKING:
+    from django.forms import PasswordInput as UnfoldAdminPasswordWidget
+    from django.forms import SelectMultiple as UnfoldAdminSelectMultipleWidget
+    from django.forms import URLInput as UnfoldAdminURLInputWidget
+else:
+    from unfold.widgets import (
+        UnfoldAdminPasswordWidget,
+        UnfoldAdminSelectMultipleWidget,
+        UnfoldAdminURLInputWidget,
+    )
+
+LAST_DELIVERIES = 10
+SEVERITY_TONES: dict[str, Tone] = {
+    AlertSeverity.INFO: "quiet",
+    AlertSeverity.WARNING: "warning",
+    AlertSeverity.CRITICAL: "bad",
+}
+DELIVERY_TONES: dict[str, Tone] = {
+    DeliveryStatus.PENDING: "busy",
+    DeliveryStatus.DELIVERED: "good",
+    DeliveryStatus.FAILED: "bad",
+}
+
+
+class MuteForm(forms.Form):
+    """How long nothing is sent."""
+
+    hours = forms.IntegerField(min_value=1, max_value=24 * 365, initial=24, label="Hours")
+
+
+def _is_open(alert: Alert) -> bool:
+    return alert.resolved_at is None
+
+
+@admin.register(Alert)
+class AlertAdmin(ReadOnlyAdmin):
+    """What somebody should know, what was seen last first."""
+
+    list_display = ("title", "grade", "kind", "team", "state", "first", "last", "amount_seen")
+    list_filter = ("kind", "severity", "team", ("resolved_at", admin.EmptyFieldListFilter))
+    search_fields = ("title", "explanation")
+    search_help_text = "Words of the alert"
+    list_select_related = ("team", "acknowledged_by")
+    empty_text = "Nothing to report. What needs a look appears here by itself."
+    object_actions = ("acknowledge", "mute", "resolve")
+    readonly_fields = (*list_display, "explanation", "acknowledged_by", "muted_until")
+    fields = readonly_fields
+
+    def has_acknowledge_permission(self, request: HttpRequest, obj: Alert | None = None) -> bool:
+        return request.user.has_perm(handling.ACKNOWLEDGE_PERMISSION)
+
+    @object_action(
+        label="Acknowledge",
+        permission="acknowledge",
+        icon="check",
+        applies=lambda alert: _is_open(alert) and alert.acknowledged_at is None,
+    )
+    def acknowledge(self, request: HttpRequest, alert: Alert, data: dict[str, Any]) -> str:
+        handling.acknowledge(alert, cast(User, request.user), timezone.now())
+        return "Acknowledged: you look after it."
+
+    @object_action(
+        label="Mute",
+        permission="acknowledge",
+        icon="notifications_off",
+        consequence="Nothing of it is sent until then, even if it ends and comes back.",
+        form_class=MuteForm,
+        applies=_is_open,
+    )
+    def mute(self, request: HttpRequest, alert: Alert, data: dict[str, Any]) -> str:
+        now = timezone.now()
+        handling.mute(alert, now + timedelta(hours=data["hours"]), now)
+        return "Muted."
+
+    @object_action(
+        label="Resolve",
+        permission="acknowledge",
+        icon="done_all",
+        consequence="It is closed, and raised again only if it becomes true anew.",
+        applies=_is_open,
+    )
+    def resolve(self, request: HttpRequest, alert: Alert, data: dict[str, Any]) -> str:
+        handling.resolve(alert, timezone.now())
+        return "Resolved."
+
+    @admin.display(description="severity", ordering="severity")
+    def grade(self, alert: Alert) -> str:
+        return badge(alert.get_severity_display(), SEVERITY_TONES.get(alert.severity, "quiet"))
+
+    @admin.display(description="state")
+    def state(self, alert: Alert) -> str:
+        if not _is_open(alert):
+            return badge("Resolved", "good")
+        return badge("Acknowledged", "busy") if alert.acknowledged_at else badge("Open", "warning")
+
+    @admin.display(description="first seen", ordering="first_seen_at")
+    def first(self, alert: Alert) -> str:
+        return moment(alert.first_seen_at)
+
+    @admin.display(description="last seen", ordering="last_seen_at")
+    def last(self, alert: Alert) -> str:
+        return moment(alert.last_seen_at)
+
+    @admin.display(description="times seen", ordering="count")
+    def amount_seen(self, alert: Alert) -> str:
+        return str(alert.count)
+
+
+class ChannelForm(forms.ModelForm[Channel]):
+    """Takes the signing secret and never gives it back."""
+
+    signing_secret = forms.CharField(
+        required=False,
+        max_length=200,
+        widget=UnfoldAdminPasswordWidget(attrs={"autocomplete": "new-password"}),
+        help_text="whsec_ and 24 to 64 random bytes in Base64. Encrypted when stored and never "
+        "shown again; leave empty to keep the one that is stored.",
+    )
+    url = forms.URLField(
+        label="Address",
+        required=False,
+        max_length=500,
+        assume_scheme="https",
+        widget=UnfoldAdminURLInputWidget,
+    )
+    kinds = forms.MultipleChoiceField(
+        required=False,
+        choices=AlertKind.choices,
+        widget=UnfoldAdminSelectMultipleWidget,
+        help_text="Which alerts; none chosen is every kind.",
+    )
+
+    class Meta:
+        model = Channel
+        fields = ("name", "kind", "team", "url", "recipients", "allow_private_addresses", "enabled")
+
+    def _post_clean(self) -> None:
+        super()._post_clean()  # type: ignore[misc]
+        self.instance.kinds = self.cleaned_data.get("kinds", [])
+        try:
+            handling.check_channel(self.instance, self.cleaned_data.get("signing_secret", ""))
+        except ValidationError as error:
+            for name, texts in error.message_dict.items():
+                self.add_error("signing_secret" if name == "secret" else name, texts)
+
+
+@admin.register(Channel)
+class ChannelAdmin(ConsoleAdmin):
+    """Where alerts are sent."""
+
+    form = ChannelForm
+    list_display = ("name", "kind", "team", "enabled")
+    list_filter = ("kind", "enabled", "team")
+    search_fields = ("name",)
+    list_select_related = ("team",)
+    empty_text = "Alerts are shown here only, until there is a channel to send them to."
+    empty_action = ("admin:governance_channel_add", "Add the first channel")
+    readonly_fields = ("latest",)
+    fields = (
+        "name",
+        "kind",
+        "team",
+        "url",
+        "signing_secret",
+        "allow_private_addresses",
+        "recipients",
+        "kinds",
+        "enabled",
+        "latest",
+    )
+    object_actions = ("test",)
+
+    @method_decorator(sensitive_post_parameters("signing_secret"))
+    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        return super().changeform_view(request, *args, **kwargs)
+
+    def save_model(self, request: HttpRequest, obj: Channel, form: Any, change: bool) -> None:
+        handling.save_channel(obj, form.cleaned_data.get("signing_secret", ""))
+
+    @object_action(label="Send a test", permission="change", icon="send")
+    def test(self, request: HttpRequest, channel: Channel, data: dict[str, Any]) -> str:
+        deliveries.send_test(channel, timezone.now())
+        return "A test is on its way; see the last deliveries."
+
+    @admin.display(description="last deliveries", empty_value=NOTHING)
+    def latest(self, channel: Channel) -> str:
+        rows = channel.deliveries.all()[:LAST_DELIVERIES] if channel.pk else ()
+        links = (
+            (object_link("governance_delivery", row.pk, row.event), row.get_status_display())
+            for row in rows
+        )
+        return format_html_join(", ", "{} ({})", links) or "None yet"
+
+
+@admin.register(Delivery)
+class DeliveryAdmin(ReadOnlyAdmin):
+    """Every message, and each try to send it."""
+
+    list_display = ("event", "channel", "state", "amount_tries", "made")
+    list_filter = ("status", "channel")
+    list_select_related = ("channel", "alert")
+    empty_text = "Nothing was sent yet."
+    object_actions = ("redeliver",)
+    readonly_fields = (*list_display, "alert", "body", "tried")
+    fields = readonly_fields
+
+    def has_redeliver_permission(self, request: HttpRequest, obj: Delivery | None = None) -> bool:
+        return request.user.has_perm("governance.change_delivery")
+
+    @object_action(
+        label="Send again",
+        permission="redeliver",
+        icon="replay",
+        applies=lambda delivery: delivery.status != DeliveryStatus.PENDING,
+    )
+    def redeliver(self, request: HttpRequest, delivery: Delivery, data: dict[str, Any]) -> str:
+        deliveries.redeliver(delivery, timezone.now())
+        return "It is on its way again."
+
+    @admin.display(description="state", ordering="status")
+    def state(self, delivery: Delivery) -> str:
+        tone = DELIVERY_TONES.get(delivery.status, "quiet")
+        return badge(delivery.get_status_display(), tone)
+
+    @admin.display(description="tries", ordering="tries")
+    def amount_tries(self, delivery: Delivery) -> str:
+        return str(delivery.tries)
+
+    @admin.display(description="made", ordering="created_at")
+    def made(self, delivery: Delivery) -> str:
+        return moment(delivery.created_at)
+
+    @admin.display(description="each try")
+    def tried(self, delivery: Delivery) -> str:
+        lines = (
+            (one["at"], one["status"] or one["fault"], one["milliseconds"]) for one in delivery.log
+        )
+        return format_html_join("; ", "{}: {} in {} ms", lines) or "Not yet"

@@ -1,0 +1,88 @@
+"""What people do with alerts and channels: acknowledge, mute, resolve, and set up."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
+from django.db import transaction
+
+from governance.alerts import signing
+from governance.models import Alert, AlertKind, Channel, ChannelKind
+from providers.models import Secret
+
+ACKNOWLEDGE_PERMISSION = "governance.acknowledge_alert"
+
+
+def acknowledge(alert: Alert, by: User, now: datetime) -> None:
+    """Say that `by` looks after it; the first who says so stays."""
+    Alert.objects.filter(pk=alert.pk, acknowledged_at=None).update(
+        acknowledged_by=by, acknowledged_at=now
+    )
+
+
+def mute(alert: Alert, until: datetime, now: datetime) -> None:
+    """Send nothing of it until then, even if it ends and comes back."""
+    if until <= now:
+        raise ValidationError({"until": "Give a time that is still to come."})
+    Alert.objects.filter(pk=alert.pk).update(muted_until=until)
+
+
+def resolve(alert: Alert, now: datetime) -> None:
+    """Close it. It is raised again only if it becomes true anew."""
+    Alert.objects.filter(pk=alert.pk, resolved_at=None).update(resolved_at=now)
+
+
+def check_channel(channel: Channel, secret: str) -> None:
+    """Raise `ValidationError` with every fault of `channel`, to be signed for with `secret` or
+    with what it has."""
+    faults: dict[str, Any] = {}
+    if channel.kind == ChannelKind.WEBHOOK:
+        if not channel.url.startswith(("http://", "https://")):
+            faults["url"] = "Give the http or https address that is sent to."
+        if not secret and channel.secret_id is None:
+            faults["secret"] = "Give the secret that its messages are signed with."  # noqa: S105
+    elif not _are_addresses(channel.recipients):
+        faults["recipients"] = "Give a list of one e-mail address or more."
+    if not isinstance(channel.kinds, list) or not set(channel.kinds) <= set(AlertKind.values):
+        faults["kinds"] = "Give a list of kinds of alert; an empty one is every kind."
+    if secret:
+        try:
+            signing.key_of(secret)
+        except ValueError as error:
+            faults["secret"] = str(error)
+    if faults:
+        raise ValidationError(faults)
+
+
+def _are_addresses(recipients: Any) -> bool:
+    if not isinstance(recipients, list) or not recipients:
+        return False
+    try:
+        for address in recipients:
+            validate_email(address)
+    except ValidationError:
+        return False
+    return True
+
+
+def save_channel(channel: Channel, secret: str) -> None:
+    """Store it, already checked; a new `secret` takes the place of the one it had."""
+    with transaction.atomic():
+        if secret:
+            row = channel.secret or Secret(name=_name_of_secret())
+            row.set_text(secret)
+            row.save()
+            channel.secret = row
+        channel.save()
+
+
+def _name_of_secret() -> str:
+    taken = Secret.objects.filter(name__startswith="webhook-").values_list("name", flat=True)
+    names, number = set(taken), 1
+    while f"webhook-{number}" in names:
+        number += 1
+    return f"webhook-{number}"

@@ -1,0 +1,322 @@
+"""Alerts, channels and deliveries in the JSON API."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from django.core.exceptions import ValidationError
+from django.utils import timezone
+from ninja import Query, Router, Schema, Status
+from pydantic import Field, StrictBool
+
+from governance.alerts import deliveries, handling
+from governance.api.conventions import ActorRequest
+from governance.models import (
+    Alert,
+    AlertKind,
+    Channel,
+    ChannelKind,
+    Delivery,
+    DeliveryStatus,
+    Team,
+)
+from providers.api.conventions import KEPT, Change, Input, Moment, described, find, refusals
+from providers.api.pages import Page, PageQuery, read_page
+
+router = Router()
+Kind = Annotated[str, described(ChannelKind.values)]
+VIEW = "governance.view_alert"
+NO_ALERT = refusals({404: "There is no such alert that you may see."})
+NO_CHANNEL = refusals({404: "There is no channel of that identifier."})
+NO_DELIVERY = refusals({404: "There is no delivery of that identifier."})
+
+
+class AlertQuery(PageQuery):
+    """Which alerts."""
+
+    kind: AlertKind | None = None
+    open: bool | None = Field(None, description="Only open ones, or only resolved ones.")
+
+
+class AlertOut(Schema):
+    """Something somebody should know."""
+
+    id: str
+    kind: str
+    severity: str
+    team: str | None
+    title: str
+    explanation: str
+    detail: dict[str, Any]
+    first_seen_at: Moment
+    last_seen_at: Moment
+    count: int
+    acknowledged_by: str | None
+    acknowledged_at: Moment | None
+    muted_until: Moment | None
+    resolved_at: Moment | None
+
+    @classmethod
+    def of(cls, alert: Alert) -> AlertOut:
+        shown = {name: getattr(alert, name) for name in cls.model_fields}
+        by = alert.acknowledged_by
+        shown |= {
+            "id": str(alert.pk),
+            "team": alert.team.slug if alert.team else None,
+            "acknowledged_by": by.get_username() if by else None,
+        }
+        return cls(**shown)
+
+
+class MuteIn(Input):
+    """Until when nothing is sent."""
+
+    until: Moment
+
+
+class ChannelIn(Input):
+    """A new channel."""
+
+    name: str
+    kind: Kind = ChannelKind.WEBHOOK.value
+    team: str | None = Field(None, description="A team's slug: only its alerts.")
+    url: str = ""
+    secret: str = Field(
+        "",
+        description="whsec_… to sign with; it is never given back.",
+        json_schema_extra={"writeOnly": True},
+    )
+    recipients: list[str] = Field(default_factory=list)
+    kinds: list[str] = Field(default_factory=list, description="Empty for every kind.")
+    allow_private_addresses: StrictBool = False
+    enabled: StrictBool = True
+
+
+class ChannelChange(Change):
+    """What to change of a channel."""
+
+    name: str = KEPT
+    url: str = KEPT
+    secret: str = Field(KEPT, json_schema_extra={"writeOnly": True})
+    recipients: list[str] = KEPT
+    kinds: list[str] = KEPT
+    allow_private_addresses: StrictBool = KEPT
+    enabled: StrictBool = KEPT
+
+
+class ChannelOut(Schema):
+    """Where alerts are sent."""
+
+    id: str
+    name: str
+    kind: Kind
+    team: str | None
+    url: str
+    has_secret: bool
+    recipients: list[str]
+    kinds: list[str]
+    allow_private_addresses: bool
+    enabled: bool
+
+    @classmethod
+    def of(cls, channel: Channel) -> ChannelOut:
+        return cls(
+            id=str(channel.pk),
+            name=channel.name,
+            kind=channel.kind,
+            team=channel.team.slug if channel.team else None,
+            url=channel.url,
+            has_secret=channel.secret_id is not None,
+            recipients=channel.recipients,
+            kinds=channel.kinds,
+            allow_private_addresses=channel.allow_private_addresses,
+            enabled=channel.enabled,
+        )
+
+
+class DeliveryOut(Schema):
+    """A message to a channel, with each try to send it."""
+
+    id: str
+    channel: str
+    event: str
+    status: DeliveryStatus
+    tries: int
+    log: list[dict[str, Any]]
+    created_at: Moment
+    delivered_at: Moment | None
+
+    @classmethod
+    def of(cls, row: Delivery) -> DeliveryOut:
+        shown = {name: getattr(row, name) for name in cls.model_fields}
+        return cls(**{**shown, "id": str(row.pk), "channel": str(row.channel_id)})
+
+
+@router.get("/alerts", response=Page[AlertOut], operation_id="list_alerts", summary="List alerts")
+def list_alerts(request: ActorRequest, page: Query[AlertQuery]) -> Page[AlertOut]:
+    """Those of your teams, newest first; with `governance.view_alert`, everyone's."""
+    rows = Alert.objects.select_related("team", "acknowledged_by")
+    rows = rows.filter(request.auth.within(VIEW))
+    if page.kind is not None:
+        rows = rows.filter(kind=page.kind)
+    if page.open is not None:
+        rows = rows.filter(resolved_at__isnull=page.open)
+    shown, following = read_page(rows, page, by="-first_seen_at")
+    return Page[AlertOut](items=[AlertOut.of(row) for row in shown], next_cursor=following)
+
+
+@router.post(
+    "/alerts/{uuid:alert_id}/acknowledge",
+    response=AlertOut,
+    operation_id="acknowledge_alert",
+    summary="Acknowledge an alert",
+    openapi_extra=NO_ALERT,
+)
+def acknowledge_alert(request: ActorRequest, alert_id: UUID) -> AlertOut:
+    """Say that you look after it. Needs `governance.acknowledge_alert`."""
+    alert = _alert(request, alert_id)
+    person = request.auth.require_person("Acknowledging an alert")
+    handling.acknowledge(alert, person, timezone.now())
+    return AlertOut.of(_alert(request, alert_id))
+
+
+@router.post(
+    "/alerts/{uuid:alert_id}/mute",
+    response=AlertOut,
+    operation_id="mute_alert",
+    summary="Mute an alert",
+    openapi_extra=NO_ALERT,
+)
+def mute_alert(request: ActorRequest, alert_id: UUID, body: MuteIn) -> AlertOut:
+    """Send nothing of it until then. Needs `governance.acknowledge_alert`."""
+    handling.mute(_alert(request, alert_id), body.until, timezone.now())
+    return AlertOut.of(_alert(request, alert_id))
+
+
+@router.post(
+    "/alerts/{uuid:alert_id}/resolve",
+    response=AlertOut,
+    operation_id="resolve_alert",
+    summary="Resolve an alert",
+    openapi_extra=NO_ALERT,
+)
+def resolve_alert(request: ActorRequest, alert_id: UUID) -> AlertOut:
+    """Close it until it is true anew. Needs `governance.acknowledge_alert`."""
+    handling.resolve(_alert(request, alert_id), timezone.now())
+    return AlertOut.of(_alert(request, alert_id))
+
+
+def _alert(request: ActorRequest, alert_id: UUID) -> Alert:
+    request.auth.require(handling.ACKNOWLEDGE_PERMISSION)
+    return find(Alert.objects.select_related("team", "acknowledged_by"), pk=alert_id)
+
+
+@router.get(
+    "/channels",
+    response=Page[ChannelOut],
+    operation_id="list_channels",
+    summary="List channels",
+)
+def list_channels(request: ActorRequest, page: Query[PageQuery]) -> Page[ChannelOut]:
+    """Where alerts are sent. Needs `governance.view_channel`."""
+    request.auth.require("governance.view_channel")
+    rows, following = read_page(Channel.objects.select_related("team"), page, by="name")
+    return Page[ChannelOut](items=[ChannelOut.of(row) for row in rows], next_cursor=following)
+
+
+@router.post(
+    "/channels",
+    response={201: ChannelOut},
+    operation_id="add_channel",
+    summary="Add a channel",
+)
+def add_channel(request: ActorRequest, body: ChannelIn) -> Status[ChannelOut]:
+    """Needs `governance.add_channel`."""
+    request.auth.require("governance.add_channel")
+    values = {name: getattr(body, name) for name in ChannelIn.model_fields}
+    slug = values.pop("team")
+    team = Team.objects.filter(slug=slug).first()
+    if slug is not None and team is None:
+        raise ValidationError({"team": "There is no team of this slug."})
+    return Status(201, _saved(Channel(team=team), values))
+
+
+@router.patch(
+    "/channels/{int:channel_id}",
+    response=ChannelOut,
+    operation_id="change_channel",
+    summary="Change a channel",
+    openapi_extra=NO_CHANNEL,
+)
+def change_channel(request: ActorRequest, channel_id: int, body: ChannelChange) -> ChannelOut:
+    """Needs `governance.change_channel`."""
+    request.auth.require("governance.change_channel")
+    return _saved(find(Channel.objects.select_related("team"), pk=channel_id), body.given())
+
+
+@router.delete(
+    "/channels/{int:channel_id}",
+    response={204: None},
+    operation_id="delete_channel",
+    summary="Delete a channel",
+    openapi_extra=NO_CHANNEL,
+)
+def delete_channel(request: ActorRequest, channel_id: int) -> Status[None]:
+    """With the log of its deliveries. Needs `governance.delete_channel`."""
+    request.auth.require("governance.delete_channel")
+    find(Channel.objects.all(), pk=channel_id).delete()
+    return Status(204, None)
+
+
+@router.post(
+    "/channels/{int:channel_id}/test",
+    response={201: DeliveryOut},
+    operation_id="test_channel",
+    summary="Send a test",
+    openapi_extra=NO_CHANNEL,
+)
+def test_channel(request: ActorRequest, channel_id: int) -> Status[DeliveryOut]:
+    """A message that says it is a test. Needs `governance.change_channel`."""
+    request.auth.require("governance.change_channel")
+    channel = find(Channel.objects.all(), pk=channel_id)
+    return Status(201, DeliveryOut.of(deliveries.send_test(channel, timezone.now())))
+
+
+def _saved(channel: Channel, values: dict[str, Any]) -> ChannelOut:
+    secret = values.pop("secret", "") or ""
+    for name, value in values.items():
+        setattr(channel, name, value)
+    channel.full_clean()
+    handling.check_channel(channel, secret)
+    handling.save_channel(channel, secret)
+    return ChannelOut.of(channel)
+
+
+@router.get(
+    "/deliveries",
+    response=Page[DeliveryOut],
+    operation_id="list_deliveries",
+    summary="List deliveries",
+)
+def list_deliveries(request: ActorRequest, page: Query[PageQuery]) -> Page[DeliveryOut]:
+    """Every message, newest first. Needs `governance.view_delivery`."""
+    request.auth.require("governance.view_delivery")
+    rows, following = read_page(Delivery.objects.all(), page, by="-created_at")
+    return Page[DeliveryOut](items=[DeliveryOut.of(row) for row in rows], next_cursor=following)
+
+
+@router.post(
+    "/deliveries/{uuid:delivery_id}/redeliver",
+    response=DeliveryOut,
+    operation_id="redeliver",
+    summary="Send a message again",
+    openapi_extra=NO_DELIVERY,
+)
+def redeliver(request: ActorRequest, delivery_id: UUID) -> DeliveryOut:
+    """With the same identifier. Needs `governance.change_delivery`."""
+    request.auth.require("governance.change_delivery")
+    row = find(Delivery.objects.all(), pk=delivery_id)
+    deliveries.redeliver(row, timezone.now())
+    row.refresh_from_db()
+    return DeliveryOut.of(row)
