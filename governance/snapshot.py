@@ -13,11 +13,15 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from django.db import connection
+from django.db.models.functions import Now
 
-from governance.budgets import Policy
+from governance.budgets import Override, Policy
 from governance.errors import in_one_line
 from governance.models import (
     ApiKey,
+    Approval,
+    ApprovalStatus,
+    ApprovalUntil,
     BudgetPolicy,
     GovernanceSettings,
     Price,
@@ -150,10 +154,25 @@ def _settings() -> SettingsEntry:
 
 def load_policies() -> tuple[Policy, ...]:
     """Every policy, by id. A disabled one stops nothing, but goes on counting."""
-    return tuple(policy_entry(row) for row in BudgetPolicy.objects.order_by("pk"))
+    overrides = _overrides()
+    rows = BudgetPolicy.objects.order_by("pk")
+    return tuple(policy_entry(row, overrides.get(row.pk, ())) for row in rows)
 
 
-def policy_entry(row: BudgetPolicy) -> Policy:
+def _overrides() -> dict[int, tuple[Override, ...]]:
+    """What was approved until a date that has not come yet, by policy."""
+    found: dict[int, tuple[Override, ...]] = {}
+    approved = Approval.objects.filter(
+        status=ApprovalStatus.APPROVED, until=ApprovalUntil.DATE, expires_at__gt=Now()
+    ).order_by("pk")
+    for row in approved:
+        assert row.expires_at is not None
+        one = Override(row.scope_value, row.amount, row.expires_at)
+        found[row.policy_id] = (*found.get(row.policy_id, ()), one)
+    return found
+
+
+def policy_entry(row: BudgetPolicy, overrides: tuple[Override, ...] = ()) -> Policy:
     """A policy's row as the pure core sees it."""
     return Policy(
         id=row.pk,
@@ -171,6 +190,8 @@ def policy_entry(row: BudgetPolicy) -> Policy:
         action=row.action,
         thresholds=tuple(row.thresholds),
         routing_mode=row.routing_mode,
+        counts_since=row.created_at,
+        overrides=overrides,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,7 @@ from governance.errors import (
     UnpricedModel,
 )
 from governance.leases import BUSY, demand_for
-from governance.ledger import AdmissionRequest, Admitted, Unmade, never_sent
+from governance.ledger import AdmissionRequest, Admitted, Shorter, Unmade, never_sent
 from governance.models import TaskClass
 from governance.routing import Option
 from providers.failures import FailureClass
@@ -44,8 +44,13 @@ PATIENCE = {
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A call that may begin: what the budgets said, and what to try."""
+    """A call that may begin: what the budgets said, and what to try.
 
+    Its `plan` goes on from here: it asks for less output than the one it was held for, where
+    budgets pay for no more.
+    """
+
+    plan: CallPlan
     admission: Admission
     invocation: Plan
 
@@ -76,9 +81,12 @@ async def hold(plan: CallPlan, runtime: Runtime) -> Held:
                 raise _blocked(plan, refusing)
             skipped.append(_skipped(candidate.option, refusing.explanation))
             continue
-        rest = tuple(one.option.request() for one in usable[index:])
+        held = plan
+        if admitted.output_cap is not None:
+            held = plan.with_cap(candidate.option, admitted.output_cap)
+        rest = tuple(held.option_at(one.option.model).request() for one in usable[index:])
         credential = _chosen(candidate, admitted)
-        return Held(admitted.admission, Plan(rest, credential, tuple(skipped)))
+        return Held(held, admitted.admission, Plan(rest, credential, tuple(skipped)))
     raise _unmade(plan, skipped, runtime)
 
 
@@ -161,7 +169,33 @@ async def _submitted(request: AdmissionRequest, runtime: Runtime) -> Admitted:
 
 
 def _request(plan: CallPlan, candidate: _Usable, now: datetime) -> AdmissionRequest:
+    """What the ledger is asked, and what of it may be given up: a shorter answer is one still,
+    shorter embeddings or half a transcript are not."""
+    request = _as_asked(plan, candidate.option, candidate, now)
+    least = plan.asked.least_output
+    if least is None:
+        return request
     option = candidate.option
+
+    def demand(cap: int) -> Demand:
+        return Spending(replace(option, cap=cap)).demand
+
+    def at_cap(cap: int) -> AdmissionRequest:
+        shorter = plan.with_cap(option, cap)
+        return _as_asked(shorter, shorter.option_at(option.model), candidate, now)
+
+    shorter = Shorter(
+        floor=max(plan.output_floor, least),
+        most=option.output_cap - 1,
+        demand=demand,
+        at_cap=at_cap,
+    )
+    return replace(request, shorter=shorter)
+
+
+def _as_asked(
+    plan: CallPlan, option: Option, candidate: _Usable, now: datetime
+) -> AdmissionRequest:
     spending = Spending(option)
     lease = demand_for(option.model.provider, candidate.credentials)
     return AdmissionRequest(

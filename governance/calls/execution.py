@@ -77,6 +77,7 @@ async def execute(request: CallRequest, *, runtime: Runtime, settled: bool = Fal
     if kept is not None:
         return await _from_kept(planned, kept, runtime, settled=settled)
     held = await hold(planned, runtime)
+    planned = held.plan
     gate, record = LedgerGate(planned, runtime), list[Attempt]()
     try:
         made = await invocation.invoke(held.invocation, runtime.providers, gate, record=record)
@@ -108,6 +109,7 @@ async def open_stream(request: CallRequest, *, runtime: Runtime) -> CallStream:
         _submit(planned, settlement.cached_settlement(planned), runtime)
         return KeptStream(planned, admission, kept)
     held = await hold(planned, runtime)
+    planned = held.plan
     gate, record = LedgerGate(planned, runtime), list[Attempt]()
     try:
         opened = await invocation.open_stream(

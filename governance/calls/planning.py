@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -18,6 +18,7 @@ from governance.routing import (
     Mode,
     Option,
     Route,
+    clamped,
 )
 from governance.snapshot import Snapshot
 from providers.identifiers import new_id
@@ -104,7 +105,11 @@ class Spending:
 
 @dataclass(frozen=True, slots=True)
 class CallPlan:
-    """Everything decided of one call before it is held."""
+    """Everything decided of one call before it is held.
+
+    `output_floor` is the least output, in tokens for each choice, that is worth asking for where
+    budgets do not pay for all of it.
+    """
 
     call_id: UUID
     request: CallRequest
@@ -112,6 +117,7 @@ class CallPlan:
     route: Route
     begun_at: datetime
     streamed: bool
+    output_floor: int
     _by_model: dict[int, Option] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -130,7 +136,11 @@ class CallPlan:
 
     def option_of(self, request: ModelRequest) -> Option:
         """The option that `request` was made of."""
-        return self._by_model[request.model.id]
+        return self.option_at(request.model)
+
+    def option_at(self, model: ModelEntry) -> Option:
+        """The option that is that model."""
+        return self._by_model[model.id]
 
     def option_named(self, provider: str, model: str) -> Option:
         """The option that an attempt was made at."""
@@ -139,6 +149,11 @@ class CallPlan:
             for one in self.route.options
             if (one.model.provider.name, one.model.name) == (provider, model)
         )
+
+    def with_cap(self, option: Option, cap: int) -> CallPlan:
+        """The same call with at most `cap` output tokens for each choice, wherever it goes:
+        that is what the budgets pay for at `option`."""
+        return replace(self, route=clamped(self.route, option, cap))
 
     def spending(self, request: ModelRequest, billed: tuple[ModelRequest, ...]) -> Spending:
         """What `request` may use, after failed attempts that may be billed."""
@@ -191,7 +206,7 @@ def plan(
         conditions=conditions,
         most_candidates=most_candidates,
     )
-    return CallPlan(call_id, request, asked, route, now, stream)
+    return CallPlan(call_id, request, asked, route, now, stream, snapshot.settings.output_floor)
 
 
 def _mode(

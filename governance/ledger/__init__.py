@@ -12,6 +12,7 @@ from governance.ledger.operations import (
     Reheld,
     Rehold,
     Settlement,
+    Shorter,
     Unmade,
     never_sent,
 )
@@ -24,6 +25,7 @@ __all__ = [
     "Reheld",
     "Rehold",
     "Settlement",
+    "Shorter",
     "Unmade",
     "never_sent",
     "open_window",

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from governance.budgets import Admission, Counter, Policy, WindowKey, admit
+from governance.budgets import (
+    Admission,
+    Counter,
+    Policy,
+    WindowKey,
+    admit,
+    largest,
+    together,
+)
 from governance.leases import BUSY
 from governance.ledger.lease_counters import LockedLeases
 from governance.ledger.operations import (
@@ -16,6 +25,7 @@ from governance.ledger.operations import (
     Reheld,
     Rehold,
     Settlement,
+    Shorter,
     Unmade,
 )
 from governance.models import CallStatus, ModelCall
@@ -25,7 +35,8 @@ SETTLEABLE = (CallStatus.IN_FLIGHT, CallStatus.UNCONFIRMED)
 LONGEST_ERROR = 500
 GIVEN_UP = "The ledger gave this call up meanwhile, so it does not go on."
 
-Wanted = Sequence[tuple[Policy, WindowKey]]
+# A policy, the window that a call is counted on, and all that say how much of it is used.
+Wanted = Sequence[tuple[Policy, WindowKey, Sequence[WindowKey]]]
 
 
 @dataclass(slots=True)
@@ -47,13 +58,30 @@ class LockedWindow:
 
 @dataclass(frozen=True, slots=True)
 class LockedWindows:
-    """The locked windows of a batch, by id and by what names them."""
+    """The locked windows of a batch, by id and by what names them. `now` is when it is decided."""
 
     by_id: dict[int, LockedWindow]
     ids: dict[WindowKey, int]
+    now: datetime
 
-    def of(self, key: WindowKey) -> LockedWindow:
-        return self.by_id[self.ids[key]]
+    def standing(
+        self, wanted: Wanted, own: Mapping[int, int] | None = None
+    ) -> list[tuple[Policy, WindowKey, Counter]]:
+        """How each policy stands, without what the call itself holds: `own`, by window."""
+        return [
+            (policy, key, together(policy, key, self._counters(keys, own or {}), self.now))
+            for policy, key, keys in wanted
+        ]
+
+    def _counters(
+        self, keys: Sequence[WindowKey], own: Mapping[int, int]
+    ) -> Iterator[tuple[WindowKey, Counter]]:
+        for key in keys:
+            # A bucket that nothing was counted on has no row.
+            window = self.by_id.get(self.ids.get(key, 0))
+            if window is not None:
+                held = own.get(window.counter.window_id, 0)
+                yield key, _without(window.counter, held) if held else window.counter
 
 
 def admitting(
@@ -64,9 +92,13 @@ def admitting(
 
     Budgets speak first: a call that they refuse is refused at once and does not wait for a place.
     """
-    admission = admit(
-        request.demand, [(policy, key, windows.of(key).counter) for policy, key in wanted]
-    )
+    standing = windows.standing(wanted)
+    admission, cap = admit(request.demand, standing), None
+    if admission.blocking is not None and request.shorter is not None:
+        cap = _cap_paid_for(request.shorter, standing)
+        if cap is not None:
+            request = request.shorter.at_cap(cap)
+            admission = admit(request.demand, standing)
     if admission.blocking is not None:
         row = None if request.stands_in else _blocked_row(request, admission)
         return Admitted(request.call_id, admission), row
@@ -79,7 +111,18 @@ def admitting(
     row.expires_at = request.expires_at
     row.holds = _holds(admission, request.expected)
     row.leases = taken.rows
-    return Admitted(request.call_id, admission, taken.credential_id), row
+    return Admitted(request.call_id, admission, taken.credential_id, output_cap=cap), row
+
+
+def _cap_paid_for(
+    shorter: Shorter, standing: Sequence[tuple[Policy, WindowKey, Counter]]
+) -> int | None:
+    """The largest output cap that every budget still pays for; None if that is below the floor."""
+
+    def fits(cap: int) -> bool:
+        return admit(shorter.demand(cap), standing).blocking is None
+
+    return largest(fits, shorter.floor, shorter.most)
 
 
 def reholding(
@@ -94,13 +137,9 @@ def reholding(
     if call is None or call.status != CallStatus.IN_FLIGHT:
         return Reheld(refusal=GIVEN_UP)
     own = {hold["window"]: hold for hold in call.holds}
-    admission = admit(
-        rehold.demand,
-        [
-            (policy, key, _without(windows.of(key).counter, own.get(windows.ids[key])))
-            for policy, key in wanted[rehold.call_id]
-        ],
-    )
+    counting = wanted[rehold.call_id]
+    standing = windows.standing(counting, {pk: hold["amount"] for pk, hold in own.items()})
+    admission = admit(rehold.demand, standing)
     if admission.blocking is not None:
         return Reheld(refusal=admission.blocking.explanation)
     taken = leases.move(call.leases, rehold.lease)
@@ -112,7 +151,9 @@ def reholding(
         before = own[window_id]["amount"] if window_id in own else 0
         if window_id in windows.by_id:
             windows.by_id[window_id].add(held=held.get(window_id, 0) - before)
-    kept = [{**hold, "amount": 0} for window, hold in own.items() if window not in held]
+    # It goes on being counted where nothing can be held of it, but not on its former place's.
+    stays = {windows.ids[key] for _, key, _ in counting} - held.keys()
+    kept = [{**hold, "amount": 0} for window, hold in own.items() if window in stays]
     call.holds = [*_holds(admission, rehold.expected), *kept]
     call.expires_at = rehold.expires_at
     for name, value in rehold.row.items():
@@ -193,9 +234,9 @@ def _holds(admission: Admission, expected: Mapping[str, int]) -> list[dict[str, 
     ]
 
 
-def _without(counter: Counter, own: Mapping[str, Any] | None) -> Counter:
+def _without(counter: Counter, held: int) -> Counter:
     """The window as it would be without what the call itself holds on it."""
-    return counter if own is None else replace(counter, held=max(0, counter.held - own["amount"]))
+    return replace(counter, held=max(0, counter.held - held))
 
 
 def _fill(call: ModelCall, settlement: Settlement) -> None:
@@ -214,5 +255,7 @@ def _fill(call: ModelCall, settlement: Settlement) -> None:
     call.output_tokens = usage.output
     call.usage_reported = usage.reported
     call.cost = settlement.cost
+    if settlement.cost is not None and call.estimate_upper is not None:
+        call.overrun = max(0, settlement.cost - call.estimate_upper)
     call.compared_cost = settlement.compared_cost
     call.attempts = list(settlement.attempts)

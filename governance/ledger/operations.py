@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -21,7 +21,8 @@ class AdmissionRequest:
 
     `row` has the row's other columns; `expected` says, by metric, what is charged if nobody ever
     says what the call used. A provider without limits needs no `lease`. With `stands_in` it is for
-    another than the model chosen: if budgets refuse that one, no row is written.
+    another than the model chosen: if budgets refuse that one, no row is written. `shorter` makes
+    the same request with a lower output cap, for budgets that do not pay for all of it.
     """
 
     call_id: UUID
@@ -33,12 +34,25 @@ class AdmissionRequest:
     row: Mapping[str, Any]
     lease: LeaseDemand | None = None
     stands_in: bool = False
+    shorter: Shorter | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Shorter:
+    """How far the output cap of a call may be lowered, from `most` to `floor`, and what it takes
+    and is then: the caps are tokens, those of each choice. A lower cap never takes more."""
+
+    floor: int
+    most: int
+    demand: Callable[[int], Demand]
+    at_cap: Callable[[int], AdmissionRequest]
 
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
     """The answer to an `AdmissionRequest`, committed: the call may begin if nothing in `admission`
-    blocks, with the credential `credential_id` if a lease was asked for.
+    blocks, with the credential `credential_id` if a lease was asked for, and with `output_cap` in
+    place of its own if that is not None.
 
     With `busy` the provider has no room: nothing was held, and no row written.
     """
@@ -47,6 +61,7 @@ class Admitted:
     admission: Admission
     credential_id: int | None = None
     busy: bool = False
+    output_cap: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

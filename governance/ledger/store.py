@@ -13,6 +13,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import connection, transaction
+from django.utils import timezone
 
 from governance.budgets import Counter, Policy, Subject, WindowKey
 from governance.ledger import rows
@@ -20,6 +21,7 @@ from governance.ledger.changes import (
     SETTLEABLE,
     LockedWindow,
     LockedWindows,
+    Wanted,
     admitting,
     reholding,
     settle,
@@ -56,6 +58,7 @@ SETTLED_COLUMNS = (
     "output_tokens",
     "usage_reported",
     "cost",
+    "overrun",
     "compared_cost",
     "holds",
     "leases",
@@ -123,15 +126,16 @@ class LedgerStore:
             calls = _lock_calls(
                 [*(one.call_id for one in settlements), *(one.call_id for one in reholds)]
             )
+            now = timezone.now()
             wanted = {
-                request.call_id: self._windows_of(request.subject, request.admitted_at)
+                request.call_id: self._windows_of(request.subject, request.admitted_at, now)
                 for request in admissions
             } | {
-                one.call_id: self._windows_of(_subject(call, one), call.admitted_at)
+                one.call_id: self._windows_of(_subject(call, one), call.admitted_at, now)
                 for one in reholds
                 if (call := calls.get(one.call_id))
             }
-            windows = self._lock_windows(wanted.values(), calls.values())
+            windows = self._lock_windows(wanted.values(), calls.values(), now)
             leases = self._leases.lock(
                 [*(one.lease for one in reholds), *(one.lease for one in admissions)],
                 (pk for call in calls.values() for pk in call.leases),
@@ -165,42 +169,34 @@ class LedgerStore:
             self._leases.forget()
             self._version = version
 
-    def _windows_of(
-        self, subject: Subject, admitted_at: datetime
-    ) -> list[tuple[Policy, WindowKey]]:
+    def _windows_of(self, subject: Subject, at: datetime, now: datetime) -> Wanted:
         return [
-            (policy, policy.window(subject, admitted_at))
+            (policy, policy.window(subject, at), policy.windows(subject, at, now))
             for policy in self._policies
             if policy.counts(subject)
         ]
 
     def _lock_windows(
-        self,
-        wanted: Iterable[list[tuple[Policy, WindowKey]]],
-        calls: Iterable[ModelCall],
+        self, wanted: Iterable[Wanted], calls: Iterable[ModelCall], now: datetime
     ) -> LockedWindows:
-        needed = {key: policy for windows in wanted for policy, key in windows}
+        counted, needed = _named(wanted)
         self._find_windows(needed)
-        ids = {self._window_ids[key] for key in needed}
-        ids.update(hold["window"] for call in calls for hold in call.holds)
-        counters = (
-            BudgetWindow.objects.select_for_update()
-            .filter(pk__in=sorted(ids))
-            .order_by("pk")
-            .values_list("pk", "consumed", "held", "raised_by")
-        )
-        locked = {
-            pk: LockedWindow(
-                Counter(window_id=pk, consumed=consumed, held=held, raised_by=raised_by)
-            )
-            for pk, consumed, held, raised_by in counters
+        missing = {
+            key: policy
+            for key, policy in needed.items()
+            if key not in self._window_ids and (key in counted or policy.must_open(key))
         }
-        gone = [key for key in needed if self._window_ids[key] not in locked]
+        if missing:
+            raise _WindowsMissing(missing)
+        found = {key: self._window_ids[key] for key in needed if key in self._window_ids}
+        ids = {*found.values(), *(hold["window"] for call in calls for hold in call.holds)}
+        locked = _lock(ids)
+        gone = [key for key, pk in found.items() if pk not in locked]
         if gone:
             for key in gone:
                 del self._window_ids[key]
             raise _WindowsMissing({key: needed[key] for key in gone})
-        return LockedWindows(locked, self._window_ids)
+        return LockedWindows(locked, found, now)
 
     def _find_windows(self, needed: dict[WindowKey, Policy]) -> None:
         unknown = {key: policy for key, policy in needed.items() if key not in self._window_ids}
@@ -211,13 +207,34 @@ class LedgerStore:
             starts_at__in={key.period.starts_at for key in unknown},
         ).values_list("pk", "policy_id", "scope_value", "starts_at")
         found = {(policy, value, starts): pk for pk, policy, value, starts in known}
-        for key in tuple(unknown):
+        for key in unknown:
             pk = found.get((key.policy_id, key.scope_value, key.period.starts_at))
             if pk is not None:
                 self._window_ids[key] = pk
-                del unknown[key]
-        if unknown:
-            raise _WindowsMissing(unknown)
+
+
+def _named(wanted: Iterable[Wanted]) -> tuple[set[WindowKey], dict[WindowKey, Policy]]:
+    """The windows that calls are counted on, and with their policies all that are asked."""
+    counted: set[WindowKey] = set()
+    needed: dict[WindowKey, Policy] = {}
+    for windows in wanted:
+        for policy, own, keys in windows:
+            counted.add(own)
+            needed.update(dict.fromkeys(keys, policy))
+    return counted, needed
+
+
+def _lock(ids: Iterable[int]) -> dict[int, LockedWindow]:
+    counters = (
+        BudgetWindow.objects.select_for_update()
+        .filter(pk__in=sorted(ids))
+        .order_by("pk")
+        .values_list("pk", "consumed", "held", "raised_by")
+    )
+    return {
+        pk: LockedWindow(Counter(window_id=pk, consumed=consumed, held=held, raised_by=raised_by))
+        for pk, consumed, held, raised_by in counters
+    }
 
 
 def _subject(call: ModelCall, rehold: Rehold) -> Subject:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from heapq import nsmallest
 
@@ -17,7 +17,7 @@ from governance.routing.modes import ENFORCED, SUGGEST, Mode
 from governance.routing.names import baseline_of, named_models
 from governance.routing.options import Option
 from governance.routing.rules import recommend
-from governance.routing.words import Choice, explain, reason_codes
+from governance.routing.words import CLAMPED, Choice, clamping, explain, reason_codes
 from providers import candidates
 from providers.registry import ModelEntry, Registry
 
@@ -37,6 +37,20 @@ class Route:
     def chosen(self) -> Option:
         """The model chosen."""
         return self.options[0]
+
+
+def clamped(route: Route, held: Option, cap: int) -> Route:
+    """The same route with at most `cap` output tokens for each choice, which is what the budgets
+    pay for at `held`, one of its options; the decision says so."""
+    options = tuple(replace(one, cap=cap) for one in route.options)
+    decision = replace(
+        route.decision,
+        output_cap=min(route.decision.output_cap, cap),
+        estimate=options[0].estimate,
+        reason_codes=(*route.decision.reason_codes, CLAMPED),
+        explanation=(*route.decision.explanation, clamping(held, cap)),
+    )
+    return replace(route, decision=decision, options=options)
 
 
 def decide(

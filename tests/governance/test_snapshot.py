@@ -89,7 +89,7 @@ class TestLoad:
             make_price(make_model(provider=make_provider()))
             keys.create(team=make_team(), name="key")
             make_policy()
-        with django_assert_num_queries(10):
+        with django_assert_num_queries(11):
             assert len(snapshot.load().keys) == 4
 
     def test_deciding_a_call_asks_the_database_nothing(
