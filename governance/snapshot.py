@@ -154,13 +154,13 @@ def _settings() -> SettingsEntry:
 
 def load_policies() -> tuple[Policy, ...]:
     """Every policy, by id. A disabled one stops nothing, but goes on counting."""
-    overrides = _overrides()
+    overrides = load_overrides()
     rows = BudgetPolicy.objects.order_by("pk")
     return tuple(policy_entry(row, overrides.get(row.pk, ())) for row in rows)
 
 
-def _overrides() -> dict[int, tuple[Override, ...]]:
-    """What was approved until a date that has not come yet, by policy."""
+def load_overrides() -> dict[int, tuple[Override, ...]]:
+    """What was approved until a date that has not come yet, by policy's id."""
     found: dict[int, tuple[Override, ...]] = {}
     approved = Approval.objects.filter(
         status=ApprovalStatus.APPROVED, until=ApprovalUntil.DATE, expires_at__gt=Now()

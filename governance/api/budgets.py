@@ -227,8 +227,10 @@ def _standings(request: ActorRequest, slug: str | None, now: datetime) -> list[S
     teams = actor.teams(permission) if slug is None else [actor.team(slug, permission)]
     # A policy for everyone together counts each of the teams; it is shown once.
     found = {
-        (standing.policy.pk, standing.team.pk if standing.team else None): standing
+        (standing.policy.pk, standing.scope_value): standing
         for team in teams
-        for standing in standings(now=now, team=team)
+        for standing in standings(
+            now=now, team=team, person_id=actor.person.pk if actor.person else None
+        )
     }
     return sorted(found.values(), key=lambda one: (-one.percent, one.policy.name))
