@@ -25,6 +25,8 @@ BLOCKED = "blocked"
 APPROVAL_REQUIRED = "approval_required"
 OVERRIDE_APPLIED = "override_applied"
 UNKNOWN = "unknown"
+# From what says least to what says most.
+GRAVITY = (OK, SOFT_LIMIT, OVERRIDE_APPLIED, HARD_LIMIT, UNKNOWN, APPROVAL_REQUIRED, BLOCKED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -263,7 +265,29 @@ class Admission:
     @property
     def blocking(self) -> BudgetEvaluation | None:
         """The first policy that refuses, if one does."""
-        return next((said for said in self.evaluations if said.blocks), None)
+        return next(iter(self.refusals), None)
+
+    @property
+    def refusals(self) -> tuple[BudgetEvaluation, ...]:
+        """The policies that refuse."""
+        return tuple(said for said in self.evaluations if said.blocks)
+
+    @property
+    def may_degrade(self) -> bool:
+        """Whether all that refuse would rather have the call at a cheaper model."""
+        return bool(self.refusals) and all(said.action == "degrade" for said in self.refusals)
+
+    @property
+    def needs_approval(self) -> bool:
+        """Whether approval is all that is missing."""
+        return bool(self.refusals) and all(
+            said.outcome == APPROVAL_REQUIRED for said in self.refusals
+        )
+
+    @property
+    def gravest(self) -> str:
+        """The outcome that says most; empty where no policy counts the call."""
+        return max((said.outcome for said in self.evaluations), key=GRAVITY.index, default="")
 
 
 def together(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -22,7 +23,7 @@ from governance.errors import (
 from governance.leases import BUSY, demand_for
 from governance.ledger import AdmissionRequest, Admitted, Shorter, Unmade, never_sent
 from governance.models import TaskClass
-from governance.routing import Option
+from governance.routing import Option, cheaper
 from providers.failures import FailureClass
 from providers.invocation import Attempt, Plan
 from providers.registry import CredentialEntry
@@ -66,12 +67,18 @@ class _Usable:
 async def hold(plan: CallPlan, runtime: Runtime) -> Held:
     """Hold for the call at its first option that can be called, has a place, and is paid for.
 
-    What budgets say of the model chosen is final; a stand-in that they refuse is passed over.
-    Raises `BudgetBlocked`, `UnpricedModel` or `ProviderUnavailable`; each is in the ledger.
+    What budgets say of the model chosen is final, but for those that would rather have a cheaper
+    one; a stand-in that they refuse is passed over. Raises `BudgetBlocked`, `UnpricedModel` or
+    `ProviderUnavailable`; each is in the ledger.
     """
     usable, skipped = _usable(plan, runtime)
     for index, candidate in enumerate(usable):
-        admitted = await _admitted(plan, candidate, runtime)
+        admitted = await _admitted(plan, candidate, runtime, degrades=True)
+        if admitted.admission.may_degrade and candidate.option is plan.route.chosen:
+            degraded = await _degraded(plan, admitted.admission, runtime)
+            if degraded is not None:
+                return degraded
+            admitted = await _admitted(plan, candidate, runtime, degrades=False)
         if admitted.busy:
             skipped.append(_skipped(candidate.option, BUSY))
             continue
@@ -81,13 +88,35 @@ async def hold(plan: CallPlan, runtime: Runtime) -> Held:
                 raise _blocked(plan, refusing)
             skipped.append(_skipped(candidate.option, refusing.explanation))
             continue
-        held = plan
-        if admitted.output_cap is not None:
-            held = plan.with_cap(candidate.option, admitted.output_cap)
-        rest = tuple(held.option_at(one.option.model).request() for one in usable[index:])
-        credential = _chosen(candidate, admitted)
-        return Held(held, admitted.admission, Plan(rest, credential, tuple(skipped)))
+        return _held(plan, usable[index:], admitted, skipped)
     raise _unmade(plan, skipped, runtime)
+
+
+async def _degraded(plan: CallPlan, refused: Admission, runtime: Runtime) -> Held | None:
+    """The call held at the dearest of the cheaper models that the budgets pay for, whole."""
+    because = refused.refusals[0].explanation
+    for option in cheaper(plan.route):
+        instead = plan.instead(option, because)
+        usable, _ = _usable(instead, runtime)
+        if not usable or usable[0].option is not option:
+            continue
+        asked = _as_asked(instead, option, usable[0], timezone.now())
+        admitted = await _submitted(replace(asked, stands_in=True), runtime)
+        if not admitted.busy and admitted.admission.blocking is None:
+            return _held(instead, usable, admitted, [])
+    return None
+
+
+def _held(
+    plan: CallPlan, usable: Sequence[_Usable], admitted: Admitted, skipped: Sequence[Attempt]
+) -> Held:
+    """The call as it goes on from the first of `usable`, where it is held."""
+    first = usable[0]
+    if admitted.output_cap is not None:
+        plan = plan.with_cap(first.option, admitted.output_cap)
+    rest = tuple(plan.option_at(one.option.model).request() for one in usable)
+    invocation = Plan(rest, _chosen(first, admitted), tuple(skipped))
+    return Held(plan.said(admitted.admission), admitted.admission, invocation)
 
 
 async def hold_for_nothing(plan: CallPlan, model: str, runtime: Runtime) -> Admission:
@@ -139,9 +168,11 @@ def _usable(plan: CallPlan, runtime: Runtime) -> tuple[list[_Usable], list[Attem
     return usable, skipped
 
 
-async def _admitted(plan: CallPlan, candidate: _Usable, runtime: Runtime) -> Admitted:
+async def _admitted(
+    plan: CallPlan, candidate: _Usable, runtime: Runtime, *, degrades: bool
+) -> Admitted:
     """The ledger's answer; where the provider is busy, after waiting for a place."""
-    request = _request(plan, candidate, timezone.now())
+    request = replace(_request(plan, candidate, timezone.now()), degrades=degrades)
     admitted = await _submitted(request, runtime)
     if not admitted.busy:
         return admitted

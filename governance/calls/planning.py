@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from governance import routing
-from governance.budgets import Demand, Subject
+from governance.budgets import Admission, Demand, Subject
 from governance.calls.request import Caller, CallRequest
 from governance.parsed_request import ParsedRequest
 from governance.routing import (
@@ -19,6 +19,7 @@ from governance.routing import (
     Option,
     Route,
     clamped,
+    degraded,
 )
 from governance.snapshot import Snapshot
 from providers.identifiers import new_id
@@ -154,6 +155,15 @@ class CallPlan:
         """The same call with at most `cap` output tokens for each choice, wherever it goes:
         that is what the budgets pay for at `option`."""
         return replace(self, route=clamped(self.route, option, cap))
+
+    def said(self, admission: Admission) -> CallPlan:
+        """The same call, its decision saying what the budgets say of it."""
+        decision = replace(self.route.decision, budget=admission.gravest)
+        return replace(self, route=replace(self.route, decision=decision))
+
+    def instead(self, option: Option, because: str) -> CallPlan:
+        """The same call at the cheaper `option`, `because` the budgets say so."""
+        return replace(self, route=degraded(self.route, option, because))
 
     def spending(self, request: ModelRequest, billed: tuple[ModelRequest, ...]) -> Spending:
         """What `request` may use, after failed attempts that may be billed."""

@@ -94,6 +94,8 @@ def admitting(
     """
     standing = windows.standing(wanted)
     admission, cap = admit(request.demand, standing), None
+    if request.degrades and admission.may_degrade:
+        return Admitted(request.call_id, admission), None
     if admission.blocking is not None and request.shorter is not None:
         cap = _cap_paid_for(request.shorter, standing)
         if cap is not None:
@@ -202,18 +204,22 @@ def unmade_row(unmade: Unmade) -> ModelCall:
     )
 
 
-def _row(request: AdmissionRequest, admission: Admission) -> ModelCall:
+def _row(request: AdmissionRequest, admission: Admission, **decided: str) -> ModelCall:
+    row = dict(request.row)
+    decision = {**row.pop("decision", {}), "budget": admission.gravest, **decided}
     return ModelCall(
         id=request.call_id,
         team_id=request.subject.team_id,
         admitted_at=request.admitted_at,
         evaluations=[said.as_json() for said in admission.evaluations],
-        **request.row,
+        decision=decision,
+        **row,
     )
 
 
 def _blocked_row(request: AdmissionRequest, admission: Admission) -> ModelCall:
-    row = _row(request, admission)
+    action = "approval_required" if admission.needs_approval else "blocked"
+    row = _row(request, admission, action=action)
     row.status = CallStatus.BLOCKED
     # Where it would have been answered from what was kept, nothing was.
     row.cached = False

@@ -49,11 +49,18 @@ def open_window(policy: Policy, key: WindowKey) -> BudgetWindow:
             defaults={"ends_at": key.period.ends_at},
         )
         if created:
-            calls = calls_of(policy, key)
-            window.consumed = _consumed(calls.filter(status__in=COUNTED), policy.metric)
-            window.held = _hold_in_flight(calls, window, policy.metric)
+            window.consumed, _ = balance(policy, key)
+            window.held = _hold_in_flight(calls_of(policy, key), window, policy.metric)
             window.save(update_fields=["consumed", "held"])
     return window
+
+
+def balance(policy: Policy, key: WindowKey) -> tuple[int, int]:
+    """What the window would open with: consumed and held, as the ledger has it."""
+    calls = calls_of(policy, key)
+    in_flight = calls.filter(status=CallStatus.IN_FLIGHT)
+    held = sum(_held_amount(call, policy.metric) for call in in_flight)
+    return _consumed(calls.filter(status__in=COUNTED), policy.metric), held
 
 
 def calls_of(policy: Policy, key: WindowKey) -> QuerySet[ModelCall]:
@@ -124,13 +131,6 @@ def _hold(call: ModelCall, window: BudgetWindow, metric: str) -> dict[str, Any]:
             "output_tokens": call.output_tokens or 0,
         }
         return {**hold, "amount": 0, "expected": 0, "charged": charged[metric]}
-    amounts = {
-        "requests": 1,
-        "cost": call.estimate_upper or 0,
-        "tokens": call.token_bound,
-        "input_tokens": call.token_bound - call.output_bound,
-        "output_tokens": call.output_bound,
-    }
     expected = {
         "requests": 1,
         "cost": call.estimate_expected or 0,
@@ -138,4 +138,16 @@ def _hold(call: ModelCall, window: BudgetWindow, metric: str) -> dict[str, Any]:
         "input_tokens": call.expected_input_tokens,
         "output_tokens": call.expected_output_tokens,
     }
-    return {**hold, "amount": amounts[metric], "expected": expected[metric]}
+    return {**hold, "amount": _held_amount(call, metric), "expected": expected[metric]}
+
+
+def _held_amount(call: ModelCall, metric: str) -> int:
+    """The most that a call under way may still use."""
+    amounts = {
+        "requests": 1,
+        "cost": call.estimate_upper or 0,
+        "tokens": call.token_bound,
+        "input_tokens": call.token_bound - call.output_bound,
+        "output_tokens": call.output_bound,
+    }
+    return amounts[metric]

@@ -22,7 +22,9 @@ class AdmissionRequest:
     `row` has the row's other columns; `expected` says, by metric, what is charged if nobody ever
     says what the call used. A provider without limits needs no `lease`. With `stands_in` it is for
     another than the model chosen: if budgets refuse that one, no row is written. `shorter` makes
-    the same request with a lower output cap, for budgets that do not pay for all of it.
+    the same request with a lower output cap, for budgets that do not pay for all of it. With
+    `degrades` there are cheaper models to ask for: where all budgets that refuse want that, no row
+    is written, and nothing shortened.
     """
 
     call_id: UUID
@@ -35,6 +37,7 @@ class AdmissionRequest:
     lease: LeaseDemand | None = None
     stands_in: bool = False
     shorter: Shorter | None = None
+    degrades: bool = False
 
 
 @dataclass(frozen=True, slots=True)

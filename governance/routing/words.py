@@ -15,6 +15,8 @@ from providers.registry import AUTO
 
 # The reason code of a call that the budgets pay for in part.
 CLAMPED = "output_clamped"
+# And of one that goes to a cheaper model, because they do not pay for the one chosen.
+DEGRADED = "degraded"
 # What two decimals can show.
 LEAST_SHOWN = 0.005
 RULES = {
@@ -109,6 +111,11 @@ def clamping(held: Option, cap: int) -> str:
         f"The budgets pay for no more than {cap:,} of the {held.output_cap:,} output tokens that "
         f"{held.name} was asked for, so it is asked for that many."
     )
+
+
+def degrading(chosen: Option, option: Option, because: str) -> str:
+    """That a cheaper model is used, and which budget wants it so."""
+    return f"{because} So the cheaper {option.name} is used in place of {chosen.name}."
 
 
 def _asked(choice: Choice) -> str:

@@ -179,7 +179,7 @@ def test_budgets_take_few_queries(
 ) -> None:
     for _ in range(5):
         use(make_policy(), team)
-    with django_assert_max_num_queries(4):
+    with django_assert_max_num_queries(6):
         assert len(items_of(integration.get("/budgets"))) == 5
 
 
