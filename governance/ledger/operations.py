@@ -24,7 +24,10 @@ class AdmissionRequest:
     another than the model chosen: if budgets refuse that one, no row is written. `shorter` makes
     the same request with a lower output cap, for budgets that do not pay for all of it. With
     `degrades` there are cheaper models to ask for: where all budgets that refuse want that, no row
-    is written, and nothing shortened.
+    is written, and nothing shortened. `approvals` are those that were given for this one call; one
+    that is used up is the call's for good. With `waits_for_approval` a call that lacks nothing but
+    approval is entered as one that waits for it, and with `waited` it is such a one: it begins if,
+    and only if, it is still waiting.
     """
 
     call_id: UUID
@@ -38,6 +41,9 @@ class AdmissionRequest:
     stands_in: bool = False
     shorter: Shorter | None = None
     degrades: bool = False
+    approvals: tuple[UUID, ...] = ()
+    waits_for_approval: bool = False
+    waited: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +63,8 @@ class Admitted:
     blocks, with the credential `credential_id` if a lease was asked for, and with `output_cap` in
     place of its own if that is not None.
 
-    With `busy` the provider has no room: nothing was held, and no row written.
+    With `busy` the provider has no room: nothing was held, and no row written. With `gone` the call
+    had waited for approval and no longer does: whoever else began or ended it did so for good.
     """
 
     call_id: UUID
@@ -65,6 +72,7 @@ class Admitted:
     credential_id: int | None = None
     busy: bool = False
     output_cap: int | None = None
+    gone: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,5 +155,16 @@ def never_sent(call_id: UUID, settled_at: datetime) -> Settlement:
     )
 
 
-Operation = AdmissionRequest | Rehold | Unmade | Settlement
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dismissal:
+    """The end of a call that waited for approval and is not made: it is `denied`, or `blocked`
+    where nobody was left to decide. Nothing was held, and nothing is charged."""
+
+    call_id: UUID
+    status: str
+    settled_at: datetime
+    error: str
+
+
+Operation = AdmissionRequest | Rehold | Unmade | Settlement | Dismissal
 Result = Admitted | Reheld | bool

@@ -15,8 +15,8 @@ from uuid import UUID
 from django.db import connection, transaction
 from django.utils import timezone
 
-from governance.budgets import Counter, Policy, Subject, WindowKey
-from governance.ledger import rows
+from governance.budgets import Admission, Counter, Policy, Subject, WindowKey
+from governance.ledger import rows, waiting
 from governance.ledger.changes import (
     SETTLEABLE,
     LockedWindow,
@@ -32,6 +32,8 @@ from governance.ledger.lease_counters import LeaseCounters, LeasesMissing
 from governance.ledger.opening import open_window
 from governance.ledger.operations import (
     AdmissionRequest,
+    Admitted,
+    Dismissal,
     Operation,
     Reheld,
     Rehold,
@@ -80,6 +82,7 @@ REHELD_COLUMNS = (
     "leases",
 )
 MOST_TRIES = 5
+NOTHING_SAID = Admission((), ())
 
 
 class _WindowsMissing(Exception):
@@ -118,6 +121,7 @@ class LedgerStore:
     def _try(self, operations: Sequence[Operation]) -> list[Result]:
         settlements = [one for one in operations if isinstance(one, Settlement)]
         reholds = [one for one in operations if isinstance(one, Rehold)]
+        dismissals = [one for one in operations if isinstance(one, Dismissal)]
         admissions = [one for one in operations if isinstance(one, AdmissionRequest)]
         unmade = [one for one in operations if isinstance(one, Unmade)]
         with transaction.atomic(durable=not connection.in_atomic_block):
@@ -140,6 +144,7 @@ class LedgerStore:
                 [*(one.lease for one in reholds), *(one.lease for one in admissions)],
                 (pk for call in calls.values() for pk in call.leases),
             )
+            waits = waiting.Waiting.lock(operations)
             results: dict[int, Result] = {}
             # What ends makes room for what goes on, and that for what begins.
             for settlement in settlements:
@@ -148,12 +153,25 @@ class LedgerStore:
                 results[id(rehold)] = reholding(rehold, calls, wanted, windows, leases)
             new = []
             for request in admissions:
-                admitted, row = admitting(request, wanted[request.call_id], windows, leases)
+                if waits.lost(request):
+                    results[id(request)] = Admitted(request.call_id, NOTHING_SAID, gone=True)
+                    continue
+                admitted, row, used = admitting(
+                    request,
+                    wanted[request.call_id],
+                    windows,
+                    leases,
+                    waits.allowances(request),
+                )
                 results[id(request)] = admitted
+                waits.use(used)
                 if row is not None:
+                    waits.begun(request)
                     row.owner = self._owner if row.status == CallStatus.IN_FLIGHT else None
                     new.append(row)
             results |= {id(one): True for one in unmade}
+            results |= {id(one): waits.dismiss(one) for one in dismissals}
+            waits.write()
             rows.insert([*new, *(unmade_row(one) for one in unmade)])
             _write_calls(settlements, reholds, calls, results)
             _write_windows(windows)
@@ -286,7 +304,12 @@ def _refused(result: Result) -> bool:
 def _write_windows(windows: LockedWindows) -> None:
     changed = [window.counter for window in windows.by_id.values() if window.changed]
     written = [
-        BudgetWindow(pk=counter.window_id, consumed=counter.consumed, held=counter.held)
+        BudgetWindow(
+            pk=counter.window_id,
+            consumed=counter.consumed,
+            held=counter.held,
+            raised_by=counter.raised_by,
+        )
         for counter in changed
     ]
-    rows.update(written, ("consumed", "held"))
+    rows.update(written, ("consumed", "held", "raised_by"))
