@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from datetime import date, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from django.core.exceptions import ValidationError
@@ -15,7 +16,7 @@ from pydantic import Field
 from governance import usage
 from governance.api.conventions import ActorRequest
 from governance.api.ledger_schemas import CallOut, CallStoryOut
-from governance.models import CallStatus, ModelCall, Team
+from governance.models import CallStatus, KeptCall, ModelCall, Team
 from governance.money import decimal_text
 from governance.zones import validate_zone
 from providers.api.conventions import Moment, find, refusals
@@ -73,6 +74,20 @@ class UsageSummaryOut(Schema):
     cost: str
 
 
+class KeptAnswerOut(Schema):
+    """What came of a call that was kept until it was approved."""
+
+    call_id: str
+    status: CallStatus
+    ended_at: Moment | None = Field(description="null while it waits or is being made.")
+    answer: dict[str, Any] | None = Field(
+        description="`body` is the answer in OpenAI's format; null until there is one."
+    )
+    error: dict[str, Any] | None = Field(
+        description="As the endpoint would have answered: status, code and message."
+    )
+
+
 class DayOut(Schema):
     """One team's calls of one day."""
 
@@ -127,6 +142,27 @@ def get_call(request: ActorRequest, call_id: UUID) -> CallStoryOut:
     """Which model was chosen and why, what each budget said, what was held and charged, and every
     attempt at a provider."""
     return CallStoryOut.of(find(_visible(request), pk=call_id))
+
+
+@router.get(
+    "/calls/{uuid:call_id}/answer",
+    response=KeptAnswerOut,
+    operation_id="get_kept_answer",
+    summary="Fetch the answer of a call that was kept",
+    openapi_extra=refusals({404: "There is no such call, or it was not kept."}),
+)
+def get_kept_answer(request: ActorRequest, call_id: UUID) -> KeptAnswerOut:
+    """A call that needed approval and was asked for with `Prefer: respond-async`. Its answer is
+    kept for a day."""
+    call = find(_visible(request), pk=call_id)
+    kept = find(KeptCall.objects.all(), pk=call.pk)
+    return KeptAnswerOut(
+        call_id=str(call.pk),
+        status=CallStatus(call.status),
+        ended_at=kept.ended_at,
+        answer=kept.answer,
+        error=kept.error,
+    )
 
 
 def _visible(request: ActorRequest) -> QuerySet[ModelCall]:

@@ -203,7 +203,7 @@ def plan(
 ) -> CallPlan:
     """Decide the call. Raises `InvalidRequest`, `UnknownModel` or `ModelNotAllowed`."""
     asked = request.parse(stream=stream)
-    call_id = new_id()
+    call_id = request.waiting or new_id()
     team = snapshot.teams.get(request.caller.team_id)
     route = routing.decide(
         asked,

@@ -213,7 +213,7 @@ def settle(
     return True
 
 
-def dismiss(dismissal: Dismissal, waiting: Mapping[UUID, ModelCall]) -> bool:
+def dismissing(dismissal: Dismissal, waiting: Mapping[UUID, ModelCall]) -> bool:
     """End a call that waits; False if it no longer does."""
     call = waiting.get(dismissal.call_id)
     if call is None or call.status != CallStatus.WAITING:

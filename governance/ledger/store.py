@@ -44,6 +44,7 @@ from governance.ledger.operations import (
 from governance.models import BudgetWindow, CallStatus, ModelCall
 from governance.snapshot import load_policies
 from providers import versioned
+from providers.identifiers import new_id
 
 SETTLED_COLUMNS = (
     "status",
@@ -229,6 +230,13 @@ class LedgerStore:
             pk = found.get((key.policy_id, key.scope_value, key.period.starts_at))
             if pk is not None:
                 self._window_ids[key] = pk
+
+
+def dismiss(dismissal: Dismissal) -> bool:
+    """End a call that waits for approval, outside of any process's batches; False if it no longer
+    waits."""
+    (done,) = LedgerStore(new_id()).execute([dismissal])
+    return bool(done)
 
 
 def _named(wanted: Iterable[Wanted]) -> tuple[set[WindowKey], dict[WindowKey, Policy]]:

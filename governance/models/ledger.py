@@ -151,6 +151,11 @@ class ModelCall(models.Model):
                 name="call_in_flight",
                 condition=Q(status=CallStatus.IN_FLIGHT),
             ),
+            models.Index(
+                fields=["admitted_at"],
+                name="call_waiting",
+                condition=Q(status=CallStatus.WAITING),
+            ),
         ]
         constraints = [
             models.CheckConstraint(

@@ -58,6 +58,8 @@ FOREIGN: dict[str, Callable[[Side], Step]] = {
     "pause_job": lambda other: Step("POST", f"/jobs/{other.job.pk}/pause", {"reason": "Mine."}),
     "resume_job": lambda other: Step("POST", f"/jobs/{other.job.pk}/resume"),
     "list_runs": lambda other: Step("GET", f"/jobs/{other.job.pk}/runs"),
+    "get_kept_answer": lambda other: Step("GET", f"/calls/{other.call.pk}/answer"),
+    "get_approval": lambda other: Step("GET", f"/approvals/{other.approval.pk}"),
     "get_run": lambda other: Step("GET", f"/runs/{other.run.pk}"),
 }
 
