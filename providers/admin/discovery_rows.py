@@ -13,6 +13,7 @@ from providers.discovery import (
     PriceStanding,
     Proposal,
     ProposedPrice,
+    ProposedRates,
     Review,
     Standing,
 )
@@ -113,13 +114,20 @@ def _tiers(one: Proposal) -> str:
 def _price(price: ProposedPrice | NoPrice | None) -> str:
     if not isinstance(price, ProposedPrice):
         return NOTHING
-    parts = [f"{_dollars(price.uncached_input)} in, {_dollars(price.output)} out"]
-    if price.cache_read is not None:
-        parts.append(f"{_dollars(price.cache_read)} cache read")
-    if price.cache_write_5m is not None:
-        parts.append(f"{_dollars(price.cache_write_5m)} cache write")
+    parts = [_rates(price)]
     if price.per_request:
         parts.append(f"{_dollars(price.per_request)} a request")
+    words = [", ".join(parts)]
+    words += [f"above {number(tier.above)} input tokens {_rates(tier)}" for tier in price.tiers]
+    return "; ".join(words)
+
+
+def _rates(rates: ProposedRates) -> str:
+    parts = [f"{_dollars(rates.uncached_input)} in, {_dollars(rates.output)} out"]
+    if rates.cache_read is not None:
+        parts.append(f"{_dollars(rates.cache_read)} cache read")
+    if rates.cache_write_5m is not None:
+        parts.append(f"{_dollars(rates.cache_write_5m)} cache write")
     return ", ".join(parts)
 
 
