@@ -7,7 +7,7 @@ for one provider this does for all of them, by the same rules.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from django.core.exceptions import ValidationError
@@ -81,6 +81,11 @@ class PriceImport:
     def to_set(self) -> int:
         """How many prices applying sets."""
         return sum(line.would_be_set for line in self.lines)
+
+    def of(self, models: Collection[int]) -> PriceImport:
+        """The same of these models only."""
+        kept = tuple(line for line in self.lines if line.model_id in models)
+        return replace(self, lines=kept)
 
     def __str__(self) -> str:
         """What is in it, in a sentence."""
@@ -157,8 +162,7 @@ def _chosen(found: PriceImport, picked: Collection[int]) -> PriceImport:
             faults.append(f"“{line.model}”: {line.comparison.says}")
     if faults:
         raise ValidationError({"models": faults})
-    kept = tuple(line for line in found.lines if line.model_id in picked)
-    return PriceImport(source=found.source, at=found.at, lines=kept)
+    return found.of(set(picked))
 
 
 def _set(found: PriceImport, now: datetime) -> None:
