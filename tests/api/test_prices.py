@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from governance.models import Price
 from tests.api.callers import Caller, body_of, items_of
-from tests.api.problems import faults
+from tests.api.problems import assert_problem, faults
 from tests.support.factories import LONG_AGO, make_model, make_price, make_tier
 
 pytestmark = pytest.mark.django_db
@@ -106,10 +106,14 @@ def test_every_fault_of_every_tier_is_said(
     ]
     body = {"model": str(make_model().pk), **rates, "uncached_input": "-1", "tiers": tiers}
     with nothing_stored():
-        found = faults(organisation.post("/prices", body))
-    assert found.keys() == {"uncached_input", "tiers"}
-    for said in ("Above 0 tokens", "above $100,000", "Above 5 tokens: there are two of these"):
-        assert said in found["tiers"]
+        problem = assert_problem(organisation.post("/prices", body), 422)
+    assert [(fault["field"], fault["message"]) for fault in problem["errors"]] == [
+        ("uncached_input", "Ensure this value is greater than or equal to 0."),
+        ("tiers", "Above 0 tokens: Ensure this value is greater than or equal to 1."),
+        ("tiers", "Above 5 tokens: Ensure this value is greater than or equal to 0."),
+        ("tiers", "Above 5 tokens: The price cannot be above $100,000."),
+        ("tiers", "Above 5 tokens: there are two of these."),
+    ]
 
 
 @pytest.mark.parametrize(
