@@ -92,6 +92,8 @@ ORGANISATION = {
     "add_team": Step("POST", "/teams", {"slug": "mine", "name": "Mine"}),
     "list_prices": Step("GET", "/prices"),
     "add_price": Step("POST", "/prices", {"model": "1", "uncached_input": "0", "output": "0"}),
+    "preview_price_import": Step("GET", "/prices/import"),
+    "apply_price_import": Step("POST", "/prices/import/apply", {}),
     "list_policies": Step("GET", "/policies"),
     "add_policy": Step("POST", "/policies", {"name": "Mine", "hard_limit": "1"}),
     "change_policy": Step("PATCH", "/policies/1", {"hard_limit": "1000"}),
