@@ -11,6 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from governance.ledger.rollups import ENDED, REFUSED, SUMS, TIMED, TOKENS
+from governance.models.usage import DIMENSIONS
 from providers.histogram import STEP
 
 CALLS = "governance_modelcall"
@@ -19,13 +20,9 @@ HOUR = {
     "sqlite": "substr(admitted_at, 1, 13) || ':00:00'",
     "postgresql": "date_trunc('hour', admitted_at, 'UTC')",
 }
-QUARTER = {
-    "sqlite": (
-        "substr(admitted_at, 1, 14) || CASE WHEN substr(admitted_at, 15, 2) < '15' THEN '00' "
-        "WHEN substr(admitted_at, 15, 2) < '30' THEN '15' "
-        "WHEN substr(admitted_at, 15, 2) < '45' THEN '30' ELSE '45' END || ':00'"
-    ),
-    "postgresql": "date_bin('15 minutes', admitted_at, TIMESTAMPTZ '2000-01-01 00:00:00+00')",
+DAY = {
+    "sqlite": "substr(admitted_at, 1, 10) || ' 00:00:00'",
+    "postgresql": "date_trunc('day', admitted_at, 'UTC')",
 }
 _JOB = {
     "sqlite": "||'-'||".join(
@@ -77,24 +74,34 @@ class Recount:
 
 def recounts(vendor: str) -> tuple[Recount, ...]:
     """Every table of sums."""
-    return hours(vendor), sessions(vendor), latencies(vendor)
+    return hours(vendor), days(vendor), sessions(vendor), latencies(vendor)
 
 
-def hours(vendor: str, *, step: Mapping[str, str] = HOUR, where: str = "") -> Recount:
-    """`UsageHour`, or the same by another step of time and for some calls only."""
-    key = {
-        "hour": step[vendor],
-        "team_id": "team_id",
+def hours(vendor: str) -> Recount:
+    """`UsageHour`."""
+    key = {"hour": HOUR[vendor], **_dimensions(vendor)}
+    return _recount("governance_usagehour", key, _sums(), _among(ENDED))
+
+
+def days(vendor: str) -> Recount:
+    """`UsageDay`."""
+    key = {"day": DAY[vendor], **_dimensions(vendor)}
+    return _recount("governance_usageday", key, _sums(), _among(ENDED))
+
+
+def cut(vendor: str, where: str) -> Recount:
+    """The same by the moment, for few calls: those of hours that a report has a part of."""
+    key = {"at": "admitted_at", **_dimensions(vendor)}
+    return _recount("", key, _sums(), f"{_among(ENDED)} AND ({where})")
+
+
+def _dimensions(vendor: str) -> dict[str, str]:
+    plain = {name: name for name in DIMENSIONS}
+    return plain | {
         "api_key_id": "COALESCE(api_key_id, 0)",
         "user_id": "COALESCE(user_id, 0)",
         "job": f"COALESCE({_JOB[vendor]}, '')",
-        "provider": "provider",
-        "model": "model",
-        "task_class": "task_class",
-        "routing_mode": "routing_mode",
     }
-    condition = f"{_among(ENDED)} AND ({where})" if where else _among(ENDED)
-    return _recount("governance_usagehour", key, _sums(), condition)
 
 
 def sessions(vendor: str) -> Recount:

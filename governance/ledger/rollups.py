@@ -9,7 +9,7 @@ corrects what was assumed.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import NamedTuple
@@ -21,9 +21,11 @@ from governance.models import (
     LatencyHour,
     ModelCall,
     RoutingMode,
+    UsageDay,
     UsageHour,
     UsageSession,
 )
+from governance.models.usage import DIMENSIONS
 from providers import histogram
 
 TOKENS = (
@@ -207,10 +209,10 @@ class Rollups:
 
         Sorted, so that two processes lock the rows of their batches in the same order.
         """
-        hours = [
-            UsageHour(**key._asdict(), **sums)
-            for key, sums in sorted(self._hours.items())
-            if any(sums.values())
+        hours = [UsageHour(**key._asdict(), **sums) for key, sums in _left(self._hours)]
+        days = [
+            UsageDay(day=key.hour, **dict(zip(DIMENSIONS, key[1:], strict=True)), **sums)
+            for key, sums in _left(_by_day(self._hours))
         ]
         sessions = [
             UsageSession(**key._asdict(), first_at=one.first_at, last_at=one.last_at, **one.sums)
@@ -223,8 +225,20 @@ class Rollups:
             if calls
         ]
         _upsert(hours, HourKey._fields, SUMS)
+        _upsert(days, ("day", *DIMENSIONS), SUMS)
         _upsert(sessions, SessionKey._fields, SUMS)
         _upsert(latencies, LatencyKey._fields, ("calls",))
+
+
+def _left(sums: Mapping[HourKey, Counter[str]]) -> list[tuple[HourKey, Counter[str]]]:
+    return [(key, amounts) for key, amounts in sorted(sums.items()) if any(amounts.values())]
+
+
+def _by_day(hours: Mapping[HourKey, Counter[str]]) -> dict[HourKey, Counter[str]]:
+    days: dict[HourKey, Counter[str]] = {}
+    for key, amounts in hours.items():
+        days.setdefault(key._replace(hour=key.hour.replace(hour=0)), Counter()).update(amounts)
+    return days
 
 
 def _upsert(rows: Sequence[models.Model], key: Sequence[str], sums: Sequence[str]) -> None:

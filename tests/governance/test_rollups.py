@@ -27,6 +27,7 @@ from governance.models import (
     LatencyHour,
     ModelCall,
     Team,
+    UsageDay,
     UsageHour,
     UsageSession,
 )
@@ -94,8 +95,9 @@ def test_a_settled_call_is_counted_in_the_hour_it_was_admitted() -> None:
 
     store.execute([settlement(request.call_id)])
 
-    hour = UsageHour.objects.get()
+    hour, day = UsageHour.objects.get(), UsageDay.objects.get()
     assert (hour.hour, hour.team_id, hour.job) == (NOON, team.pk, str(job))
+    assert (day.day, day.team_id, day.cost) == (NOON.replace(hour=0), team.pk, 30)
     assert (hour.provider, hour.model, hour.routing_mode) == ("p", "m", "suggest")
     sums = {name: getattr(hour, name) for name in SUMS}
     assert {name: amount for name, amount in sums.items() if amount} == {
@@ -206,7 +208,7 @@ def test_a_batch_adds_one_statement_for_each_table(
     ]
     usage = Rollups()
     usage.add(calls)
-    with django_assert_num_queries(3):
+    with django_assert_num_queries(4):
         usage.write()
     again = Rollups()
     again.take_back(calls)
@@ -220,7 +222,7 @@ CALLS = st.lists(
     st.fixed_dictionaries(
         {
             "status": st.sampled_from(CallStatus),
-            "minutes": st.integers(0, 180),
+            "minutes": st.integers(0, 1440),
             "microseconds": st.sampled_from([0, 1, 500_000]),
             "session": st.sampled_from(["", "a", "b"]),
             "job_id": st.sampled_from([None, UUID(int=7)]),
@@ -247,7 +249,7 @@ CALLS = st.lists(
 @given(calls=CALLS)
 def test_the_two_ways_to_count_agree(calls: list[dict[str, Any]], team: Team) -> None:
     ModelCall.objects.all().delete()
-    for table in (UsageHour, UsageSession, LatencyHour):
+    for table in (UsageHour, UsageDay, UsageSession, LatencyHour):
         table.objects.all().delete()
     rows = []
     for number, one in enumerate(calls):
@@ -347,6 +349,7 @@ def spoilt() -> BudgetWindow:
     store.execute([request, under_way])
     store.execute([settlement(request.call_id)])
     UsageHour.objects.update(cost=F("cost") + 1)
+    UsageDay.objects.update(day=NOON)
     UsageSession.objects.all().delete()
     LatencyHour.objects.create(hour=NOON, team_id=99, bucket=3, calls=2)
     BudgetWindow.objects.update(consumed=5, held=0)
@@ -360,7 +363,9 @@ def test_a_check_reports_and_changes_nothing() -> None:
         call_command("usage", "rebuild", "--check", "--json", stdout=out)
     assert caught.value.returncode == 1
     said = json.loads(out.getvalue())
-    assert (said["hours"], said["sessions"], said["latencies"]) == (1, 1, 1)
+    names = ("hours", "days", "sessions", "latencies")
+    # Of the days one is missing and one is too many.
+    assert [said[name] for name in names] == [1, 2, 1, 1]
     (wrong,) = said["windows"]
     assert (wrong["right_consumed"], wrong["right_held"]) == (30, 100)
     window.refresh_from_db()
@@ -388,7 +393,8 @@ def test_a_rebuild_puts_everything_right() -> None:
     assert "the ledger says 30 and 100" in out.getvalue()
     window.refresh_from_db()
     assert (window.consumed, window.held) == (30, 100)
-    assert UsageHour.objects.get().cost == UsageSession.objects.get().cost == 30
+    for sums in (UsageHour.objects.get(), UsageDay.objects.get(), UsageSession.objects.get()):
+        assert sums.cost == 30
     assert LatencyHour.objects.get().bucket == histogram.bucket(250)
 
     again = StringIO()

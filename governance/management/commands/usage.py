@@ -20,6 +20,7 @@ WRONG = 1
 MOST_SHOWN = 20
 NAMES = {
     "governance_usagehour": "hours",
+    "governance_usageday": "days",
     "governance_usagesession": "sessions",
     "governance_latencyhour": "latencies",
 }
