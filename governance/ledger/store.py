@@ -41,6 +41,7 @@ from governance.ledger.operations import (
     Settlement,
     Unmade,
 )
+from governance.ledger.rollups import Rollups
 from governance.models import BudgetWindow, CallStatus, ModelCall
 from governance.snapshot import load_policies
 from providers import versioned
@@ -131,6 +132,8 @@ class LedgerStore:
             calls = _lock_calls(
                 [*(one.call_id for one in settlements), *(one.call_id for one in reholds)]
             )
+            usage = Rollups()
+            usage.take_back(calls.values())
             now = timezone.now()
             wanted = {
                 request.call_id: self._windows_of(request.subject, request.admitted_at, now)
@@ -173,10 +176,13 @@ class LedgerStore:
             results |= {id(one): True for one in unmade}
             results |= {id(one): waits.dismiss(one) for one in dismissals}
             waits.write()
-            rows.insert([*new, *(unmade_row(one) for one in unmade)])
+            new += [unmade_row(one) for one in unmade]
+            rows.insert(new)
             _write_calls(settlements, reholds, calls, results)
             _write_windows(windows)
             leases.write()
+            usage.add([*calls.values(), *new, *waits.dismissed])
+            usage.write()
         return [results[id(operation)] for operation in operations]
 
     def _read_policies(self) -> None:

@@ -30,7 +30,7 @@ from governance.models.ledger import (
 from governance.models.modes import GovernanceSettings, RoutingMode
 from governance.models.prices import Price, PricePrecision, PriceTier
 from governance.models.teams import ApiKey, Membership, MembershipRole, Team
-from governance.models.usage import LatencyHour, UsageHour, UsageSession
+from governance.models.usage import LatencyHour, UsageDay, UsageHour, UsageSession
 
 __all__ = [
     "Alert",
@@ -67,6 +67,7 @@ __all__ = [
     "Surface",
     "TaskClass",
     "Team",
+    "UsageDay",
     "UsageHour",
     "UsageSession",
 ]
