@@ -11,15 +11,15 @@ from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.utils import timezone
 from ninja import Query, Router, Schema
-from pydantic import Field
+from pydantic import Field, StrictBool
 
-from governance import usage
-from governance.api.conventions import ActorRequest
+from governance import corrections, usage
+from governance.api.conventions import ActorRequest, Dollars
 from governance.api.ledger_schemas import CallOut, CallStoryOut
 from governance.models import CallStatus, KeptCall, ModelCall, Team
 from governance.money import decimal_text
 from governance.zones import validate_zone
-from providers.api.conventions import Moment, find, refusals
+from providers.api.conventions import Input, Moment, find, refusals
 from providers.api.pages import Page, PageQuery, read_page
 
 router = Router()
@@ -72,6 +72,18 @@ class UsageSummaryOut(Schema):
     input_tokens: int
     output_tokens: int
     cost: str
+
+
+class CorrectionIn(Input):
+    """What really became of a call."""
+
+    answered: StrictBool = Field(description="false: it never was, and nothing is billed.")
+    reason: str = Field(description="How you know; the audit trail keeps it.")
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost: Dollars | None = Field(
+        None, description="What the model's price says of the tokens, if left out."
+    )
 
 
 class KeptAnswerOut(Schema):
@@ -163,6 +175,34 @@ def get_kept_answer(request: ActorRequest, call_id: UUID) -> KeptAnswerOut:
         answer=kept.answer,
         error=kept.error,
     )
+
+
+@router.post(
+    "/calls/{uuid:call_id}/correct",
+    response=CallStoryOut,
+    operation_id="correct_call",
+    summary="Correct a call that nobody settled",
+    openapi_extra=refusals(
+        {
+            403: "It takes the permission `governance.change_modelcall`.",
+            404: "There is no such call.",
+            409: "It is not unconfirmed, or no longer.",
+        }
+    ),
+)
+def correct_call(request: ActorRequest, call_id: UUID, body: CorrectionIn) -> CallStoryOut:
+    """Replace what was assumed of an unconfirmed call, once, in every budget and report."""
+    request.auth.require(corrections.CORRECT_PERMISSION)
+    call = find(_visible(request), pk=call_id)
+    correction = corrections.Correction(
+        answered=body.answered,
+        reason=body.reason,
+        input_tokens=body.input_tokens,
+        output_tokens=body.output_tokens,
+        cost=body.cost,
+    )
+    corrections.correct(call.pk, correction, now=timezone.now())
+    return CallStoryOut.of(find(_visible(request), pk=call_id))
 
 
 def _visible(request: ActorRequest) -> QuerySet[ModelCall]:

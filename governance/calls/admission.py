@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from django.utils import timezone
@@ -171,13 +171,23 @@ async def _admitted(
     admitted = await _submitted(request, runtime)
     if not admitted.busy:
         return admitted
+    patience = PATIENCE[TaskClass(plan.request.task_class)]
+    until = asyncio.get_running_loop().time() + patience
+    request = _waiting_for_place(request, timezone.now() + timedelta(seconds=patience))
     provider_id = candidate.option.model.provider.id
-    deadline = asyncio.get_running_loop().time() + PATIENCE[TaskClass(plan.request.task_class)]
-    async with runtime.lease_line.turn(provider_id, until=deadline) as turn:
+    line = runtime.lease_line.turn(provider_id, until=until, background=plan.in_background)
+    async with line as turn:
         while turn.came and admitted.busy and turn.time_left > 0:
-            await turn.room()
+            # At once for the first time: from here on nobody in the background comes before it.
             admitted = await _submitted(request, runtime)
+            if admitted.busy:
+                await turn.room()
     return admitted
+
+
+def _waiting_for_place(request: AdmissionRequest, until: datetime) -> AdmissionRequest:
+    lease = request.lease
+    return request if lease is None else replace(request, lease=replace(lease, waits_until=until))
 
 
 async def _submitted(request: AdmissionRequest, runtime: Runtime) -> Admitted:
@@ -225,7 +235,7 @@ def _as_asked(
     plan: CallPlan, option: Option, candidate: _Usable, now: datetime
 ) -> AdmissionRequest:
     spending = Spending(option)
-    lease = demand_for(option.model.provider, candidate.credentials)
+    lease = demand_for(option.model.provider, candidate.credentials, background=plan.in_background)
     return AdmissionRequest(
         call_id=plan.call_id,
         subject=plan.subject(option),

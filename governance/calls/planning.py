@@ -10,6 +10,7 @@ from uuid import UUID
 from governance import routing
 from governance.budgets import Admission, Demand, Subject
 from governance.calls.request import Caller, CallRequest
+from governance.models import TaskClass
 from governance.parsed_request import ParsedRequest
 from governance.routing import (
     MOST_CANDIDATES,
@@ -134,6 +135,11 @@ class CallPlan:
             for one in providers
             if one.concurrency_limit is not None or one.credential_concurrency_limit is not None
         )
+
+    @property
+    def in_background(self) -> bool:
+        """Whether calls that somebody waits for go first."""
+        return self.request.task_class == TaskClass.BACKGROUND_AUTOMATION
 
     def option_of(self, request: ModelRequest) -> Option:
         """The option that `request` was made of."""

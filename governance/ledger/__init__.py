@@ -17,7 +17,7 @@ from governance.ledger.operations import (
     Unmade,
     never_sent,
 )
-from governance.ledger.store import dismiss
+from governance.ledger.store import dismiss, settle_now
 from governance.ledger.writer import LedgerWriter
 
 __all__ = [
@@ -33,4 +33,5 @@ __all__ = [
     "dismiss",
     "never_sent",
     "open_window",
+    "settle_now",
 ]

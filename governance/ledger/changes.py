@@ -107,7 +107,7 @@ def admitting(
     if admission.blocking is not None and request.shorter is not None:
         cap = _cap_paid_for(request.shorter, standing)
         if cap is not None:
-            request = request.shorter.at_cap(cap)
+            request = replace(request.shorter.at_cap(cap), lease=request.lease)
             admission = admit(request.demand, standing)
     if admission.blocking is not None:
         row = None if request.stands_in else _blocked_row(request, admission)

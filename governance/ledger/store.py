@@ -147,6 +147,7 @@ class LedgerStore:
             leases = self._leases.lock(
                 [*(one.lease for one in reholds), *(one.lease for one in admissions)],
                 (pk for call in calls.values() for pk in call.leases),
+                now,
             )
             waits = waiting.Waiting.lock(operations)
             results: dict[int, Result] = {}
@@ -236,6 +237,16 @@ class LedgerStore:
             pk = found.get((key.policy_id, key.scope_value, key.period.starts_at))
             if pk is not None:
                 self._window_ids[key] = pk
+
+
+def settle_now(settlement: Settlement, *, only: str) -> bool:
+    """Settle a call that stands as `only` says, outside of any process's batches and within the
+    caller's transaction; False if it does not."""
+    stands = ModelCall.objects.select_for_update().filter(pk=settlement.call_id, status=only)
+    if not stands.exists():
+        return False
+    (done,) = LedgerStore(new_id()).execute([settlement])
+    return bool(done)
 
 
 def dismiss(dismissal: Dismissal) -> bool:

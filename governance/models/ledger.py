@@ -193,6 +193,9 @@ class ProviderLease(models.Model):
         Credential, on_delete=models.CASCADE, null=True, related_name="+"
     )
     in_use = models.PositiveIntegerField(default=0)
+    waited_for_until = models.DateTimeField(
+        null=True, help_text="Until when calls in the foreground may wait for a place."
+    )
 
     class Meta:
         constraints = [

@@ -83,6 +83,11 @@ ORGANISATION = {
     "list_provider_metrics": Step("GET", "/provider-metrics"),
     "list_provider_presets": Step("GET", "/provider-presets"),
     "add_provider_from_preset": Step("POST", "/providers/from-preset", {"preset": "ollama"}),
+    "correct_call": Step(
+        "POST",
+        "/calls/01890000-0000-7000-8000-000000000000/correct",
+        {"answered": False, "reason": "I asked them."},
+    ),
     "list_audit_entries": Step("GET", "/audit"),
     "get_failover_policy": Step("GET", "/failover-policy"),
     "change_failover_policy": Step("PATCH", "/failover-policy", {"pinned": True}),
