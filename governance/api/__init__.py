@@ -2,7 +2,7 @@
 
 from ninja import Router
 
-from governance.api import alerts, approvals, audit, budgets, ledger, prices, routing, teams
+from governance.api import alerts, approvals, audit, budgets, ledger, prices, routing, teams, usage
 
 router = Router()
 router.add_router("", teams.router, tags=["Teams and keys"])
@@ -11,6 +11,7 @@ router.add_router("", budgets.router, tags=["Budgets"])
 router.add_router("", approvals.router, tags=["Budgets"])
 router.add_router("", alerts.router, tags=["Alerts"])
 router.add_router("", ledger.router, tags=["Calls and usage"])
+router.add_router("", usage.router, tags=["Calls and usage"])
 router.add_router("", routing.router, tags=["Calls and usage"])
 router.add_router("", audit.router, tags=["Audit trail"])
 
