@@ -2,105 +2,123 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
+from itertools import islice
 from typing import Any
 
 from django.db import connection
 
-from governance.ledger.recounting import cut
+from governance.ledger.recounting import CALLS, of_calls
+from governance.models.usage import DIMENSIONS
 from governance.usage.frames import Frame, Range
 
 # A key like the dimensions: the number of the frame's step, from 0.
 STEP = "step"
+# So many ranges of calls are looked up by one statement.
+AT_ONCE = 100
 Key = tuple[Any, ...]
+Amounts = tuple[int, ...]
+Where = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class _Grain:
-    """Where sums of one grain are, and which of them are wanted."""
+class _Source:
+    """Where sums are, what keys and sums are called there, and which rows are wanted."""
 
-    source: str
-    source_params: tuple[Any, ...]
-    moment: str
+    table: str
+    keys: Mapping[str, str]
+    sums: Mapping[str, str]
     condition: str
-    condition_params: tuple[Any, ...]
+    params: tuple[Any, ...]
+
+    def select(self, keys: Sequence[str], sums: Sequence[str], where: Where) -> str:
+        """The statement; its parameters are `params` and the values of `where`."""
+        shown = [self.keys[name] for name in keys]
+        # PostgreSQL adds whole numbers up to something that is none.
+        shown += [f"CAST(COALESCE({self.sums[name]}, 0) AS bigint)" for name in sums]
+        conditions = [self.condition, *(f"{self.keys[name]} = %s" for name in where)]
+        places = ", ".join(str(number) for number in range(1, len(keys) + 1))
+        return (
+            f"SELECT {', '.join(shown)} FROM {self.table} "  # noqa: S608 - columns and tables only
+            f"WHERE {' AND '.join(conditions)}" + (f" GROUP BY {places}" if places else "")
+        )
 
 
 def add_up(
-    frame: Frame, *, keys: Sequence[str], sums: Sequence[str], where: Mapping[str, Any]
-) -> dict[Key, tuple[int, ...]]:
+    frame: Frame, *, keys: Sequence[str], sums: Sequence[str], where: Where
+) -> dict[Key, Amounts]:
     """The `sums` by `keys` of whatever has the values of `where`; groups without any are left out.
 
-    Keys and sums are columns of `UsageHour`, and `STEP`; they are never text from outside.
+    Keys and sums are columns of `UsageHour`, and `STEP`, which comes first if it is wanted; they
+    are never text from outside.
     """
-    found: dict[Key, tuple[int, ...]] = {}
-    for grain in _grains(frame):
-        for row in _rows(grain, frame, keys, sums, where):
+    found: dict[Key, Amounts] = {}
+    by_step = STEP in keys
+    for sources in (*_of_sums(frame, sums), *_batched(_of_calls(frame, sums), AT_ONCE)):
+        for row in _rows(sources, keys, sums, where):
             key, amounts = row[: len(keys)], row[len(keys) :]
+            if by_step:
+                key = _step(key[0], frame.bounds), *key[1:]
             before = found.get(key)
-            if before is not None:
-                amounts = tuple(map(int.__add__, before, amounts))
-            found[key] = amounts
+            found[key] = tuple(map(int.__add__, before, amounts)) if before else tuple(amounts)
     return {key: amounts for key, amounts in found.items() if any(amounts)}
 
 
-def _grains(frame: Frame) -> Iterator[_Grain]:
+def _step(value: Any, bounds: Sequence[datetime]) -> int:
+    """The number of the step, for a row of calls, or for the moment a sum begins."""
+    if isinstance(value, int):
+        return value
+    moment = value if value.tzinfo else value.replace(tzinfo=UTC)
+    return bisect_right(bounds, moment) - 1
+
+
+def _of_sums(frame: Frame, sums: Sequence[str]) -> Iterator[tuple[_Source, ...]]:
     for table, moment, ranges in (
         ("governance_usageday", "day", frame.days),
         ("governance_usagehour", "hour", frame.hours),
     ):
         if ranges:
-            yield _Grain(table, (), moment, *within(moment, ranges))
-    if frame.moments:
-        condition, params = within("admitted_at", frame.moments)
-        calls = cut(connection.vendor, condition)
-        yield _Grain(f"({calls.query}) AS calls", params, "at", "1 = 1", ())
+            within = " OR ".join(f"({moment} >= %s AND {moment} < %s)" for _ in ranges)
+            keys = {**{name: name for name in DIMENSIONS}, STEP: moment}
+            added = {name: f"SUM({name})" for name in sums}
+            yield (_Source(table, keys, added, f"({within})", _params(ranges)),)
+
+
+def _of_calls(frame: Frame, sums: Sequence[str]) -> Iterator[_Source]:
+    """One for each range, for only so is it sure to be looked up in the index by time."""
+    calls = of_calls(connection.vendor)
+    for one in frame.moments:
+        yield _Source(
+            CALLS,
+            {**calls.dimensions, STEP: str(bisect_right(frame.bounds, one[0]) - 1)},
+            calls.sums,
+            f"admitted_at >= %s AND admitted_at < %s AND {calls.condition}",
+            _params([one]),
+        )
 
 
 def _rows(
-    grain: _Grain, frame: Frame, keys: Sequence[str], sums: Sequence[str], where: Mapping[str, Any]
+    sources: Sequence[_Source], keys: Sequence[str], sums: Sequence[str], where: Where
 ) -> list[Any]:
-    shown, params = [], []
-    for key in keys:
-        text, more = _step(grain.moment, frame.bounds) if key == STEP else (key, [])
-        shown.append(text)
-        params += more
-    # PostgreSQL adds whole numbers up to something that is none.
-    shown += [f"CAST(COALESCE(SUM({name}), 0) AS bigint)" for name in sums]
-    conditions = [grain.condition, *(f"{name} = %s" for name in where)]
-    places = ", ".join(str(number) for number in range(1, len(keys) + 1))
-    statement = (
-        f"SELECT {', '.join(shown)} FROM {grain.source} "  # noqa: S608 - columns and tables only
-        f"WHERE {' AND '.join(conditions)}" + (f" GROUP BY {places}" if places else "")
-    )
+    statement = " UNION ALL ".join(one.select(keys, sums, where) for one in sources)
+    params = [value for one in sources for value in (*one.params, *where.values())]
     with connection.cursor() as cursor:
-        values = [*params, *grain.source_params, *grain.condition_params, *where.values()]
-        cursor.execute(statement, values)
+        cursor.execute(statement, params)
         found: list[Any] = cursor.fetchall()
     return found
 
 
-def within(column: str, ranges: Sequence[Range]) -> tuple[str, tuple[Any, ...]]:
-    """The condition that `column` is in one of `ranges`, and its parameters."""
-    condition = " OR ".join(f"({column} >= %s AND {column} < %s)" for _ in ranges)
-    return f"({condition})", tuple(stored(moment) for one in ranges for moment in one)
+def _params(ranges: Sequence[Range]) -> tuple[Any, ...]:
+    """Moments as the database keeps them."""
+    adapt = connection.ops.adapt_datetimefield_value
+    return tuple(adapt(moment) for one in ranges for moment in one)
 
 
-def stored(moment: datetime) -> Any:
-    """A moment as the database keeps it."""
-    return connection.ops.adapt_datetimefield_value(moment)
-
-
-def _step(column: str, bounds: Sequence[datetime], first: int = 0) -> tuple[str, list[Any]]:
-    """The number of the step that `column` is in: a search in halves, so that hundreds of steps
-    cost a row no more than ten comparisons."""
-    steps = len(bounds) - 1
-    if steps == 1:
-        return str(first), []
-    middle = steps // 2
-    before, params_before = _step(column, bounds[: middle + 1], first)
-    after, params_after = _step(column, bounds[middle:], first + middle)
-    text = f"CASE WHEN {column} < %s THEN {before} ELSE {after} END"
-    return text, [stored(bounds[middle]), *params_before, *params_after]
+def _batched(sources: Iterable[_Source], size: int) -> Iterator[tuple[_Source, ...]]:
+    """The sources, so many at a time."""
+    left = iter(sources)
+    while some := tuple(islice(left, size)):
+        yield some

@@ -28,7 +28,8 @@ class TooManySteps(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """The bounds of a report's steps, and what it adds up: each range without its end."""
+    """The bounds of a report's steps, and what it adds up: each range without its end, and each of
+    `moments` within one step."""
 
     bounds: tuple[datetime, ...]
     days: tuple[Range, ...]
@@ -52,7 +53,7 @@ def frame(bounds: Sequence[datetime], now: datetime) -> Frame:
             whole, rest = _whole(part, HOUR)
             hours += whole
             moments += rest
-    return Frame(tuple(bounds), _joined(days), _joined(hours), _joined(moments))
+    return Frame(tuple(bounds), _joined(days), _joined(hours), tuple(moments))
 
 
 def bounds(step: str, zone: tzinfo, since: datetime, until: datetime) -> list[datetime]:

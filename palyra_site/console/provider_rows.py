@@ -49,8 +49,8 @@ def provider_rows(now: datetime) -> list[ProviderRow]:
     found = list(known.order_by("-enabled", "name")[:SHOWN_PROVIDERS])
     lately = breakdown(by="provider", since=now - DAY, until=now, most=MOST_COUNTED)
     counts = {part.named.value: part.totals for part in lately.parts}
-    flying = in_flight().filter(admitted_at__gte=now - DAY)
-    under_way = dict(flying.values_list("provider").annotate(calls=Count("pk")))
+    lately_begun = Count("pk", filter=Q(admitted_at__gte=now - DAY))
+    under_way = dict(in_flight().values_list("provider").annotate(calls=lately_begun))
     failures = _last_failures([name for name, totals in counts.items() if totals.failed], now)
     return [
         _row(
