@@ -12,6 +12,7 @@ from governance.api import (
     prices,
     routing,
     teams,
+    usage,
 )
 
 router = Router()
@@ -22,6 +23,7 @@ router.add_router("", budgets.router, tags=["Budgets"])
 router.add_router("", approvals.router, tags=["Budgets"])
 router.add_router("", alerts.router, tags=["Alerts"])
 router.add_router("", ledger.router, tags=["Calls and usage"])
+router.add_router("", usage.router, tags=["Calls and usage"])
 router.add_router("", routing.router, tags=["Calls and usage"])
 router.add_router("", audit.router, tags=["Audit trail"])
 

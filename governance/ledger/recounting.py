@@ -89,10 +89,18 @@ def days(vendor: str) -> Recount:
     return _recount("governance_usageday", key, _sums(), _among(ENDED))
 
 
-def cut(vendor: str, where: str) -> Recount:
-    """The same by the moment, for few calls: those of hours that a report has a part of."""
-    key = {"at": "admitted_at", **_dimensions(vendor)}
-    return _recount("", key, _sums(), f"{_among(ENDED)} AND ({where})")
+@dataclass(frozen=True, slots=True)
+class OfCalls:
+    """What of calls the columns of the sums are: dimensions, aggregates, and which calls count."""
+
+    dimensions: Mapping[str, str]
+    sums: Mapping[str, str]
+    condition: str
+
+
+def of_calls(vendor: str) -> OfCalls:
+    """For reports that have a part of an hour: the same sums from its calls."""
+    return OfCalls(_dimensions(vendor), _sums(), _among(ENDED))
 
 
 def _dimensions(vendor: str) -> dict[str, str]:

@@ -46,6 +46,16 @@ FOREIGN: dict[str, Callable[[Side], Step]] = {
     "get_call": lambda other: Step("GET", f"/calls/{other.call.pk}"),
     "summarise_usage": lambda other: Step("GET", f"/usage/summary?team={other.team.slug}"),
     "list_usage_by_day": lambda other: Step("GET", f"/usage/by-day?team={other.team.slug}"),
+    "list_usage_series": lambda other: Step("GET", f"/usage/series?team={other.team.slug}"),
+    "break_usage_down": lambda other: Step(
+        "GET", f"/usage/breakdown?by=model&team={other.team.slug}"
+    ),
+    "get_usage_mix": lambda other: Step("GET", f"/usage/mix?team={other.team.slug}"),
+    "list_usage_sessions": lambda other: Step("GET", f"/usage/sessions?team={other.team.slug}"),
+    "list_usage_latency": lambda other: Step("GET", f"/usage/latency?team={other.team.slug}"),
+    "forecast_usage": lambda other: Step("GET", f"/usage/forecast?team={other.team.slug}"),
+    "list_usage_savings": lambda other: Step("GET", f"/usage/savings?team={other.team.slug}"),
+    "export_usage": lambda other: Step("GET", f"/usage/export?team={other.team.slug}"),
     "decide_route": lambda other: Step(
         "POST", "/routing/decide", {"team": other.team.slug, "request": {}}
     ),
@@ -192,6 +202,12 @@ def test_what_is_the_organisations_takes_a_permission(
         "/calls",
         "/jobs",
         "/usage/by-day?since=2026-01-01T00:00:00Z&until=2026-06-01T00:00:00Z",
+        "/usage/breakdown?by=team&since=2026-01-01T00:00:00Z",
+        "/usage/series?by=team&since=2026-01-01T00:00:00Z",
+        "/usage/mix?since=2026-01-01T00:00:00Z",
+        "/usage/latency?by=team&since=2026-01-01T00:00:00Z",
+        "/usage/savings?since=2026-01-01T00:00:00Z",
+        "/usage/sessions",
     ],
 )
 def test_lists_show_ones_own_and_nothing_of_others(
