@@ -91,6 +91,7 @@ ORGANISATION = {
     "list_prices": Step("GET", "/prices"),
     "add_price": Step("POST", "/prices", {"model": "1", "uncached_input": "0", "output": "0"}),
     "list_policies": Step("GET", "/policies"),
+    "get_policy": Step("GET", "/policies/1"),
     "add_policy": Step("POST", "/policies", {"name": "Mine", "hard_limit": "1"}),
     "change_policy": Step("PATCH", "/policies/1", {"hard_limit": "1000"}),
     "acknowledge_alert": Step("POST", "/alerts/00000000-0000-0000-0000-000000000001/acknowledge"),
