@@ -15,7 +15,7 @@ from governance.models import BudgetPolicy, BudgetScope, BudgetWindow, Team
 from governance.snapshot import load_overrides, policy_entry
 from governance.windows import Period, bucket, leaves_at, period, rolling_periods
 
-__all__ = ["Standing", "amount_text", "standings"]
+__all__ = ["Standing", "amount_text", "named_value", "standings"]
 WHOLE = 100
 # A policy for each session or run may have any number of windows; the fullest are shown.
 MOST = 1000
@@ -112,7 +112,7 @@ def standings(
         for policy in rows
         for value in _values(policy, figures.get(policy.pk, {}), team, mine)
     ]
-    names = scope_names.names((policy.scope, _named(policy, value)) for policy, value in asked)
+    names = scope_names.names((policy.scope, named_value(policy, value)) for policy, value in asked)
     entries = _entries(rows)
     found = sorted(
         (
@@ -204,13 +204,15 @@ def _values(
         if policy.scope == BudgetScope.TEAM and (team is not None or policy.team_id is not None):
             return [str(team.pk if team else policy.team_id)]
     shown = [
-        value for value in figures if mine is None or mine.may_see(policy, _named(policy, value))
+        value
+        for value in figures
+        if mine is None or mine.may_see(policy, named_value(policy, value))
     ]
     # A team is told of what may stop it before it has used any of it.
     return shown or ([""] if team is not None else [])
 
 
-def _named(policy: BudgetPolicy, value: str) -> str:
+def named_value(policy: BudgetPolicy, value: str) -> str:
     """The scope's value, without the run that a window may be for."""
     return value.rpartition(OF_RUN)[0] if policy.interval == "run" else value
 
@@ -229,7 +231,7 @@ def _standing(
     names: scope_names.Names,
     now: datetime,
 ) -> Standing:
-    named = _named(policy, value)
+    named = named_value(policy, value)
     return Standing(
         policy=policy,
         team=names.team_of(policy.scope, named) or policy.team,

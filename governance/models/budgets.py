@@ -79,6 +79,20 @@ def default_thresholds() -> list[int]:
     return list(DEFAULT_THRESHOLDS)
 
 
+LARGEST_THRESHOLD = 1000
+
+
+def thresholds_fault(thresholds: Any) -> str | None:
+    """Why a policy cannot alert at these percentages, or None."""
+    if not isinstance(thresholds, list) or not all(type(one) is int for one in thresholds):
+        return "Give whole percentages, such as 50, 75 and 90."
+    if not all(1 <= one <= LARGEST_THRESHOLD for one in thresholds):
+        return f"Give percentages from 1 to {LARGEST_THRESHOLD}."
+    if len(set(thresholds)) < len(thresholds):
+        return "Give each percentage once."
+    return None
+
+
 COUNTED_ALREADY = "This cannot be changed once calls were counted; make a new policy instead."
 
 
@@ -206,8 +220,15 @@ class BudgetPolicy(Versioned):
             faults["team"] = "A policy for everyone together names no team."
         if self.scope in (BudgetScope.GLOBAL, BudgetScope.TEAM) and self.value:
             faults["value"] = "This scope names nobody here."
+        if self.scope == BudgetScope.SESSION and self.value and not self.team_id:
+            faults["team"] = "Say whose session it is: each team names its own."
         if self.rolling and self.interval not in ROLLING_INTERVALS:
             faults["rolling"] = "A run, and all time, cannot roll."
+        fault = thresholds_fault(self.thresholds)
+        if fault:
+            faults["thresholds"] = fault
+        else:
+            self.thresholds = sorted(self.thresholds)
         faults.update(self._identity_faults())
         if faults:
             raise ValidationError(faults)

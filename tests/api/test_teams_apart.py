@@ -110,6 +110,7 @@ ORGANISATION = {
     "preview_price_import": Step("GET", "/prices/import"),
     "apply_price_import": Step("POST", "/prices/import/apply", {}),
     "list_policies": Step("GET", "/policies"),
+    "get_policy": Step("GET", "/policies/1"),
     "add_policy": Step("POST", "/policies", {"name": "Mine", "hard_limit": "1"}),
     "change_policy": Step("PATCH", "/policies/1", {"hard_limit": "1000"}),
     "acknowledge_alert": Step("POST", "/alerts/00000000-0000-0000-0000-000000000001/acknowledge"),
