@@ -6,11 +6,16 @@ from governance.money import decimal_text, dollars_text
 
 
 def amount_text(metric: str, amount: int) -> str:
-    """`amount` for people: "$1.25", "1,200 tokens", "1 request"."""
+    """`amount` for people: "$1.25", "1,200 input tokens", "1 request"."""
     if metric == "cost":
         return dollars_text(amount)
-    unit = metric.removesuffix("s") if amount == 1 else metric
-    return f"{amount:,} {unit}"
+    units = units_text(metric)
+    return f"{amount:,} {units.removesuffix('s') if amount == 1 else units}"
+
+
+def units_text(metric: str) -> str:
+    """What is counted, where it is not cost: "tokens", "input tokens", "requests"."""
+    return metric.replace("_", " ")
 
 
 def amount_json(metric: str, amount: int | None) -> str | None:

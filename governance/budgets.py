@@ -5,15 +5,19 @@ Amounts are nano-dollars, tokens or requests, as the policy's metric says.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from governance.amounts import amount_text
-from governance.windows import Period, period
+from governance import budget_words
+from governance.windows import BEGINNING, Period, bucket, leaves_at, period, rolling_periods
 
+# Between a scope's value and the run that a window of a run is for.
+OF_RUN = "|"
+# How long a policy's own commit may take after the moment it says that it counts from.
+COMMIT_MARGIN = timedelta(minutes=1)
 OK = "ok"
 SOFT_LIMIT = "soft_limit"
 HARD_LIMIT = "hard_limit"
@@ -21,6 +25,8 @@ BLOCKED = "blocked"
 APPROVAL_REQUIRED = "approval_required"
 OVERRIDE_APPLIED = "override_applied"
 UNKNOWN = "unknown"
+# From what says least to what says most.
+GRAVITY = (OK, SOFT_LIMIT, OVERRIDE_APPLIED, HARD_LIMIT, UNKNOWN, APPROVAL_REQUIRED, BLOCKED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,12 +44,22 @@ class Subject:
     run_id: UUID | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Override:
+    """What an approval adds to every window of a scope value until it expires."""
+
+    scope_value: str
+    amount: int
+    expires_at: datetime
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
     """A budget policy as calls see it.
 
     `team_id` is None where every team's calls are counted. `value` names the one person, session,
     key, job, provider or model that is counted, and is empty where each has a window of its own.
+    It has counted every call since `counts_since`; of those before, the ledger alone knows.
     """
 
     id: int
@@ -61,6 +77,8 @@ class Policy:
     action: str = "block"
     thresholds: tuple[int, ...] = ()
     routing_mode: str = ""
+    counts_since: datetime = BEGINNING
+    overrides: tuple[Override, ...] = ()
 
     def counts(self, subject: Subject) -> bool:
         """Whether this policy counts that call."""
@@ -69,11 +87,47 @@ class Policy:
         value = scope_value(self.scope, subject)
         return value is not None and self.value in ("", value)
 
-    def window(self, subject: Subject, now: datetime) -> WindowKey:
-        """The window that counts that call, made now. Only for a call that it counts."""
+    def window(self, subject: Subject, at: datetime) -> WindowKey:
+        """The window that counts that call, made `at`. Only for a call that it counts."""
+        return self.window_of(self._value(subject), at)
+
+    def window_of(self, scope_value: str, at: datetime) -> WindowKey:
+        """The window in which calls of that scope value are counted that are made `at`."""
+        counted = bucket(self.interval, at) if self.rolling else self._calendar(at)
+        return WindowKey(self.id, scope_value, counted)
+
+    def windows(self, subject: Subject, at: datetime, now: datetime) -> tuple[WindowKey, ...]:
+        """Every window that says how much of this policy is used, for that call made `at`, as it is
+        `now`: one by the calendar, all buckets of a rolling one."""
+        if not self.rolling:
+            return (self.window(subject, at),)
+        value = self._value(subject)
+        counted = rolling_periods(self.interval, at, now)
+        return tuple(WindowKey(self.id, value, one) for one in counted)
+
+    def must_open(self, key: WindowKey) -> bool:
+        """Whether a window that is not there may have calls in it that were never counted."""
+        return key.period.starts_at < self.counts_since + COMMIT_MARGIN
+
+    def raised_by(self, scope_value: str, now: datetime) -> int:
+        """What approvals until a date add to the limit now; a run has its scope value's."""
+        if self.interval == "run":
+            scope_value, _, _ = scope_value.rpartition(OF_RUN)
+        return sum(
+            one.amount
+            for one in self.overrides
+            if one.scope_value == scope_value and one.expires_at > now
+        )
+
+    def _calendar(self, at: datetime) -> Period:
+        return period(self.interval, self.zone, at)
+
+    def _value(self, subject: Subject) -> str:
         value = scope_value(self.scope, subject)
         assert value is not None
-        return WindowKey(self.id, value, period(self.interval, self.zone, now))
+        if self.interval != "run":
+            return value
+        return f"{value}{OF_RUN}{subject.run_id or subject.call_id}"
 
 
 def scope_value(scope: str, subject: Subject) -> str | None:
@@ -109,12 +163,16 @@ class WindowKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counter:
-    """A window's row at one instant."""
+    """A window's row at one instant, or all buckets of a rolling one together.
+
+    `window_id` is the row that holds are taken on. `frees_at` is when a rolling one has room again.
+    """
 
     window_id: int
     consumed: int
     held: int
     raised_by: int = 0
+    frees_at: datetime | None = None
 
     @property
     def used(self) -> int:
@@ -211,7 +269,56 @@ class Admission:
     @property
     def blocking(self) -> BudgetEvaluation | None:
         """The first policy that refuses, if one does."""
-        return next((said for said in self.evaluations if said.blocks), None)
+        return next(iter(self.refusals), None)
+
+    @property
+    def refusals(self) -> tuple[BudgetEvaluation, ...]:
+        """The policies that refuse."""
+        return tuple(said for said in self.evaluations if said.blocks)
+
+    @property
+    def may_degrade(self) -> bool:
+        """Whether all that refuse would rather have the call at a cheaper model."""
+        return bool(self.refusals) and all(said.action == "degrade" for said in self.refusals)
+
+    @property
+    def needs_approval(self) -> bool:
+        """Whether approval is all that is missing."""
+        return bool(self.refusals) and all(
+            said.outcome == APPROVAL_REQUIRED for said in self.refusals
+        )
+
+    @property
+    def gravest(self) -> str:
+        """The outcome that says most; empty where no policy counts the call."""
+        return max((said.outcome for said in self.evaluations), key=GRAVITY.index, default="")
+
+
+def together(
+    policy: Policy,
+    key: WindowKey,
+    counters: Iterable[tuple[WindowKey, Counter]],
+    now: datetime,
+) -> Counter:
+    """How a policy stands for a call that is counted on `key`, by all windows that say so."""
+    counters = tuple(counters)
+    own = next(counter for one, counter in counters if one == key)
+    used = [one.period for one, counter in counters if counter.used]
+    frees_at = None
+    if policy.rolling:
+        frees_at = leaves_at(policy.interval, min(used, key=_start, default=key.period))
+    return Counter(
+        window_id=own.window_id,
+        consumed=sum(counter.consumed for _, counter in counters),
+        held=sum(counter.held for _, counter in counters),
+        raised_by=sum(counter.raised_by for _, counter in counters)
+        + policy.raised_by(key.scope_value, now),
+        frees_at=frees_at,
+    )
+
+
+def _start(one: Period) -> datetime:
+    return one.starts_at
 
 
 def admit(demand: Demand, windows: Iterable[tuple[Policy, WindowKey, Counter]]) -> Admission:
@@ -221,7 +328,7 @@ def admit(demand: Demand, windows: Iterable[tuple[Policy, WindowKey, Counter]]) 
     """
     windows = tuple(windows)
     evaluations = tuple(
-        evaluate(policy, counter, demand.amount(policy.metric), key.period.ends_at)
+        evaluate(policy, counter, demand.amount(policy.metric), key)
         for policy, key, counter in windows
         if policy.enabled
     )
@@ -235,16 +342,27 @@ def admit(demand: Demand, windows: Iterable[tuple[Policy, WindowKey, Counter]]) 
     return Admission(evaluations, holds)
 
 
+def largest(fits: Callable[[int], bool], lowest: int, highest: int) -> int | None:
+    """The largest number from `lowest` to `highest` that fits, where whatever is smaller than one
+    that fits does too; None if none does."""
+    if lowest > highest or not fits(lowest):
+        return None
+    while lowest < highest:
+        middle = (lowest + highest + 1) // 2
+        if fits(middle):
+            lowest = middle
+        else:
+            highest = middle - 1
+    return lowest
+
+
 def evaluate(
-    policy: Policy, counter: Counter, requested: int | None, resets_at: datetime | None
+    policy: Policy, counter: Counter, requested: int | None, key: WindowKey
 ) -> BudgetEvaluation:
     """What `policy` says of a call that may use `requested`, None if that is unknown."""
     limit = None if policy.hard_limit is None else policy.hard_limit + counter.raised_by
     outcome = _outcome(policy, counter, requested, limit)
-    explanation = _explanation(policy, counter, requested, limit, outcome)
-    if outcome == BLOCKED:
-        explanation += _reset_text(resets_at)
-    return BudgetEvaluation(
+    said = BudgetEvaluation(
         policy=policy.name,
         policy_id=policy.id,
         scope=policy.scope,
@@ -255,9 +373,13 @@ def evaluate(
         consumed=counter.consumed,
         held=counter.held,
         requested=requested,
-        resets_at=resets_at,
-        explanation=explanation,
+        resets_at=counter.frees_at or key.period.ends_at,
+        explanation="",
+        scope_value=key.scope_value,
+        interval=policy.interval,
+        action=policy.action,
     )
+    return replace(said, explanation=budget_words.explain(said, policy))
 
 
 def tightest(evaluations: Iterable[BudgetEvaluation]) -> BudgetEvaluation | None:
@@ -272,7 +394,7 @@ def _outcome(policy: Policy, counter: Counter, requested: int | None, limit: int
         return UNKNOWN if limit is not None else OK
     wanted = counter.used + requested
     if limit is not None and wanted > limit:
-        return BLOCKED
+        return _AT_THE_LIMIT.get(policy.action, BLOCKED)
     if policy.hard_limit is not None and wanted > policy.hard_limit:
         return OVERRIDE_APPLIED
     if policy.soft_limit is not None and wanted > policy.soft_limit:
@@ -280,39 +402,4 @@ def _outcome(policy: Policy, counter: Counter, requested: int | None, limit: int
     return OK
 
 
-def _explanation(
-    policy: Policy, counter: Counter, requested: int | None, limit: int | None, outcome: str
-) -> str:
-    def shown(amount: int | None) -> str:
-        return amount_text(policy.metric, amount or 0)
-
-    if outcome == UNKNOWN:
-        return (
-            f"“{policy.name}” limits cost, and this model has no price, so what the call may cost "
-            "cannot be held. Give the model a price, or choose another."
-        )
-    used = f"{shown(counter.consumed)} consumed and {shown(counter.held)} held"
-    if outcome == BLOCKED:
-        return (
-            f"“{policy.name}” allows {shown(limit)}; with {used}, there is no room for "
-            f"{shown(requested)}, which is what this call may use."
-        )
-    if outcome == OVERRIDE_APPLIED:
-        return (
-            f"“{policy.name}” was raised from {shown(policy.hard_limit)} to {shown(limit)}, and "
-            f"this call may need that; it has {used}."
-        )
-    if outcome == SOFT_LIMIT:
-        return (
-            f"This call may take “{policy.name}” past its soft limit of "
-            f"{shown(policy.soft_limit)}; it has {used}."
-        )
-    if limit is None:
-        return f"“{policy.name}” has {used}, and no hard limit."
-    return f"“{policy.name}” has room: {used} of {shown(limit)}."
-
-
-def _reset_text(resets_at: datetime | None) -> str:
-    if resets_at is None:
-        return " It never resets."
-    return f" It resets at {resets_at:%Y-%m-%d %H:%M} UTC."
+_AT_THE_LIMIT = {"alert": HARD_LIMIT, "approval": APPROVAL_REQUIRED}

@@ -96,6 +96,14 @@ class ParsedChat:
         )
 
     @property
+    def least_output(self) -> int:
+        """The tokens of each choice that any answer takes: one, and what the caller has set aside
+        for thinking, which hosts refuse to cut short."""
+        thinking = self.body.get("thinking")
+        budget = thinking.get("budget_tokens") if isinstance(thinking, Mapping) else None
+        return 1 + budget if isinstance(budget, int) else 1
+
+    @property
     def include_usage(self) -> bool:
         """Whether the client of a stream asked for a last chunk with the usage."""
         options = self.body.get("stream_options")

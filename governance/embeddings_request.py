@@ -42,6 +42,7 @@ class ParsedEmbeddings:
     output_limit: int | None = None
     choices: int = 1
     features: None = None
+    least_output: None = None
 
     @property
     def needs(self) -> Needs:

@@ -53,6 +53,10 @@ class ParsedRequest(Protocol):
     def expected_input(self) -> int: ...
 
     @property
+    def least_output(self) -> int | None:
+        """The tokens of each choice that any answer takes; None if no cap can shorten it."""
+
+    @property
     def needs(self) -> Needs:
         """What it takes of the model that answers."""
 

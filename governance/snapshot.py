@@ -13,11 +13,15 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from django.db import connection
+from django.db.models.functions import Now
 
-from governance.budgets import Policy
+from governance.budgets import Override, Policy
 from governance.errors import in_one_line
 from governance.models import (
     ApiKey,
+    Approval,
+    ApprovalStatus,
+    ApprovalUntil,
     BudgetPolicy,
     GovernanceSettings,
     Price,
@@ -150,10 +154,25 @@ def _settings() -> SettingsEntry:
 
 def load_policies() -> tuple[Policy, ...]:
     """Every policy, by id. A disabled one stops nothing, but goes on counting."""
-    return tuple(policy_entry(row) for row in BudgetPolicy.objects.order_by("pk"))
+    overrides = load_overrides()
+    rows = BudgetPolicy.objects.order_by("pk")
+    return tuple(policy_entry(row, overrides.get(row.pk, ())) for row in rows)
 
 
-def policy_entry(row: BudgetPolicy) -> Policy:
+def load_overrides() -> dict[int, tuple[Override, ...]]:
+    """What was approved until a date that has not come yet, by policy's id."""
+    found: dict[int, tuple[Override, ...]] = {}
+    approved = Approval.objects.filter(
+        status=ApprovalStatus.APPROVED, until=ApprovalUntil.DATE, expires_at__gt=Now()
+    ).order_by("pk")
+    for row in approved:
+        assert row.expires_at is not None
+        one = Override(row.scope_value, row.amount, row.expires_at)
+        found[row.policy_id] = (*found.get(row.policy_id, ()), one)
+    return found
+
+
+def policy_entry(row: BudgetPolicy, overrides: tuple[Override, ...] = ()) -> Policy:
     """A policy's row as the pure core sees it."""
     return Policy(
         id=row.pk,
@@ -171,6 +190,8 @@ def policy_entry(row: BudgetPolicy) -> Policy:
         action=row.action,
         thresholds=tuple(row.thresholds),
         routing_mode=row.routing_mode,
+        counts_since=row.created_at,
+        overrides=overrides,
     )
 
 
@@ -178,23 +199,26 @@ def _prices() -> dict[int, tuple[PriceEntry, ...]]:
     prices: dict[int, list[PriceEntry]] = defaultdict(list)
     rows = Price.objects.order_by("model_id", "effective_from").prefetch_related("tiers")
     for row in rows:
-        prices[row.model_id].append(
-            PriceEntry(
-                id=row.pk,
-                model_id=row.model_id,
-                effective_from=row.effective_from,
-                uncached_input=row.uncached_input,
-                output=row.output,
-                cache_read=row.cache_read,
-                cache_write_5m=row.cache_write_5m,
-                cache_write_1h=row.cache_write_1h,
-                per_request=row.per_request,
-                source=row.source,
-                precision=row.precision,
-                tiers=tuple(_tier(tier) for tier in row.tiers.all()),
-            )
-        )
+        prices[row.model_id].append(price_entry(row))
     return {model_id: tuple(entries) for model_id, entries in prices.items()}
+
+
+def price_entry(row: Price) -> PriceEntry:
+    """A price's row, with its tiers, as the pure core sees it."""
+    return PriceEntry(
+        id=row.pk,
+        model_id=row.model_id,
+        effective_from=row.effective_from,
+        uncached_input=row.uncached_input,
+        output=row.output,
+        cache_read=row.cache_read,
+        cache_write_5m=row.cache_write_5m,
+        cache_write_1h=row.cache_write_1h,
+        per_request=row.per_request,
+        source=row.source,
+        precision=row.precision,
+        tiers=tuple(_tier(tier) for tier in row.tiers.all()),
+    )
 
 
 def _tier(row: PriceTier) -> TierEntry:

@@ -2,47 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db.models import Q
+from django.db.models import Min, Q, Sum
 
+from governance import scope_names
 from governance.amounts import amount_text
+from governance.budgets import OF_RUN, Policy
 from governance.models import BudgetPolicy, BudgetScope, BudgetWindow, Team
-from governance.windows import period
+from governance.snapshot import load_overrides, policy_entry
+from governance.windows import Period, bucket, leaves_at, period, rolling_periods
 
-__all__ = ["Standing", "amount_text", "standings"]
+__all__ = ["Standing", "amount_text", "named_value", "standings"]
 WHOLE = 100
+# A policy for each session or run may have any number of windows; the fullest are shown.
+MOST = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """One policy's window for one scope value, in the metric's units.
+    """How one policy stands for one scope value, in the metric's units; a rolling one by all its
+    buckets together.
 
-    `window` is None while nothing was counted on it yet. `hard_limit` has `raised_by` in it.
+    `whose` says in words whose calls are counted; `team` is the one team they are all of, if there
+    is one. `hard_limit` has `raised_by` in it, which is what approvals added. `resets_at` is when a
+    rolling one has room again.
     """
 
     policy: BudgetPolicy
     team: Team | None
-    window: BudgetWindow | None
+    scope_value: str
+    whose: str
     starts_at: datetime
     resets_at: datetime | None
-
-    @property
-    def consumed(self) -> int:
-        """What settled calls used."""
-        return self.window.consumed if self.window else 0
-
-    @property
-    def held(self) -> int:
-        """What calls in flight may still use."""
-        return self.window.held if self.window else 0
-
-    @property
-    def raised_by(self) -> int:
-        """What approvals added until the window resets."""
-        return self.window.raised_by if self.window else 0
+    consumed: int = 0
+    held: int = 0
+    raised_by: int = 0
 
     @property
     def soft_limit(self) -> int | None:
@@ -89,64 +86,177 @@ class Standing:
         return amount_text(self.policy.metric, amount)
 
 
-def standings(*, now: datetime, team: Team | None = None) -> list[Standing]:
-    """How every enabled policy stands, the tightest first; two or three queries.
+def standings(
+    *,
+    now: datetime,
+    team: Team | None = None,
+    person_id: int | None = None,
+    most_of_each: int | None = None,
+) -> list[Standing]:
+    """How every enabled policy stands, the tightest first; a bounded number of queries.
 
-    With `team`, what counts that team's calls: its own windows and everyone's. Without, the windows
-    of all teams; a policy for each team then shows the teams that have begun to use it.
+    With `team`, what counts that team's calls: its own windows, everyone's, and those of the person
+    `person_id`. Without, the windows of all teams; a policy for each of something then shows those
+    that have begun to use it. Of each policy, at most `most_of_each`.
     """
     policies = BudgetPolicy.objects.filter(enabled=True).select_related("team")
     if team is not None:
         policies = policies.filter(Q(team=team) | Q(team__isnull=True))
     rows = list(policies)
-    windows = _current_windows(rows, now, team)
-    teams = {str(one.pk): one for one in _teams(windows, team)}
-    found = [
-        standing for policy in rows for standing in _of_policy(policy, windows, teams, team, now)
+    if not rows:
+        return []
+    figures = _figures(rows, now)
+    mine = _mine(rows, team, person_id)
+    asked = [
+        (policy, value)
+        for policy in rows
+        for value in _values(policy, figures.get(policy.pk, {}), team, mine)
     ]
-    return sorted(found, key=lambda one: (-one.percent, one.policy.name, str(one.team or "")))
+    names = scope_names.names((policy.scope, named_value(policy, value)) for policy, value in asked)
+    entries = _entries(rows)
+    found = sorted(
+        (
+            _standing(
+                policy,
+                value,
+                figures.get(policy.pk, {}).get(value, _Figures()),
+                raised_by=entries[policy.pk].raised_by(value, now),
+                names=names,
+                now=now,
+            )
+            for policy, value in asked
+        ),
+        key=lambda one: (-one.percent, one.policy.name, one.whose),
+    )
+    return found if most_of_each is None else _fullest(found, most_of_each)
 
 
-def _current_windows(
-    policies: Iterable[BudgetPolicy], now: datetime, team: Team | None
-) -> list[BudgetWindow]:
+def _mine(
+    policies: Iterable[BudgetPolicy], team: Team | None, person_id: int | None
+) -> scope_names.OfTeam | None:
+    if team is None:
+        return None
+    each = [one for one in policies if one.team_id is None and not one.value]
+    return scope_names.of_team(team, person_id, {one.scope for one in each})
+
+
+@dataclass(frozen=True, slots=True)
+class _Figures:
+    """The sums over the windows of one scope value, and when the first that has something began."""
+
+    consumed: int = 0
+    held: int = 0
+    raised_by: int = 0
+    used_since: datetime | None = None
+
+
+def _figures(policies: Iterable[BudgetPolicy], now: datetime) -> dict[int, dict[str, _Figures]]:
+    """By policy and scope value, how its windows of now stand: one query."""
     wanted = Q(pk__in=[])
     for policy in policies:
-        current = period(policy.interval, policy.zone, now)
-        wanted |= Q(policy=policy, starts_at=current.starts_at)
-    windows = BudgetWindow.objects.filter(wanted)
-    if team is not None:
-        windows = windows.filter(scope_value__in=["", str(team.pk)])
-    return list(windows)
-
-
-def _teams(windows: Iterable[BudgetWindow], team: Team | None) -> list[Team]:
-    if team is not None:
-        return [team]
-    ids = {int(window.scope_value) for window in windows if window.scope_value}
-    return list(Team.objects.filter(pk__in=ids))
-
-
-def _of_policy(
-    policy: BudgetPolicy,
-    windows: Iterable[BudgetWindow],
-    teams: dict[str, Team],
-    team: Team | None,
-    now: datetime,
-) -> Iterable[Standing]:
-    current = period(policy.interval, policy.zone, now)
-    mine = {window.scope_value: window for window in windows if window.policy_id == policy.pk}
-    if policy.scope == BudgetScope.GLOBAL:
-        values = [""]
-    elif team is not None or policy.team_id is not None:
-        values = [str(team.pk if team else policy.team_id)]
-    else:
-        values = [value for value in mine if value in teams]
-    for value in values:
-        yield Standing(
-            policy=policy,
-            team=teams.get(value) or (policy.team if value else None),
-            window=mine.get(value),
-            starts_at=current.starts_at,
-            resets_at=current.ends_at,
+        wanted |= _current(policy, now)
+    used = Q(consumed__gt=0) | Q(held__gt=0)
+    rows = (
+        BudgetWindow.objects.filter(wanted)
+        .order_by()
+        .values_list("policy_id", "scope_value")
+        .annotate(
+            total=Sum("consumed"),
+            holding=Sum("held"),
+            raised=Sum("raised_by"),
+            since=Min("starts_at", filter=used),
         )
+        .order_by("-total")[:MOST]
+    )
+    found: dict[int, dict[str, _Figures]] = {}
+    for policy_id, value, *figures in rows:
+        found.setdefault(policy_id, {})[value] = _Figures(*figures)
+    return found
+
+
+def _current(policy: BudgetPolicy, now: datetime) -> Q:
+    if policy.interval == "run":
+        # Runs have no end by the calendar: what is under way is what there is now.
+        return Q(policy=policy, held__gt=0)
+    if policy.rolling:
+        return Q(policy=policy, starts_at__gte=_first(policy, now).starts_at)
+    return Q(policy=policy, starts_at=_first(policy, now).starts_at)
+
+
+def _first(policy: BudgetPolicy, now: datetime) -> Period:
+    if policy.rolling:
+        return rolling_periods(policy.interval, now, now)[0]
+    return period(policy.interval, policy.zone, now)
+
+
+def _values(
+    policy: BudgetPolicy,
+    figures: Mapping[str, _Figures],
+    team: Team | None,
+    mine: scope_names.OfTeam | None,
+) -> Sequence[str]:
+    """Whose standing is shown: those that have used it, and whom it names."""
+    if policy.interval != "run":
+        if policy.scope == BudgetScope.GLOBAL:
+            return [""]
+        if policy.value:
+            return [policy.value]
+        if policy.scope == BudgetScope.TEAM and (team is not None or policy.team_id is not None):
+            return [str(team.pk if team else policy.team_id)]
+    shown = [
+        value
+        for value in figures
+        if mine is None or mine.may_see(policy, named_value(policy, value))
+    ]
+    # A team is told of what may stop it before it has used any of it.
+    return shown or ([""] if team is not None else [])
+
+
+def named_value(policy: BudgetPolicy, value: str) -> str:
+    """The scope's value, without the run that a window may be for."""
+    return value.rpartition(OF_RUN)[0] if policy.interval == "run" else value
+
+
+def _entries(policies: Iterable[BudgetPolicy]) -> dict[int, Policy]:
+    overrides = load_overrides()
+    return {row.pk: policy_entry(row, overrides.get(row.pk, ())) for row in policies}
+
+
+def _standing(
+    policy: BudgetPolicy,
+    value: str,
+    found: _Figures,
+    *,
+    raised_by: int,
+    names: scope_names.Names,
+    now: datetime,
+) -> Standing:
+    named = named_value(policy, value)
+    return Standing(
+        policy=policy,
+        team=names.team_of(policy.scope, named) or policy.team,
+        scope_value=value,
+        whose=names.whose(policy.scope, named),
+        starts_at=_first(policy, now).starts_at,
+        resets_at=_resets_at(policy, found, now),
+        consumed=found.consumed,
+        held=found.held,
+        raised_by=found.raised_by + raised_by,
+    )
+
+
+def _resets_at(policy: BudgetPolicy, found: _Figures, now: datetime) -> datetime | None:
+    if not policy.rolling:
+        return _first(policy, now).ends_at
+    counted = bucket(policy.interval, found.used_since or now)
+    return leaves_at(policy.interval, counted)
+
+
+def _fullest(found: Iterable[Standing], most_of_each: int) -> list[Standing]:
+    shown: list[Standing] = []
+    counts: dict[int, int] = {}
+    for one in found:
+        counts[one.policy.pk] = counts.get(one.policy.pk, 0) + 1
+        if counts[one.policy.pk] <= most_of_each:
+            shown.append(one)
+    return shown

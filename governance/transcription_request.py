@@ -69,6 +69,7 @@ class ParsedTranscription:
     output_limit: int | None = None
     choices: int = 1
     features: None = None
+    least_output: None = None
 
     @property
     def needs(self) -> Needs:

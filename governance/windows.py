@@ -1,4 +1,4 @@
-"""When a budget's window begins and ends: the calendar of the policy's zone, as UTC instants."""
+"""When a budget's windows begin and end, as UTC instants: by the calendar, or rolling. Pure."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
-DECEMBER = 12
+MONTHS = 12
+# By interval, in months.
+SPANS = {"month": 1, "quarter": 3, "year": 12}
+CLOCK = {"minute": timedelta(minutes=1), "hour": timedelta(hours=1)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,32 +21,92 @@ class Period:
     ends_at: datetime | None
 
 
-def period(interval: str, zone: str, now: datetime) -> Period:
-    """The window of `interval` (day, month or total) that `now` falls into.
+@dataclass(frozen=True, slots=True)
+class Rolling:
+    """A rolling interval: how long it is, and the buckets that it is counted in."""
 
-    A day or month begins at local midnight; where a clock change skips midnight, at the first
-    instant after it, and where it repeats midnight, at the first of the two.
+    length: timedelta
+    bucket: timedelta
+
+
+# A month is 30 days here, a quarter 91, a year 365.
+ROLLING = {
+    "minute": Rolling(timedelta(minutes=1), timedelta(seconds=5)),
+    "hour": Rolling(timedelta(hours=1), timedelta(minutes=5)),
+    "day": Rolling(timedelta(days=1), timedelta(hours=1)),
+    "week": Rolling(timedelta(days=7), timedelta(hours=6)),
+    "month": Rolling(timedelta(days=30), timedelta(days=1)),
+    "quarter": Rolling(timedelta(days=91), timedelta(days=7)),
+    "year": Rolling(timedelta(days=365), timedelta(days=5)),
+}
+
+
+def period(interval: str, zone: str, now: datetime) -> Period:
+    """The window of the calendar that `now` falls into; a run's and the total have no end.
+
+    A day begins at local midnight, a week with its Monday, a month, quarter and year with their
+    first day; where a clock change skips midnight, at the first instant after it, and where it
+    repeats midnight, at the first of the two. Minutes and hours are UTC's in every zone, so that
+    no clock change makes one longer. Raises `ValueError` for an unknown interval.
     """
-    if interval == "total":
+    if interval in ("total", "run"):
         return Period(BEGINNING, None)
+    if interval in CLOCK:
+        return _aligned(now, CLOCK[interval])
     local_zone = ZoneInfo(zone)
     midnight = now.astimezone(local_zone).replace(
         hour=0, minute=0, second=0, microsecond=0, tzinfo=None
     )
-    if interval == "day":
-        starts, ends = midnight, midnight + timedelta(days=1)
-    elif interval == "month":
-        starts = midnight.replace(day=1)
-        ends = _next_month(starts)
-    else:
-        raise ValueError(f"unknown interval {interval!r}")
+    starts, ends = _local(interval, midnight)
     return Period(_instant(starts, local_zone), _instant(ends, local_zone))
 
 
-def _next_month(first: datetime) -> datetime:
-    if first.month == DECEMBER:
-        return first.replace(year=first.year + 1, month=1)
-    return first.replace(month=first.month + 1)
+def rolling_periods(interval: str, at: datetime, now: datetime) -> tuple[Period, ...]:
+    """The buckets that may hold something of the rolling interval of a call made `at`, in order;
+    `now` is when that is asked, at or after it.
+
+    The oldest counts whole even if only a part of it is in the interval, so the sum is never low.
+    """
+    rolling = ROLLING[interval]
+    found = [_aligned(at - rolling.length, rolling.bucket)]
+    while (ends_at := found[-1].ends_at) and ends_at <= max(at, now):
+        found.append(Period(ends_at, ends_at + rolling.bucket))
+    return tuple(found)
+
+
+def bucket(interval: str, at: datetime) -> Period:
+    """The bucket of a rolling interval that a call made `at` is counted in."""
+    return _aligned(at, ROLLING[interval].bucket)
+
+
+def leaves_at(interval: str, counted: Period) -> datetime:
+    """When a bucket no longer counts for the rolling interval."""
+    assert counted.ends_at is not None
+    return counted.ends_at + ROLLING[interval].length
+
+
+def _aligned(moment: datetime, length: timedelta) -> Period:
+    starts = BEGINNING + (moment - BEGINNING) // length * length
+    return Period(starts, starts + length)
+
+
+def _local(interval: str, midnight: datetime) -> tuple[datetime, datetime]:
+    """The first and the last midnight of the interval."""
+    if interval == "day":
+        return midnight, midnight + timedelta(days=1)
+    if interval == "week":
+        monday = midnight - timedelta(days=midnight.weekday())
+        return monday, monday + timedelta(days=7)
+    if interval not in SPANS:
+        raise ValueError(f"unknown interval {interval!r}")
+    months = SPANS[interval]
+    first = midnight.replace(month=(midnight.month - 1) // months * months + 1, day=1)
+    return first, _months_later(first, months)
+
+
+def _months_later(first: datetime, months: int) -> datetime:
+    years, month = divmod(first.month - 1 + months, MONTHS)
+    return first.replace(year=first.year + years, month=month + 1)
 
 
 def _instant(local: datetime, zone: ZoneInfo) -> datetime:

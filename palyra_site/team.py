@@ -30,6 +30,8 @@ from scheduling.models import CronJob, CronRun
 app_name = "team"
 
 LATEST_CALLS = 8
+# Of a budget for each session or key, the fullest.
+SHOWN_OF_EACH = 5
 LATEST_RUNS = 6
 LATEST_REQUESTS = 3
 CONTENT_SECURITY_POLICY = (
@@ -80,7 +82,9 @@ def home(request: HttpRequest, access: TeamAccess) -> HttpResponse:
         {
             "access": access,
             "now": now,
-            "standings": standings(team=access.team, now=now),
+            "standings": standings(
+                team=access.team, person_id=access.user.pk, most_of_each=SHOWN_OF_EACH, now=now
+            ),
             "raisable": set(policies_for(access.team).values_list("pk", flat=True)),
             "calls": _latest_calls(access),
             "runs": CronRun.objects.filter(job__team=access.team).select_related("job")[

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
+import copy
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
-from django import forms
 from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList as DjangoChangeList
-from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 
+from governance import scope_names
+from governance.admin.policy_form import PolicyForm
 from governance.admin.teams import ZoneInput
 from governance.amounts import amount_text
 from governance.display import resets, standing_badge, standing_meter
-from governance.models import BudgetMetric, BudgetPolicy, BudgetScope, BudgetWindow, Team
-from governance.money import NANO_DOLLARS, from_nano_dollars
-from governance.standing import Standing, standings
+from governance.models import IDENTITY, BudgetInterval, BudgetPolicy, BudgetScope, BudgetWindow
+from governance.policy_words import names_of, now_text, summary
+from governance.standing import Standing, named_value, standings
 from providers.admin.actions import object_action
 from providers.admin.base import ConsoleAdmin, ReadOnlyAdmin, remembered
 from providers.display import (
@@ -35,98 +35,22 @@ from providers.display import (
 )
 
 if TYPE_CHECKING:
-    from django.forms import TextInput as UnfoldAdminTextInputWidget
-
     ChangeList = DjangoChangeList
 else:
     from unfold.views import ChangeList
-    from unfold.widgets import UnfoldAdminTextInputWidget
 
-LARGEST_STORED = 2**63 - 1
-LIMITS = frozenset({"soft_limit", "hard_limit"})
-
-
-class LimitField(forms.DecimalField):
-    """A limit as a person writes it: dollars for cost, otherwise a whole number."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        widget = UnfoldAdminTextInputWidget({"inputmode": "decimal", "autocomplete": "off"})
-        super().__init__(required=False, max_digits=28, widget=widget, **kwargs)
-
-
-class PolicyForm(forms.ModelForm[BudgetPolicy]):
-    """Limits in dollars where cost is counted, in whole tokens or requests otherwise."""
-
-    soft_limit = LimitField(help_text="Past it calls still go through, with a warning.")
-    hard_limit = LimitField(
-        help_text="No call is begun that might pass it. US dollars for cost; otherwise a whole "
-        "number of tokens or requests."
-    )
-
-    class Meta:
-        model = BudgetPolicy
-        fields = (
-            "name",
-            "scope",
-            "team",
-            "metric",
-            "interval",
-            "zone",
-            "soft_limit",
-            "hard_limit",
-            "enabled",
-        )
-
-    def _update_errors(self, errors: ValidationError) -> None:
-        # A limit that could not be read is missing from the policy, which is not the fault to say.
-        if not LIMITS.isdisjoint(self.errors):
-            for name in LIMITS:
-                errors.error_dict.pop(name, None)
-        super()._update_errors(errors)  # type: ignore[misc]
-
-    def get_initial_for_field(self, field: forms.Field, field_name: str) -> Any:
-        value = super().get_initial_for_field(field, field_name)
-        if field_name in LIMITS and isinstance(value, int):
-            return _as_written(value, self.instance.metric)
-        return value
-
-    def clean(self) -> dict[str, Any]:
-        data = super().clean() or self.cleaned_data
-        metric = data.get("metric") or self.instance.metric
-        for name in sorted(LIMITS):
-            written = data.get(name)
-            if written is None:
-                continue
-            fault = _fault(written, metric)
-            if fault:
-                self.add_error(name, fault)
-            else:
-                data[name] = _as_stored(written, metric)
-        return data
-
-
-def _as_written(amount: int, metric: str) -> str:
-    if metric != BudgetMetric.COST:
-        return str(amount)
-    dollars = from_nano_dollars(amount)
-    cents = dollars.quantize(Decimal("0.01"))
-    return f"{cents if cents == dollars else dollars.normalize():f}"
-
-
-def _as_stored(written: Decimal, metric: str) -> int:
-    return int(written * NANO_DOLLARS) if metric == BudgetMetric.COST else int(written)
-
-
-def _fault(written: Decimal, metric: str) -> str | None:
-    """Why a limit cannot be stored exactly as it was written, or None."""
-    stored = written * NANO_DOLLARS if metric == BudgetMetric.COST else written
-    if stored != stored.to_integral_value():
-        if metric == BudgetMetric.COST:
-            return "Give at most nine decimal places: a billionth of a dollar is the smallest part."
-        return f"A fraction of a {metric.removesuffix('s')} cannot be counted: give a whole number."
-    if stored > LARGEST_STORED:
-        return f"A limit can be at most {amount_text(metric, LARGEST_STORED)}."
-    return None
+KINDS = {
+    BudgetScope.GLOBAL: "windows",
+    BudgetScope.TEAM: "teams",
+    BudgetScope.USER: "people",
+    BudgetScope.SESSION: "sessions",
+    BudgetScope.API_KEY: "keys",
+    BudgetScope.JOB: "scheduled jobs",
+    BudgetScope.PROVIDER: "providers",
+    BudgetScope.MODEL: "models",
+}
+# What was counted so far was counted by these.
+FIXED = tuple(name.removesuffix("_id") for name in IDENTITY)
 
 
 class PolicyList(ChangeList):
@@ -136,8 +60,10 @@ class PolicyList(ChangeList):
         super().get_results(request)
         policies: list[Any] = list(self.result_list)
         standing_of = tightest_by_policy(standings(now=timezone.now())) if policies else {}
+        names = names_of(policies)
         for policy in policies:
             policy.standing, policy.window_count = standing_of.get(policy.pk, (None, 0))
+            policy.summary = summary(policy, names)
         self.result_list = policies
 
 
@@ -155,35 +81,67 @@ class BudgetPolicyAdmin(ConsoleAdmin):
     """Limits: whose calls, what is counted, how long, how much."""
 
     form = PolicyForm
-    list_display = ("name", "counts", "stands", "state", "resets_at")
-    list_filter = ("metric", "interval", "scope", "enabled", "team")
+    list_display = ("name", "says", "stands", "state", "resets_at")
+    list_filter = (
+        "scope",
+        "metric",
+        "interval",
+        "rolling",
+        "action",
+        "routing_mode",
+        "enabled",
+        "team",
+    )
     search_fields = ("name", "team__name")
     search_help_text = "Name or team"
     list_select_related = ("team",)
-    empty_text = "A policy limits what is spent: cost, tokens or requests, for a team or everyone."
+    empty_text = (
+        "A policy limits what is spent: cost, tokens or requests, of a team, a person, a key, a "
+        "model or everyone."
+    )
     empty_action = ("admin:governance_budgetpolicy_add", "Set the first limit")
     object_actions = ("disable", "enable")
     fieldsets = (
         (None, {"fields": ("name", "enabled")}),
-        ("Whose calls", {"fields": ("scope", "team")}),
+        ("Whose calls", {"fields": ("scope", "team", "value")}),
         ("How much", {"fields": ("metric", "soft_limit", "hard_limit")}),
-        ("How long", {"fields": ("interval", "zone")}),
+        ("How long", {"fields": ("interval", "rolling", "zone")}),
+        ("What then", {"fields": ("action", "thresholds", "routing_mode")}),
     )
-    conditional_fields = {"team": f"scope == '{BudgetScope.TEAM.value}'"}
+    # What is filled in stays in sight, so that it can be taken out again.
+    conditional_fields = {
+        "team": "scope != 'global' || team",
+        "value": "!['global', 'team'].includes(scope) || value",
+        "rolling": "!['run', 'total'].includes(interval) || rolling",
+    }
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[PolicyList]:
         return PolicyList
 
     def get_fieldsets(self, request: HttpRequest, obj: BudgetPolicy | None = None) -> Any:
         found = super().get_fieldsets(request, obj)
-        return found if obj is None else (("Now", {"fields": ("standing_now",)}), *found)
+        return found if obj is None else (("Now", {"fields": ("says", "standing_now")}), *found)
 
     def get_readonly_fields(self, request: HttpRequest, obj: BudgetPolicy | None = None) -> Any:
         if obj is None:
             return ()
-        # What was counted so far is in the metric's unit, so the metric stays.
-        fixed = ("metric",) if _has_counted(obj) else ()
-        return ("standing_now", *fixed)
+        return ("says", "standing_now", *(FIXED if _has_counted(obj) else ()))
+
+    def render_change_form(  # noqa: PLR0917 - Django's own signature
+        self,
+        request: HttpRequest,
+        context: dict[str, Any],
+        add: bool = False,
+        change: bool = False,
+        form_url: str = "",
+        obj: Any = None,
+    ) -> Any:
+        if obj is not None and _has_counted(obj):
+            # The fields that others depend on are no longer fields.
+            shown = copy.copy(self)
+            shown.conditional_fields = {}
+            context["adminform"].model_admin = shown
+        return super().render_change_form(request, context, add, change, form_url, obj)
 
     def formfield_for_dbfield(self, db_field: Any, request: Any, **kwargs: Any) -> Any:
         if db_field.name == "zone":
@@ -196,13 +154,10 @@ class BudgetPolicyAdmin(ConsoleAdmin):
             return False
         return super().has_delete_permission(request, obj)
 
-    @admin.display(description="counts")
-    def counts(self, policy: BudgetPolicy) -> str:
-        whose = "each team" if policy.scope == BudgetScope.TEAM else "everyone together"
-        if policy.team is not None:
-            whose = policy.team.name
-        each = "in total" if policy.interval == "total" else f"per {policy.interval}"
-        return two_lines(f"{policy.get_metric_display()} {each}", muted(whose))
+    @admin.display(description="in words")
+    def says(self, policy: BudgetPolicy) -> str:
+        said: str = remembered(policy, "summary", lambda: summary(policy, names_of([policy])))
+        return said
 
     @admin.display(description="consumed, held, limit")
     def stands(self, policy: Any) -> str:
@@ -212,9 +167,9 @@ class BudgetPolicyAdmin(ConsoleAdmin):
         if policy.window_count == 1:
             return shown
         address = reverse("admin:governance_budgetwindow_changelist")
-        more = link(f"{address}?policy__id__exact={policy.pk}", f"all {policy.window_count} teams")
-        name = policy.standing.team.name if policy.standing.team else ""
-        return two_lines(shown, format_html("{}, the tightest of {}", name, more))
+        kind = "runs" if policy.interval == BudgetInterval.RUN else KINDS[policy.scope]
+        more = link(f"{address}?policy__id__exact={policy.pk}", f"all {policy.window_count} {kind}")
+        return two_lines(shown, format_html("{}, the tightest of {}", policy.standing.whose, more))
 
     @admin.display(description="state", ordering="enabled")
     def state(self, policy: Any) -> str:
@@ -233,7 +188,9 @@ class BudgetPolicyAdmin(ConsoleAdmin):
             return "It is disabled, so it stops nothing." if not policy.enabled else NOTHING
         tightest = found[0]
         rows = format_html("{}{}", standing_meter(tightest), standing_badge(tightest))
-        return format_html("{} {}", rows, muted(f"resets {resets(tightest)}"))
+        more = f", the tightest of {len(found)}" if len(found) > 1 else ""
+        note = format_html("{}{}; resets {}", tightest.whose, more, resets(tightest))
+        return format_html("{} {}", rows, muted(note))
 
     @object_action(
         label="Disable",
@@ -264,17 +221,19 @@ def _standings_of(policy: BudgetPolicy) -> list[Standing]:
 
 
 class WindowList(ChangeList):
-    """The list of windows, each with its team: the row itself holds only the team's number."""
+    """The list of windows, each with its names: the row itself holds only identifiers."""
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
         windows: list[Any] = list(self.result_list)
-        numbers = {int(one.scope_value) for one in windows if one.scope_value.isdigit()}
-        teams = Team.objects.in_bulk(numbers)
+        names = scope_names.names(_named(window) for window in windows)
         for window in windows:
-            number = int(window.scope_value) if window.scope_value.isdigit() else 0
-            window.team = teams.get(number)
+            window.names = names
         self.result_list = windows
+
+
+def _named(window: BudgetWindow) -> tuple[str, str]:
+    return window.policy.scope, named_value(window.policy, window.scope_value)
 
 
 @admin.register(BudgetWindow)
@@ -290,7 +249,7 @@ class BudgetWindowAdmin(ReadOnlyAdmin):
         "amount_limit",
         "meter",
     )
-    list_filter = ("policy", "policy__metric", "policy__interval")
+    list_filter = ("policy", "policy__scope", "policy__metric", "policy__interval")
     search_fields = ("policy__name",)
     search_help_text = "Policy"
     list_select_related = ("policy",)
@@ -317,10 +276,11 @@ class BudgetWindowAdmin(ReadOnlyAdmin):
 
     @admin.display(description="whose calls", ordering="scope_value")
     def whose(self, window: Any) -> str:
-        if not window.scope_value:
-            return "Everyone together"
-        team = remembered(window, "team", Team.objects.filter(pk=window.scope_value).first)
-        return team.name if team else f"Team {window.scope_value} (deleted)"
+        named = _named(window)
+        names = remembered(window, "names", lambda: scope_names.names([named]))
+        whose: str = names.whose(*named)
+        one_run = window.policy.interval == BudgetInterval.RUN
+        return two_lines(whose, muted("one run")) if one_run else whose
 
     @admin.display(description="from", ordering="starts_at")
     def starts(self, window: BudgetWindow) -> str:
@@ -334,7 +294,10 @@ class BudgetWindowAdmin(ReadOnlyAdmin):
 
     @admin.display(description="from, until", ordering="starts_at")
     def lasts(self, window: BudgetWindow) -> str:
-        return two_lines(self.starts(window), format_html("until {}", self.ends(window)))
+        until = format_html("until {}", self.ends(window))
+        if window.policy.rolling:
+            until = format_html("{}, a part of {}", until, now_text(window.policy)[3:])
+        return two_lines(self.starts(window), until)
 
     @admin.display(description="consumed", ordering="consumed")
     def amount_consumed(self, window: BudgetWindow) -> str:

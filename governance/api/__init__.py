@@ -2,11 +2,23 @@
 
 from ninja import Router
 
-from governance.api import alerts, approvals, audit, budgets, ledger, prices, routing, teams, usage
+from governance.api import (
+    alerts,
+    approvals,
+    audit,
+    budgets,
+    ledger,
+    price_import,
+    prices,
+    routing,
+    teams,
+    usage,
+)
 
 router = Router()
 router.add_router("", teams.router, tags=["Teams and keys"])
 router.add_router("", prices.router, tags=["Providers and models"])
+router.add_router("", price_import.router, tags=["Providers and models"])
 router.add_router("", budgets.router, tags=["Budgets"])
 router.add_router("", approvals.router, tags=["Budgets"])
 router.add_router("", alerts.router, tags=["Alerts"])

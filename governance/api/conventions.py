@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from governance.actors import Actor
+from governance.amounts import units_text
 from governance.fields import DollarsField
 from governance.models import BudgetMetric
 from governance.money import decimal_text
@@ -40,7 +41,7 @@ def counted(metric: str, text: str) -> int:
     if metric == BudgetMetric.COST:
         return dollars(text)
     if not WHOLE_NUMBER.fullmatch(text.strip()):
-        raise ValueError(f"Give a whole number of {metric}, such as “1000”.")
+        raise ValueError(f"Give a whole number of {units_text(metric)}, such as “1000”.")
     return int(text)
 
 

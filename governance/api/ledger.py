@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import UUID
 
 from django.db.models import QuerySet
-from ninja import Query, Router
-from pydantic import Field
+from django.utils import timezone
+from ninja import Query, Router, Schema
+from pydantic import Field, StrictBool
 
-from governance.api.conventions import ActorRequest
+from governance import corrections
+from governance.api.conventions import ActorRequest, Dollars
 from governance.api.ledger_schemas import CallOut, CallStoryOut
-from governance.models import CallStatus, ModelCall
-from providers.api.conventions import Moment, find, refusals
+from governance.models import CallStatus, KeptCall, ModelCall
+from providers.api.conventions import Input, Moment, find, refusals
 from providers.api.pages import Page, PageQuery, read_page
 
 router = Router()
@@ -30,6 +33,32 @@ class CallQuery(PageQuery):
     until: Moment | None = Field(None, description="Begun before this moment.")
     job_id: UUID | None = None
     run_id: UUID | None = None
+
+
+class CorrectionIn(Input):
+    """What really became of a call."""
+
+    answered: StrictBool = Field(description="false: it never was, and nothing is billed.")
+    reason: str = Field(description="How you know; the audit trail keeps it.")
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost: Dollars | None = Field(
+        None, description="What the model's price says of the tokens, if left out."
+    )
+
+
+class KeptAnswerOut(Schema):
+    """What came of a call that was kept until it was approved."""
+
+    call_id: str
+    status: CallStatus
+    ended_at: Moment | None = Field(description="null while it waits or is being made.")
+    answer: dict[str, Any] | None = Field(
+        description="`body` is the answer in OpenAI's format; null until there is one."
+    )
+    error: dict[str, Any] | None = Field(
+        description="As the endpoint would have answered: status, code and message."
+    )
 
 
 @router.get(
@@ -67,6 +96,55 @@ def list_calls(request: ActorRequest, page: Query[CallQuery]) -> Page[CallOut]:
 def get_call(request: ActorRequest, call_id: UUID) -> CallStoryOut:
     """Which model was chosen and why, what each budget said, what was held and charged, and every
     attempt at a provider."""
+    return CallStoryOut.of(find(_visible(request), pk=call_id))
+
+
+@router.get(
+    "/calls/{uuid:call_id}/answer",
+    response=KeptAnswerOut,
+    operation_id="get_kept_answer",
+    summary="Fetch the answer of a call that was kept",
+    openapi_extra=refusals({404: "There is no such call, or it was not kept."}),
+)
+def get_kept_answer(request: ActorRequest, call_id: UUID) -> KeptAnswerOut:
+    """A call that needed approval and was asked for with `Prefer: respond-async`. Its answer is
+    kept for a day."""
+    call = find(_visible(request), pk=call_id)
+    kept = find(KeptCall.objects.all(), pk=call.pk)
+    return KeptAnswerOut(
+        call_id=str(call.pk),
+        status=CallStatus(call.status),
+        ended_at=kept.ended_at,
+        answer=kept.answer,
+        error=kept.error,
+    )
+
+
+@router.post(
+    "/calls/{uuid:call_id}/correct",
+    response=CallStoryOut,
+    operation_id="correct_call",
+    summary="Correct a call that nobody settled",
+    openapi_extra=refusals(
+        {
+            403: "It takes the permission `governance.change_modelcall`.",
+            404: "There is no such call.",
+            409: "It is not unconfirmed, or no longer.",
+        }
+    ),
+)
+def correct_call(request: ActorRequest, call_id: UUID, body: CorrectionIn) -> CallStoryOut:
+    """Replace what was assumed of an unconfirmed call, once, in every budget and report."""
+    request.auth.require(corrections.CORRECT_PERMISSION)
+    call = find(_visible(request), pk=call_id)
+    correction = corrections.Correction(
+        answered=body.answered,
+        reason=body.reason,
+        input_tokens=body.input_tokens,
+        output_tokens=body.output_tokens,
+        cost=body.cost,
+    )
+    corrections.correct(call.pk, correction, now=timezone.now())
     return CallStoryOut.of(find(_visible(request), pk=call_id))
 
 

@@ -171,6 +171,7 @@ class RoutingDecisionOut(Schema):
     credential: str = Field("", description="The credential, if there can be only one.")
     compared: ComparedOut | None = Field(None, description="null in mode suggest.")
     fallbacks: list[str] = Field([], description="Where the call may go on, in this order.")
+    budget: str = Field("", description="The gravest that budgets say; empty if none counts it.")
 
     @classmethod
     def of(cls, stored: Mapping[str, Any]) -> RoutingDecisionOut:
@@ -212,6 +213,9 @@ class EvaluationOut(Schema):
     requested: str | None = None
     resets_at: Moment | None = None
     explanation: str = ""
+    scope_value: str = ""
+    interval: str = ""
+    action: str = ""
 
     @classmethod
     def of(cls, stored: Mapping[str, Any]) -> EvaluationOut:

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from governance import calls, snapshot
 from governance.api.conventions import ActorRequest
-from governance.api.ledger_schemas import RoutingDecisionOut
+from governance.api.ledger_schemas import EvaluationOut, RoutingDecisionOut
 from governance.models import RoutingMode, Surface, TaskClass
 from providers.api.conventions import Input, refusals
 
@@ -30,9 +30,15 @@ class ExplainIn(Input):
     )
 
 
+class ForeseenOut(RoutingDecisionOut):
+    """What would be decided of the call, and what each budget that counts it says."""
+
+    evaluations: list[EvaluationOut]
+
+
 @router.post(
     "/routing/decide",
-    response=RoutingDecisionOut,
+    response=ForeseenOut,
     operation_id="decide_route",
     summary="Explain which model a call would go to",
     openapi_extra=refusals(
@@ -43,8 +49,9 @@ class ExplainIn(Input):
         }
     ),
 )
-def decide_route(request: ActorRequest, body: ExplainIn) -> RoutingDecisionOut:
-    """Which model and why, and what it may cost. No call is made and nothing is held."""
+def decide_route(request: ActorRequest, body: ExplainIn) -> ForeseenOut:
+    """Which model and why, what it may cost, and what budgets say of it now. No call is made and
+    nothing is held."""
     actor = request.auth
     team = actor.team(body.team, "governance.view_modelcall")
     caller = calls.Caller(
@@ -59,4 +66,8 @@ def decide_route(request: ActorRequest, body: ExplainIn) -> RoutingDecisionOut:
         task_class=body.task_class,
         routing_mode=body.routing_mode,
     )
-    return RoutingDecisionOut.of(calls.explain(asked, snapshot.load(), timezone.now()).as_json())
+    foreseen = calls.foresee(asked, snapshot.load(), timezone.now())
+    return ForeseenOut(
+        **RoutingDecisionOut.of(foreseen.decision.as_json()).dict(),
+        evaluations=[EvaluationOut.of(said.as_json()) for said in foreseen.evaluations],
+    )

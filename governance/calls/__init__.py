@@ -5,6 +5,7 @@ out of a call, an answer, a failure, a cancellation or a crash, ends in exactly 
 """
 
 from governance.calls.execution import CallResult, execute, explain, open_stream
+from governance.calls.foreseeing import Foreseen, foresee
 from governance.calls.request import Caller, CallRequest
 from governance.calls.stream import CallStream
 
@@ -13,7 +14,9 @@ __all__ = [
     "CallResult",
     "CallStream",
     "Caller",
+    "Foreseen",
     "execute",
     "explain",
+    "foresee",
     "open_stream",
 ]

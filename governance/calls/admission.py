@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from django.utils import timezone
 
-from governance.amounts import amount_json
-from governance.budgets import UNKNOWN, Admission, BudgetEvaluation, Demand
+from governance.budgets import Admission, Demand
 from governance.calls.planning import CallPlan, Spending, expiry
-from governance.errors import (
-    BudgetBlocked,
-    CallError,
-    ProviderFailed,
-    ProviderUnavailable,
-    UnpricedModel,
-)
+from governance.calls.refusing import refused
+from governance.errors import CallError, CallGone, ProviderFailed, ProviderUnavailable
 from governance.leases import BUSY, demand_for
-from governance.ledger import AdmissionRequest, Admitted, Unmade, never_sent
+from governance.ledger import AdmissionRequest, Admitted, Shorter, Unmade, never_sent
 from governance.models import TaskClass
-from governance.routing import Option
+from governance.routing import Option, cheaper
 from providers.failures import FailureClass
 from providers.invocation import Attempt, Plan
 from providers.registry import CredentialEntry
@@ -44,8 +39,13 @@ PATIENCE = {
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A call that may begin: what the budgets said, and what to try."""
+    """A call that may begin: what the budgets said, and what to try.
 
+    Its `plan` goes on from here: it asks for less output than the one it was held for, where
+    budgets pay for no more.
+    """
+
+    plan: CallPlan
     admission: Admission
     invocation: Plan
 
@@ -61,25 +61,57 @@ class _Usable:
 async def hold(plan: CallPlan, runtime: Runtime) -> Held:
     """Hold for the call at its first option that can be called, has a place, and is paid for.
 
-    What budgets say of the model chosen is final; a stand-in that they refuse is passed over.
-    Raises `BudgetBlocked`, `UnpricedModel` or `ProviderUnavailable`; each is in the ledger.
+    What budgets say of the model chosen is final, but for those that would rather have a cheaper
+    one; a stand-in that they refuse is passed over. Raises `BudgetBlocked`, `UnpricedModel` or
+    `ProviderUnavailable`; each is in the ledger. A call that had waited for approval may raise
+    `CallGone`, and waits on where no provider has a place for it.
     """
     usable, skipped = _usable(plan, runtime)
     for index, candidate in enumerate(usable):
-        admitted = await _admitted(plan, candidate, runtime)
+        admitted = await _admitted(plan, candidate, runtime, degrades=True)
+        if admitted.admission.may_degrade and candidate.option is plan.route.chosen:
+            degraded = await _degraded(plan, admitted.admission, runtime)
+            if degraded is not None:
+                return degraded
+            admitted = await _admitted(plan, candidate, runtime, degrades=False)
         if admitted.busy:
             skipped.append(_skipped(candidate.option, BUSY))
             continue
         refusing = admitted.admission.blocking
         if refusing is not None:
             if candidate.option is plan.route.chosen:
-                raise _blocked(plan, refusing)
+                raise await refused(plan, admitted.admission)
             skipped.append(_skipped(candidate.option, refusing.explanation))
             continue
-        rest = tuple(one.option.request() for one in usable[index:])
-        credential = _chosen(candidate, admitted)
-        return Held(admitted.admission, Plan(rest, credential, tuple(skipped)))
+        return _held(plan, usable[index:], admitted, skipped)
     raise _unmade(plan, skipped, runtime)
+
+
+async def _degraded(plan: CallPlan, refused: Admission, runtime: Runtime) -> Held | None:
+    """The call held at the dearest of the cheaper models that the budgets pay for, whole."""
+    because = refused.refusals[0].explanation
+    for option in cheaper(plan.route):
+        instead = plan.instead(option, because)
+        usable, _ = _usable(instead, runtime)
+        if not usable or usable[0].option is not option:
+            continue
+        asked = _as_asked(instead, option, usable[0], timezone.now())
+        admitted = await _submitted(replace(asked, stands_in=True), runtime)
+        if not admitted.busy and admitted.admission.blocking is None:
+            return _held(instead, usable, admitted, [])
+    return None
+
+
+def _held(
+    plan: CallPlan, usable: Sequence[_Usable], admitted: Admitted, skipped: Sequence[Attempt]
+) -> Held:
+    """The call as it goes on from the first of `usable`, where it is held."""
+    first = usable[0]
+    if admitted.output_cap is not None:
+        plan = plan.with_cap(first.option, admitted.output_cap)
+    rest = tuple(plan.option_at(one.option.model).request() for one in usable)
+    invocation = Plan(rest, _chosen(first, admitted), tuple(skipped))
+    return Held(plan.said(admitted.admission), admitted.admission, invocation)
 
 
 async def hold_for_nothing(plan: CallPlan, model: str, runtime: Runtime) -> Admission:
@@ -110,7 +142,7 @@ async def hold_for_nothing(plan: CallPlan, model: str, runtime: Runtime) -> Admi
     )
     admitted = await _submitted(request, runtime)
     if admitted.admission.blocking is not None:
-        raise _blocked(plan, admitted.admission.blocking)
+        raise await refused(plan, admitted.admission)
     return admitted.admission
 
 
@@ -131,19 +163,31 @@ def _usable(plan: CallPlan, runtime: Runtime) -> tuple[list[_Usable], list[Attem
     return usable, skipped
 
 
-async def _admitted(plan: CallPlan, candidate: _Usable, runtime: Runtime) -> Admitted:
+async def _admitted(
+    plan: CallPlan, candidate: _Usable, runtime: Runtime, *, degrades: bool
+) -> Admitted:
     """The ledger's answer; where the provider is busy, after waiting for a place."""
-    request = _request(plan, candidate, timezone.now())
+    request = replace(_request(plan, candidate, timezone.now()), degrades=degrades)
     admitted = await _submitted(request, runtime)
     if not admitted.busy:
         return admitted
+    patience = PATIENCE[TaskClass(plan.request.task_class)]
+    until = asyncio.get_running_loop().time() + patience
+    request = _waiting_for_place(request, timezone.now() + timedelta(seconds=patience))
     provider_id = candidate.option.model.provider.id
-    deadline = asyncio.get_running_loop().time() + PATIENCE[TaskClass(plan.request.task_class)]
-    async with runtime.lease_line.turn(provider_id, until=deadline) as turn:
+    line = runtime.lease_line.turn(provider_id, until=until, background=plan.in_background)
+    async with line as turn:
         while turn.came and admitted.busy and turn.time_left > 0:
-            await turn.room()
+            # At once for the first time: from here on nobody in the background comes before it.
             admitted = await _submitted(request, runtime)
+            if admitted.busy:
+                await turn.room()
     return admitted
+
+
+def _waiting_for_place(request: AdmissionRequest, until: datetime) -> AdmissionRequest:
+    lease = request.lease
+    return request if lease is None else replace(request, lease=replace(lease, waits_until=until))
 
 
 async def _submitted(request: AdmissionRequest, runtime: Runtime) -> Admitted:
@@ -157,13 +201,41 @@ async def _submitted(request: AdmissionRequest, runtime: Runtime) -> Admitted:
         if not pending.cancelled():
             pending.add_done_callback(lambda _: runtime.ledger.submit(released))
         raise
+    if admitted.gone:
+        raise CallGone("This call no longer waits: it was begun, denied or given up meanwhile.")
     return admitted
 
 
 def _request(plan: CallPlan, candidate: _Usable, now: datetime) -> AdmissionRequest:
+    """What the ledger is asked, and what of it may be given up: a shorter answer is one still,
+    shorter embeddings or half a transcript are not."""
+    request = _as_asked(plan, candidate.option, candidate, now)
+    least = plan.asked.least_output
+    if least is None:
+        return request
     option = candidate.option
+
+    def demand(cap: int) -> Demand:
+        return Spending(replace(option, cap=cap)).demand
+
+    def at_cap(cap: int) -> AdmissionRequest:
+        shorter = plan.with_cap(option, cap)
+        return _as_asked(shorter, shorter.option_at(option.model), candidate, now)
+
+    shorter = Shorter(
+        floor=max(plan.output_floor, least),
+        most=option.output_cap - 1,
+        demand=demand,
+        at_cap=at_cap,
+    )
+    return replace(request, shorter=shorter)
+
+
+def _as_asked(
+    plan: CallPlan, option: Option, candidate: _Usable, now: datetime
+) -> AdmissionRequest:
     spending = Spending(option)
-    lease = demand_for(option.model.provider, candidate.credentials)
+    lease = demand_for(option.model.provider, candidate.credentials, background=plan.in_background)
     return AdmissionRequest(
         call_id=plan.call_id,
         subject=plan.subject(option),
@@ -174,6 +246,9 @@ def _request(plan: CallPlan, candidate: _Usable, now: datetime) -> AdmissionRequ
         row=plan.columns() | spending.columns(),
         lease=lease if lease.keys else None,
         stands_in=option is not plan.route.chosen,
+        approvals=plan.request.approvals,
+        waits_for_approval=plan.request.respond_async,
+        waited=plan.request.waiting is not None,
     )
 
 
@@ -200,42 +275,34 @@ def _unmade(plan: CallPlan, skipped: list[Attempt], runtime: Runtime) -> CallErr
     message = f"No provider can take this call now, so nothing was sent. {reasons}"
     passing = any(_recovers(option) for option in plan.route.options)
     failure_class = FailureClass.TRANSIENT_UPSTREAM if passing else FailureClass.AUTH_INVALID
-    runtime.ledger.submit(
-        Unmade(
-            call_id=plan.call_id,
-            team_id=plan.request.caller.team_id,
-            admitted_at=plan.begun_at,
-            failure_class=failure_class,
-            error=message,
-            row=plan.columns() | Spending(plan.route.chosen).columns(),
-            attempts=[one.as_json() for one in skipped],
-        )
-    )
+    if plan.request.waiting is None:
+        _record_unmade(plan, skipped, runtime, failure_class=failure_class, error=message)
     detail = {"failure_class": failure_class, "provider": plan.route.decision.provider}
     if not passing:
         return ProviderFailed(message, call_id=plan.call_id, detail=detail)
     return ProviderUnavailable(message, call_id=plan.call_id, detail=detail, retry_after=1.0)
 
 
+def _record_unmade(
+    plan: CallPlan, skipped: list[Attempt], runtime: Runtime, *, failure_class: str, error: str
+) -> None:
+    busy = bool(skipped) and all(one.message == BUSY for one in skipped)
+    columns = plan.columns() | Spending(plan.route.chosen).columns()
+    columns["decision"] |= {"action": "defer"} if busy else {}
+    runtime.ledger.submit(
+        Unmade(
+            call_id=plan.call_id,
+            team_id=plan.request.caller.team_id,
+            admitted_at=plan.begun_at,
+            failure_class=failure_class,
+            error=error,
+            row=columns,
+            attempts=[one.as_json() for one in skipped],
+        )
+    )
+
+
 def _recovers(option: Option) -> bool:
     """Whether waiting helps: not where every credential is missing or cannot be read."""
     credentials = option.model.provider.credentials
     return not credentials or any(not one.fault for one in credentials)
-
-
-def _blocked(plan: CallPlan, said: BudgetEvaluation) -> CallError:
-    kind = UnpricedModel if said.outcome == UNKNOWN else BudgetBlocked
-    return kind(
-        said.explanation,
-        call_id=plan.call_id,
-        detail={
-            "policy": said.policy,
-            "scope": said.scope,
-            "metric": said.metric,
-            "limit": amount_json(said.metric, said.limit),
-            "consumed": amount_json(said.metric, said.consumed),
-            "held": amount_json(said.metric, said.held),
-            "requested": amount_json(said.metric, said.requested),
-            "resets_at": said.resets_at.isoformat() if said.resets_at else None,
-        },
-    )

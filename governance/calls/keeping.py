@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from governance.calls.planning import CallPlan
-from providers.requests import Answer, ModelRequest
+from providers.requests import Answer, ChatRequest, ModelRequest
 from providers.response_cache import CachedAnswer, CacheUse, cache_key
 
 if TYPE_CHECKING:
@@ -42,8 +42,12 @@ class Keeping:
         return await self._runtime.providers.cache.get(self._key)
 
     async def write(self, answer: Answer, request: ModelRequest) -> None:
-        """Keep an answer. One that a fallback gave is not: the chosen model may be back at once."""
-        if self._key is None or request.model.id != self._plan.route.chosen.model.id:
+        """Keep an answer. One that a fallback gave is not: the chosen model may be back at once.
+        Neither is one that was made shorter than asked for, because budgets paid for no more."""
+        chosen = self._plan.route.chosen
+        if self._key is None or request.model.id != chosen.model.id:
+            return
+        if isinstance(request, ChatRequest) and request.output_cap != chosen.output_cap:
             return
         kept = CachedAnswer(answer, request.model.qualified_name)
         await self._runtime.providers.cache.put(self._key, kept, seconds=self._seconds)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from governance import routing
-from governance.budgets import Demand, Subject
+from governance.budgets import Admission, Demand, Subject
 from governance.calls.request import Caller, CallRequest
+from governance.models import TaskClass
 from governance.parsed_request import ParsedRequest
 from governance.routing import (
     MOST_CANDIDATES,
@@ -18,6 +19,8 @@ from governance.routing import (
     Mode,
     Option,
     Route,
+    clamped,
+    degraded,
 )
 from governance.snapshot import Snapshot
 from providers.identifiers import new_id
@@ -104,7 +107,11 @@ class Spending:
 
 @dataclass(frozen=True, slots=True)
 class CallPlan:
-    """Everything decided of one call before it is held."""
+    """Everything decided of one call before it is held.
+
+    `output_floor` is the least output, in tokens for each choice, that is worth asking for where
+    budgets do not pay for all of it.
+    """
 
     call_id: UUID
     request: CallRequest
@@ -112,6 +119,7 @@ class CallPlan:
     route: Route
     begun_at: datetime
     streamed: bool
+    output_floor: int
     _by_model: dict[int, Option] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -128,9 +136,18 @@ class CallPlan:
             if one.concurrency_limit is not None or one.credential_concurrency_limit is not None
         )
 
+    @property
+    def in_background(self) -> bool:
+        """Whether calls that somebody waits for go first."""
+        return self.request.task_class == TaskClass.BACKGROUND_AUTOMATION
+
     def option_of(self, request: ModelRequest) -> Option:
         """The option that `request` was made of."""
-        return self._by_model[request.model.id]
+        return self.option_at(request.model)
+
+    def option_at(self, model: ModelEntry) -> Option:
+        """The option that is that model."""
+        return self._by_model[model.id]
 
     def option_named(self, provider: str, model: str) -> Option:
         """The option that an attempt was made at."""
@@ -139,6 +156,20 @@ class CallPlan:
             for one in self.route.options
             if (one.model.provider.name, one.model.name) == (provider, model)
         )
+
+    def with_cap(self, option: Option, cap: int) -> CallPlan:
+        """The same call with at most `cap` output tokens for each choice, wherever it goes:
+        that is what the budgets pay for at `option`."""
+        return replace(self, route=clamped(self.route, option, cap))
+
+    def said(self, admission: Admission) -> CallPlan:
+        """The same call, its decision saying what the budgets say of it."""
+        decision = replace(self.route.decision, budget=admission.gravest)
+        return replace(self, route=replace(self.route, decision=decision))
+
+    def instead(self, option: Option, because: str) -> CallPlan:
+        """The same call at the cheaper `option`, `because` the budgets say so."""
+        return replace(self, route=degraded(self.route, option, because))
 
     def spending(self, request: ModelRequest, billed: tuple[ModelRequest, ...]) -> Spending:
         """What `request` may use, after failed attempts that may be billed."""
@@ -178,7 +209,7 @@ def plan(
 ) -> CallPlan:
     """Decide the call. Raises `InvalidRequest`, `UnknownModel` or `ModelNotAllowed`."""
     asked = request.parse(stream=stream)
-    call_id = new_id()
+    call_id = request.waiting or new_id()
     team = snapshot.teams.get(request.caller.team_id)
     route = routing.decide(
         asked,
@@ -191,7 +222,7 @@ def plan(
         conditions=conditions,
         most_candidates=most_candidates,
     )
-    return CallPlan(call_id, request, asked, route, now, stream)
+    return CallPlan(call_id, request, asked, route, now, stream, snapshot.settings.output_floor)
 
 
 def _mode(

@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import Any
 
 from django.db import transaction
-from django.db.models import F, QuerySet, Sum, Value
+from django.db.models import F, Q, QuerySet, Sum, Value
 from django.db.models.functions import Coalesce
 
-from governance.budgets import Policy, WindowKey
+from governance.budgets import OF_RUN, Policy, WindowKey
 from governance.ledger.exclusion import own_ledger
 from governance.models import BudgetWindow, CallStatus, ModelCall
 
@@ -23,6 +23,13 @@ TOKEN_COLUMNS = (
     "cache_write_1h_tokens",
     "output_tokens",
 )
+# By metric, what of a row it sums up.
+COLUMNS = {
+    "cost": ("cost",),
+    "tokens": TOKEN_COLUMNS,
+    "input_tokens": TOKEN_COLUMNS[:-1],
+    "output_tokens": TOKEN_COLUMNS[-1:],
+}
 COUNTED = (
     CallStatus.SUCCEEDED,
     CallStatus.FAILED,
@@ -42,18 +49,49 @@ def open_window(policy: Policy, key: WindowKey) -> BudgetWindow:
             defaults={"ends_at": key.period.ends_at},
         )
         if created:
-            calls = _calls(key)
-            window.consumed = _consumed(calls.filter(status__in=COUNTED), policy.metric)
-            window.held = _hold_in_flight(calls, window, policy.metric)
+            window.consumed, _ = balance(policy, key)
+            window.held = _hold_in_flight(calls_of(policy, key), window, policy.metric)
             window.save(update_fields=["consumed", "held"])
     return window
 
 
-def _calls(key: WindowKey) -> QuerySet[ModelCall]:
+def balance(policy: Policy, key: WindowKey) -> tuple[int, int]:
+    """What the window would open with: consumed and held, as the ledger has it."""
+    calls = calls_of(policy, key)
+    in_flight = calls.filter(status=CallStatus.IN_FLIGHT)
+    held = sum(_held_amount(call, policy.metric) for call in in_flight)
+    return _consumed(calls.filter(status__in=COUNTED), policy.metric), held
+
+
+def calls_of(policy: Policy, key: WindowKey) -> QuerySet[ModelCall]:
+    """The calls in the ledger that a window counts."""
     calls = ModelCall.objects.filter(admitted_at__gte=key.period.starts_at)
     if key.period.ends_at is not None:
         calls = calls.filter(admitted_at__lt=key.period.ends_at)
-    return calls.filter(team_id=int(key.scope_value)) if key.scope_value else calls
+    if policy.team_id is not None:
+        calls = calls.filter(team_id=policy.team_id)
+    value = key.scope_value
+    if policy.interval == "run":
+        value, _, run = value.rpartition(OF_RUN)
+        calls = calls.filter(Q(run_id=run) | Q(pk=run))
+    return calls.filter(_in_scope(policy.scope, value))
+
+
+def _in_scope(scope: str, value: str) -> Q:
+    """The condition that `budgets.scope_value` gives a call that value."""
+    if scope == "global":
+        return Q()
+    if scope == "session":
+        team, _, session = value.partition(":")
+        return Q(team_id=int(team), session=session)
+    if scope == "provider":
+        return Q(provider=value)
+    if scope == "model":
+        provider, _, model = value.partition("/")
+        return Q(provider=provider, model=model)
+    if scope == "job":
+        return Q(job_id=value)
+    return Q(**{f"{scope}_id": int(value)})
 
 
 def _consumed(calls: QuerySet[ModelCall], metric: str) -> int:
@@ -62,12 +100,8 @@ def _consumed(calls: QuerySet[ModelCall], metric: str) -> int:
         # Neither one that was given up before anything was sent, nor one that was never begun.
         made = calls.exclude(status=CallStatus.CANCELLED, **dict.fromkeys(TOKEN_COLUMNS, 0))
         return made.exclude(status=CallStatus.FAILED, output_tokens=None).count()
-    if metric == "cost":
-        total = calls.aggregate(total=Sum("cost"))["total"]
-    else:
-        tokens = sum((Coalesce(F(name), Value(0)) for name in TOKEN_COLUMNS), start=Value(0))
-        total = calls.aggregate(total=Sum(tokens))["total"]
-    return int(total or 0)
+    amounts = sum((Coalesce(F(name), Value(0)) for name in COLUMNS[metric]), start=Value(0))
+    return int(calls.aggregate(total=Sum(amounts))["total"] or 0)
 
 
 def _hold_in_flight(calls: QuerySet[ModelCall], window: BudgetWindow, metric: str) -> int:
@@ -97,13 +131,6 @@ def _hold(call: ModelCall, window: BudgetWindow, metric: str) -> dict[str, Any]:
             "output_tokens": call.output_tokens or 0,
         }
         return {**hold, "amount": 0, "expected": 0, "charged": charged[metric]}
-    amounts = {
-        "requests": 1,
-        "cost": call.estimate_upper or 0,
-        "tokens": call.token_bound,
-        "input_tokens": call.token_bound - call.output_bound,
-        "output_tokens": call.output_bound,
-    }
     expected = {
         "requests": 1,
         "cost": call.estimate_expected or 0,
@@ -111,4 +138,16 @@ def _hold(call: ModelCall, window: BudgetWindow, metric: str) -> dict[str, Any]:
         "input_tokens": call.expected_input_tokens,
         "output_tokens": call.expected_output_tokens,
     }
-    return {**hold, "amount": amounts[metric], "expected": expected[metric]}
+    return {**hold, "amount": _held_amount(call, metric), "expected": expected[metric]}
+
+
+def _held_amount(call: ModelCall, metric: str) -> int:
+    """The most that a call under way may still use."""
+    amounts = {
+        "requests": 1,
+        "cost": call.estimate_upper or 0,
+        "tokens": call.token_bound,
+        "input_tokens": call.token_bound - call.output_bound,
+        "output_tokens": call.output_bound,
+    }
+    return amounts[metric]

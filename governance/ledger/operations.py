@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -21,7 +21,13 @@ class AdmissionRequest:
 
     `row` has the row's other columns; `expected` says, by metric, what is charged if nobody ever
     says what the call used. A provider without limits needs no `lease`. With `stands_in` it is for
-    another than the model chosen: if budgets refuse that one, no row is written.
+    another than the model chosen: if budgets refuse that one, no row is written. `shorter` makes
+    the same request with a lower output cap, for budgets that do not pay for all of it. With
+    `degrades` there are cheaper models to ask for: where all budgets that refuse want that, no row
+    is written, and nothing shortened. `approvals` are those that were given for this one call; one
+    that is used up is the call's for good. With `waits_for_approval` a call that lacks nothing but
+    approval is entered as one that waits for it, and with `waited` it is such a one: it begins if,
+    and only if, it is still waiting.
     """
 
     call_id: UUID
@@ -33,20 +39,40 @@ class AdmissionRequest:
     row: Mapping[str, Any]
     lease: LeaseDemand | None = None
     stands_in: bool = False
+    shorter: Shorter | None = None
+    degrades: bool = False
+    approvals: tuple[UUID, ...] = ()
+    waits_for_approval: bool = False
+    waited: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Shorter:
+    """How far the output cap of a call may be lowered, from `most` to `floor`, and what it takes
+    and is then: the caps are tokens, those of each choice. A lower cap never takes more."""
+
+    floor: int
+    most: int
+    demand: Callable[[int], Demand]
+    at_cap: Callable[[int], AdmissionRequest]
 
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
     """The answer to an `AdmissionRequest`, committed: the call may begin if nothing in `admission`
-    blocks, with the credential `credential_id` if a lease was asked for.
+    blocks, with the credential `credential_id` if a lease was asked for, and with `output_cap` in
+    place of its own if that is not None.
 
-    With `busy` the provider has no room: nothing was held, and no row written.
+    With `busy` the provider has no room: nothing was held, and no row written. With `gone` the call
+    had waited for approval and no longer does: whoever else began or ended it did so for good.
     """
 
     call_id: UUID
     admission: Admission
     credential_id: int | None = None
     busy: bool = False
+    output_cap: int | None = None
+    gone: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,5 +155,16 @@ def never_sent(call_id: UUID, settled_at: datetime) -> Settlement:
     )
 
 
-Operation = AdmissionRequest | Rehold | Unmade | Settlement
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dismissal:
+    """The end of a call that waited for approval and is not made: it is `denied`, or `blocked`
+    where nobody was left to decide. Nothing was held, and nothing is charged."""
+
+    call_id: UUID
+    status: str
+    settled_at: datetime
+    error: str
+
+
+Operation = AdmissionRequest | Rehold | Unmade | Settlement | Dismissal
 Result = Admitted | Reheld | bool

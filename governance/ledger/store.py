@@ -13,13 +13,15 @@ from typing import Any
 from uuid import UUID
 
 from django.db import connection, transaction
+from django.utils import timezone
 
-from governance.budgets import Counter, Policy, Subject, WindowKey
-from governance.ledger import rows
+from governance.budgets import Admission, Counter, Policy, Subject, WindowKey
+from governance.ledger import rows, waiting
 from governance.ledger.changes import (
     SETTLEABLE,
     LockedWindow,
     LockedWindows,
+    Wanted,
     admitting,
     reholding,
     settle,
@@ -30,6 +32,8 @@ from governance.ledger.lease_counters import LeaseCounters, LeasesMissing
 from governance.ledger.opening import open_window
 from governance.ledger.operations import (
     AdmissionRequest,
+    Admitted,
+    Dismissal,
     Operation,
     Reheld,
     Rehold,
@@ -41,6 +45,7 @@ from governance.ledger.rollups import Rollups
 from governance.models import BudgetWindow, CallStatus, ModelCall
 from governance.snapshot import load_policies
 from providers import versioned
+from providers.identifiers import new_id
 
 SETTLED_COLUMNS = (
     "status",
@@ -57,6 +62,7 @@ SETTLED_COLUMNS = (
     "output_tokens",
     "usage_reported",
     "cost",
+    "overrun",
     "compared_cost",
     "holds",
     "leases",
@@ -78,6 +84,7 @@ REHELD_COLUMNS = (
     "leases",
 )
 MOST_TRIES = 5
+NOTHING_SAID = Admission((), ())
 
 
 class _WindowsMissing(Exception):
@@ -116,6 +123,7 @@ class LedgerStore:
     def _try(self, operations: Sequence[Operation]) -> list[Result]:
         settlements = [one for one in operations if isinstance(one, Settlement)]
         reholds = [one for one in operations if isinstance(one, Rehold)]
+        dismissals = [one for one in operations if isinstance(one, Dismissal)]
         admissions = [one for one in operations if isinstance(one, AdmissionRequest)]
         unmade = [one for one in operations if isinstance(one, Unmade)]
         with transaction.atomic(durable=not connection.in_atomic_block):
@@ -126,19 +134,22 @@ class LedgerStore:
             )
             usage = Rollups()
             usage.take_back(calls.values())
+            now = timezone.now()
             wanted = {
-                request.call_id: self._windows_of(request.subject, request.admitted_at)
+                request.call_id: self._windows_of(request.subject, request.admitted_at, now)
                 for request in admissions
             } | {
-                one.call_id: self._windows_of(_subject(call, one), call.admitted_at)
+                one.call_id: self._windows_of(_subject(call, one), call.admitted_at, now)
                 for one in reholds
                 if (call := calls.get(one.call_id))
             }
-            windows = self._lock_windows(wanted.values(), calls.values())
+            windows = self._lock_windows(wanted.values(), calls.values(), now)
             leases = self._leases.lock(
                 [*(one.lease for one in reholds), *(one.lease for one in admissions)],
                 (pk for call in calls.values() for pk in call.leases),
+                now,
             )
+            waits = waiting.Waiting.lock(operations)
             results: dict[int, Result] = {}
             # What ends makes room for what goes on, and that for what begins.
             for settlement in settlements:
@@ -147,18 +158,31 @@ class LedgerStore:
                 results[id(rehold)] = reholding(rehold, calls, wanted, windows, leases)
             new = []
             for request in admissions:
-                admitted, row = admitting(request, wanted[request.call_id], windows, leases)
+                if waits.lost(request):
+                    results[id(request)] = Admitted(request.call_id, NOTHING_SAID, gone=True)
+                    continue
+                admitted, row, used = admitting(
+                    request,
+                    wanted[request.call_id],
+                    windows,
+                    leases,
+                    waits.allowances(request),
+                )
                 results[id(request)] = admitted
+                waits.use(used)
                 if row is not None:
+                    waits.begun(request)
                     row.owner = self._owner if row.status == CallStatus.IN_FLIGHT else None
                     new.append(row)
             results |= {id(one): True for one in unmade}
+            results |= {id(one): waits.dismiss(one) for one in dismissals}
+            waits.write()
             new += [unmade_row(one) for one in unmade]
             rows.insert(new)
             _write_calls(settlements, reholds, calls, results)
             _write_windows(windows)
             leases.write()
-            usage.add([*calls.values(), *new])
+            usage.add([*calls.values(), *new, *waits.dismissed])
             usage.write()
         return [results[id(operation)] for operation in operations]
 
@@ -171,42 +195,34 @@ class LedgerStore:
             self._leases.forget()
             self._version = version
 
-    def _windows_of(
-        self, subject: Subject, admitted_at: datetime
-    ) -> list[tuple[Policy, WindowKey]]:
+    def _windows_of(self, subject: Subject, at: datetime, now: datetime) -> Wanted:
         return [
-            (policy, policy.window(subject, admitted_at))
+            (policy, policy.window(subject, at), policy.windows(subject, at, now))
             for policy in self._policies
             if policy.counts(subject)
         ]
 
     def _lock_windows(
-        self,
-        wanted: Iterable[list[tuple[Policy, WindowKey]]],
-        calls: Iterable[ModelCall],
+        self, wanted: Iterable[Wanted], calls: Iterable[ModelCall], now: datetime
     ) -> LockedWindows:
-        needed = {key: policy for windows in wanted for policy, key in windows}
+        counted, needed = _named(wanted)
         self._find_windows(needed)
-        ids = {self._window_ids[key] for key in needed}
-        ids.update(hold["window"] for call in calls for hold in call.holds)
-        counters = (
-            BudgetWindow.objects.select_for_update()
-            .filter(pk__in=sorted(ids))
-            .order_by("pk")
-            .values_list("pk", "consumed", "held", "raised_by")
-        )
-        locked = {
-            pk: LockedWindow(
-                Counter(window_id=pk, consumed=consumed, held=held, raised_by=raised_by)
-            )
-            for pk, consumed, held, raised_by in counters
+        missing = {
+            key: policy
+            for key, policy in needed.items()
+            if key not in self._window_ids and (key in counted or policy.must_open(key))
         }
-        gone = [key for key in needed if self._window_ids[key] not in locked]
+        if missing:
+            raise _WindowsMissing(missing)
+        found = {key: self._window_ids[key] for key in needed if key in self._window_ids}
+        ids = {*found.values(), *(hold["window"] for call in calls for hold in call.holds)}
+        locked = _lock(ids)
+        gone = [key for key, pk in found.items() if pk not in locked]
         if gone:
             for key in gone:
                 del self._window_ids[key]
             raise _WindowsMissing({key: needed[key] for key in gone})
-        return LockedWindows(locked, self._window_ids)
+        return LockedWindows(locked, found, now)
 
     def _find_windows(self, needed: dict[WindowKey, Policy]) -> None:
         unknown = {key: policy for key, policy in needed.items() if key not in self._window_ids}
@@ -217,13 +233,51 @@ class LedgerStore:
             starts_at__in={key.period.starts_at for key in unknown},
         ).values_list("pk", "policy_id", "scope_value", "starts_at")
         found = {(policy, value, starts): pk for pk, policy, value, starts in known}
-        for key in tuple(unknown):
+        for key in unknown:
             pk = found.get((key.policy_id, key.scope_value, key.period.starts_at))
             if pk is not None:
                 self._window_ids[key] = pk
-                del unknown[key]
-        if unknown:
-            raise _WindowsMissing(unknown)
+
+
+def settle_now(settlement: Settlement, *, only: str) -> bool:
+    """Settle a call that stands as `only` says, outside of any process's batches and within the
+    caller's transaction; False if it does not."""
+    stands = ModelCall.objects.select_for_update().filter(pk=settlement.call_id, status=only)
+    if not stands.exists():
+        return False
+    (done,) = LedgerStore(new_id()).execute([settlement])
+    return bool(done)
+
+
+def dismiss(dismissal: Dismissal) -> bool:
+    """End a call that waits for approval, outside of any process's batches; False if it no longer
+    waits."""
+    (done,) = LedgerStore(new_id()).execute([dismissal])
+    return bool(done)
+
+
+def _named(wanted: Iterable[Wanted]) -> tuple[set[WindowKey], dict[WindowKey, Policy]]:
+    """The windows that calls are counted on, and with their policies all that are asked."""
+    counted: set[WindowKey] = set()
+    needed: dict[WindowKey, Policy] = {}
+    for windows in wanted:
+        for policy, own, keys in windows:
+            counted.add(own)
+            needed.update(dict.fromkeys(keys, policy))
+    return counted, needed
+
+
+def _lock(ids: Iterable[int]) -> dict[int, LockedWindow]:
+    counters = (
+        BudgetWindow.objects.select_for_update()
+        .filter(pk__in=sorted(ids))
+        .order_by("pk")
+        .values_list("pk", "consumed", "held", "raised_by")
+    )
+    return {
+        pk: LockedWindow(Counter(window_id=pk, consumed=consumed, held=held, raised_by=raised_by))
+        for pk, consumed, held, raised_by in counters
+    }
 
 
 def _subject(call: ModelCall, rehold: Rehold) -> Subject:
@@ -275,7 +329,12 @@ def _refused(result: Result) -> bool:
 def _write_windows(windows: LockedWindows) -> None:
     changed = [window.counter for window in windows.by_id.values() if window.changed]
     written = [
-        BudgetWindow(pk=counter.window_id, consumed=counter.consumed, held=counter.held)
+        BudgetWindow(
+            pk=counter.window_id,
+            consumed=counter.consumed,
+            held=counter.held,
+            raised_by=counter.raised_by,
+        )
         for counter in changed
     ]
-    rows.update(written, ("consumed", "held"))
+    rows.update(written, ("consumed", "held", "raised_by"))

@@ -12,12 +12,15 @@ from governance.models.alerts import (
 from governance.models.approvals import Approval, ApprovalStatus, ApprovalUntil, KeptCall
 from governance.models.audit import AuditEntry
 from governance.models.budgets import (
+    DEFAULT_THRESHOLDS,
+    IDENTITY,
     BudgetAction,
     BudgetInterval,
     BudgetMetric,
     BudgetPolicy,
     BudgetScope,
     BudgetWindow,
+    thresholds_fault,
 )
 from governance.models.ledger import (
     CallStatus,
@@ -33,6 +36,8 @@ from governance.models.teams import ApiKey, Membership, MembershipRole, Team
 from governance.models.usage import LatencyHour, UsageDay, UsageHour, UsageSession
 
 __all__ = [
+    "DEFAULT_THRESHOLDS",
+    "IDENTITY",
     "Alert",
     "AlertKind",
     "AlertSeverity",
@@ -70,4 +75,5 @@ __all__ = [
     "UsageDay",
     "UsageHour",
     "UsageSession",
+    "thresholds_fault",
 ]

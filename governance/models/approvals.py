@@ -43,7 +43,7 @@ class Approval(Versioned):
     policy = models.ForeignKey(BudgetPolicy, on_delete=models.CASCADE, related_name="approvals")
     amount = models.BigIntegerField(validators=[MinValueValidator(1, "Ask for more than nothing.")])
     scope_value = models.CharField(
-        max_length=255, blank=True, default="", db_default="", editable=False
+        max_length=300, blank=True, default="", db_default="", editable=False
     )
     until = models.CharField(
         max_length=16,

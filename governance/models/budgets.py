@@ -8,6 +8,7 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator
 from django.db import models
 from django.db.models import F, Q
+from django.utils import timezone
 
 from governance.models.modes import RoutingMode
 from governance.models.teams import Team
@@ -76,6 +77,20 @@ DEFAULT_THRESHOLDS = (50, 75, 90, 100)
 def default_thresholds() -> list[int]:
     """The percentages of the limit at which a new policy alerts."""
     return list(DEFAULT_THRESHOLDS)
+
+
+LARGEST_THRESHOLD = 1000
+
+
+def thresholds_fault(thresholds: Any) -> str | None:
+    """Why a policy cannot alert at these percentages, or None."""
+    if not isinstance(thresholds, list) or not all(type(one) is int for one in thresholds):
+        return "Give whole percentages, such as 50, 75 and 90."
+    if not all(1 <= one <= LARGEST_THRESHOLD for one in thresholds):
+        return f"Give percentages from 1 to {LARGEST_THRESHOLD}."
+    if len(set(thresholds)) < len(thresholds):
+        return "Give each percentage once."
+    return None
 
 
 COUNTED_ALREADY = "This cannot be changed once calls were counted; make a new policy instead."
@@ -182,6 +197,15 @@ class BudgetPolicy(Versioned):
     def __str__(self) -> str:
         return self.name
 
+    def save(self, *arguments: Any, **options: Any) -> None:
+        before = BudgetPolicy.objects.filter(pk=self.pk).first() if self.pk else None
+        if before is not None and self._differs_in(before):
+            # What was counted until now was counted by other rules: from here on it is by these.
+            self.created_at = timezone.now()
+            if options.get("update_fields") is not None:
+                options["update_fields"] = {*options["update_fields"], "created_at"}
+        super().save(*arguments, **options)
+
     def clean(self) -> None:
         faults: dict[str, Any] = {}
         if self.soft_limit is None and self.hard_limit is None:
@@ -196,8 +220,15 @@ class BudgetPolicy(Versioned):
             faults["team"] = "A policy for everyone together names no team."
         if self.scope in (BudgetScope.GLOBAL, BudgetScope.TEAM) and self.value:
             faults["value"] = "This scope names nobody here."
+        if self.scope == BudgetScope.SESSION and self.value and not self.team_id:
+            faults["team"] = "Say whose session it is: each team names its own."
         if self.rolling and self.interval not in ROLLING_INTERVALS:
             faults["rolling"] = "A run, and all time, cannot roll."
+        fault = thresholds_fault(self.thresholds)
+        if fault:
+            faults["thresholds"] = fault
+        else:
+            self.thresholds = sorted(self.thresholds)
         faults.update(self._identity_faults())
         if faults:
             raise ValidationError(faults)
@@ -207,11 +238,11 @@ class BudgetPolicy(Versioned):
         before = BudgetPolicy.objects.filter(pk=self.pk).first() if self.pk else None
         if before is None or not before.windows.exists():
             return {}
-        return {
-            name.removesuffix("_id"): COUNTED_ALREADY
-            for name in IDENTITY
-            if getattr(before, name) != getattr(self, name)
-        }
+        return {name.removesuffix("_id"): COUNTED_ALREADY for name in self._differs_in(before)}
+
+    def _differs_in(self, before: BudgetPolicy) -> list[str]:
+        """The fields that say what is counted, and are not as they were."""
+        return [name for name in IDENTITY if getattr(before, name) != getattr(self, name)]
 
     def validate_constraints(self, exclude: Any = None) -> None:
         """`clean` has said it in better words, so the same faults are not repeated."""
@@ -237,7 +268,7 @@ class BudgetWindow(models.Model):
     """
 
     policy = models.ForeignKey(BudgetPolicy, on_delete=models.CASCADE, related_name="windows")
-    scope_value = models.CharField(max_length=255, blank=True)
+    scope_value = models.CharField(max_length=300, blank=True)
     starts_at = models.DateTimeField()
     ends_at = models.DateTimeField(null=True)
     consumed = models.BigIntegerField(default=0)

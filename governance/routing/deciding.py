@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from heapq import nsmallest
 
@@ -17,26 +17,90 @@ from governance.routing.modes import ENFORCED, SUGGEST, Mode
 from governance.routing.names import baseline_of, named_models
 from governance.routing.options import Option
 from governance.routing.rules import recommend
-from governance.routing.words import Choice, explain, reason_codes
+from governance.routing.words import (
+    CLAMPED,
+    DEGRADED,
+    Choice,
+    clamping,
+    degrading,
+    explain,
+    reason_codes,
+)
 from providers import candidates
 from providers.registry import ModelEntry, Registry
+
+# How many models a call is tried at that budgets refuse at the one chosen.
+MOST_CHEAPER = 6
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
     """A decision with what making the call takes: the model chosen, then its fallbacks in order.
 
-    `compared` is the other choice, where its cost is to be recorded.
+    `compared` is the other choice, where its cost is to be recorded, and `eligible` are all models
+    that may take the call.
     """
 
     decision: RoutingDecision
     options: tuple[Option, ...]
     compared: Option | None = None
+    eligible: tuple[Option, ...] = ()
 
     @property
     def chosen(self) -> Option:
         """The model chosen."""
         return self.options[0]
+
+
+def clamped(route: Route, held: Option, cap: int) -> Route:
+    """The same route with at most `cap` output tokens for each choice, which is what the budgets
+    pay for at `held`, one of its options; the decision says so."""
+    options = tuple(replace(one, cap=cap) for one in route.options)
+    decision = replace(
+        route.decision,
+        output_cap=min(route.decision.output_cap, cap),
+        estimate=options[0].estimate,
+        reason_codes=(*route.decision.reason_codes, CLAMPED),
+        explanation=(*route.decision.explanation, clamping(held, cap)),
+    )
+    return replace(route, decision=decision, options=options)
+
+
+def cheaper(route: Route) -> tuple[Option, ...]:
+    """The models that may take the call for less than the one chosen, those that cost nearly as
+    much first; few enough to try them all, with the cheapest of them in any case."""
+    top = route.chosen.estimate
+    priced = [(one.estimate.upper, one) for one in route.eligible if one.estimate is not None]
+    less = [one for one in priced if top is None or one[0] < top.upper]
+    ordered = [one for _, one in sorted(less, key=lambda one: (-one[0], one[1].name))]
+    return tuple(dict.fromkeys([*ordered[: MOST_CHEAPER - 1], *ordered[-1:]]))
+
+
+def degraded(route: Route, option: Option, because: str) -> Route:
+    """The same route with the cheaper `option` in place of the model chosen, `because` the budgets
+    say so; the decision says it. No fallback may cost more than that."""
+    most = option.estimate
+    fallbacks = tuple(
+        one
+        for one in route.options[1:]
+        if one is not option and one.estimate and most and one.estimate.upper <= most.upper
+    )
+    credentials = option.model.provider.credentials
+    decision = replace(
+        route.decision,
+        actual=option.name,
+        provider=option.model.provider.name,
+        model=option.model.name,
+        action="degrade",
+        output_cap=option.output_cap,
+        estimate=most,
+        reason_codes=(*route.decision.reason_codes, DEGRADED),
+        explanation=(*route.decision.explanation, degrading(route.chosen, option, because)),
+        health="",
+        credential=credentials[0].name if len(credentials) == 1 else "",
+        fallbacks=tuple(one.name for one in fallbacks),
+    )
+    return replace(route, decision=decision, options=(option, *fallbacks))
 
 
 def decide(
@@ -104,7 +168,7 @@ def decide(
         considered=_considered(options, excluded, choice, most_candidates),
         fallbacks=tuple(option.name for option in in_order[1:]),
     )
-    return Route(decision, in_order, compared)
+    return Route(decision, in_order, compared, tuple(eligible))
 
 
 def _may_be(option: Option, against: Exclusion | None, baseline: Option) -> bool:

@@ -38,7 +38,7 @@ class RoutingDecision:
 
     `mode_source` says where the mode came from. `score` is None for what cannot be scored, `health`
     is empty unless something is known against the provider, and so is `credential` unless there is
-    only one.
+    only one. `budget` is the gravest that the budgets say, once they are asked.
     """
 
     mode: str
@@ -61,6 +61,7 @@ class RoutingDecision:
     credential: str = ""
     compared: Compared | None = None
     fallbacks: tuple[str, ...] = ()
+    budget: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """For the ledger's row; amounts stay integer nano-dollars."""

@@ -12,11 +12,13 @@ from providers.requests import ModelRequest
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Option:
-    """One model, measured against one request."""
+    """One model, measured against one request; with `cap`, no more output than that is asked of
+    it for each choice."""
 
     model: ModelEntry
     asked: ParsedRequest
     price: PriceEntry | None
+    cap: int | None = None
     merit: tuple[bool, bool, int] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -38,7 +40,8 @@ class Option:
     @property
     def output_cap(self) -> int:
         """The most output tokens of each choice."""
-        return self.asked.output_cap(self.model.max_output_tokens)
+        most = self.asked.output_cap(self.model.max_output_tokens)
+        return most if self.cap is None else min(most, self.cap)
 
     @property
     def fits(self) -> bool:

@@ -13,6 +13,10 @@ from governance.routing.options import Option
 from governance.routing.rules import CHEAPEST_TO, STRONGEST_FROM, Recommendation
 from providers.registry import AUTO
 
+# The reason code of a call that the budgets pay for in part.
+CLAMPED = "output_clamped"
+# And of one that goes to a cheaper model, because they do not pay for the one chosen.
+DEGRADED = "degraded"
 # What two decimals can show.
 LEAST_SHOWN = 0.005
 RULES = {
@@ -99,6 +103,19 @@ def explain(choice: Choice) -> list[str]:
         said.append(_score(choice.score))
     said.append(f"The routing mode is “{choice.mode.name}”, because {choice.mode.why}.")
     return said
+
+
+def clamping(held: Option, cap: int) -> str:
+    """That the answer may be shorter than was asked for, and why."""
+    return (
+        f"The budgets pay for no more than {cap:,} of the {held.output_cap:,} output tokens that "
+        f"{held.name} was asked for, so it is asked for that many."
+    )
+
+
+def degrading(chosen: Option, option: Option, because: str) -> str:
+    """That a cheaper model is used, and which budget wants it so."""
+    return f"{because} So the cheaper {option.name} is used in place of {chosen.name}."
 
 
 def _asked(choice: Choice) -> str:

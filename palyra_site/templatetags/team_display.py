@@ -12,6 +12,8 @@ from django.utils.safestring import SafeString
 from governance.amounts import amount_text
 from governance.display import APPROVAL_TONES, CALL_TONES, STANDING_TONES
 from governance.display import dollars as dollars_or_nothing
+from governance.models import BudgetPolicy
+from governance.policy_words import now_text
 from governance.standing import Standing
 from governance.zones import zone as named_zone
 from providers.display import NOTHING, duration, number
@@ -88,15 +90,30 @@ def relative(value: datetime, now: datetime) -> str:
 
 
 @register.filter
-def this_interval(interval: str) -> str:
-    """A budget's interval as it is spoken of: "today", "this month", "in total"."""
-    return {"day": "today", "total": "in total"}.get(interval, f"this {interval}")
+def this_interval(policy: BudgetPolicy) -> str:
+    """What a budget's figure is of, as it is spoken of: "today", "in the last hour"."""
+    return now_text(policy)
 
 
 @register.simple_tag
 def amount(metric: str, value: int | None) -> str:
     """An amount of a budget's metric, in words."""
     return NOTHING if value is None else amount_text(metric, value)
+
+
+AT_LIMIT = {
+    "alert": "Only alerts past {}; it stops nothing",
+    "degrade": "Goes to a cheaper model past {}, and stops calls that none fits",
+    "block": "Stops calls at {}",
+    "approval": "Needs approval past {}",
+}
+
+
+@register.simple_tag
+def at_limit(standing: Standing) -> str:
+    """What becomes of calls at a budget's hard limit."""
+    policy = standing.policy
+    return AT_LIMIT[policy.action].format(amount_text(policy.metric, standing.hard_limit or 0))
 
 
 @register.filter

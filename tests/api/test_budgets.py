@@ -38,15 +38,23 @@ def test_a_policy_is_added(organisation: Caller, team: Team) -> None:
     assert body_of(response) == {
         "id": str(policy.pk),
         "name": "Monthly",
+        "summary": f"{team}: at most $1.00 a month, blocks; warns from $0.80; "
+        "alerts at 50, 75, 90 and 100 %",
         "scope": "team",
         "team": "demo",
+        "value": "",
         "metric": "cost",
         "interval": "month",
+        "rolling": False,
         "zone": "UTC",
         "soft_limit": "0.800000000",
         "hard_limit": "1.000000001",
+        "action": "block",
+        "thresholds": [50, 75, 90, 100],
+        "routing_mode": "",
         "enabled": True,
     }
+    assert body_of(organisation.get(f"/policies/{policy.pk}")) == body_of(response)
     assert (policy.team, policy.soft_limit, policy.hard_limit) == (team, 800_000_000, 1_000_000_001)
     assert items_of(organisation.get("/policies")) == [body_of(response)]
 
@@ -77,6 +85,15 @@ def test_a_limit_of_tokens_is_a_whole_number(
          {"metric", "interval"}),
         ({"scope": "global"}, {"team"}),
         ({"team": "nowhere", "zone": "Mars/Base", "name": ""}, {"team", "zone", "name"}),
+        ({"interval": "total", "rolling": True, "thresholds": [0, 5], "action": "cry",
+          "routing_mode": "loud", "scope": "user", "value": "nobody"},
+         {"rolling", "thresholds", "action", "routing_mode", "value"}),
+        ({"interval": "run", "rolling": True, "thresholds": [75, 75]}, {"rolling", "thresholds"}),
+        ({"thresholds": [1001], "value": "someone"}, {"thresholds", "value"}),
+        ({"scope": "session", "team": None, "value": "chat"}, {"team"}),
+        ({"scope": "session", "team": "nowhere", "value": "chat"}, {"team"}),
+        ({"scope": "model", "value": "gpt", "soft_limit": "2"}, {"value", "soft_limit"}),
+        ({"thresholds": ["ninety"]}, {"thresholds.0"}),
     ],
 )  # fmt: skip
 def test_a_bad_policy_stores_nothing(
@@ -88,6 +105,69 @@ def test_a_bad_policy_stores_nothing(
 ) -> None:
     with nothing_stored():
         assert faults(organisation.post("/policies", {**POLICY, **changes})).keys() == fields
+
+
+def test_a_policy_has_a_scope_an_interval_and_an_action(organisation: Caller, team: Team) -> None:
+    member = member_of(team)
+    body = {
+        "name": "Each hour",
+        "scope": "user",
+        "team": "demo",
+        "value": member.username,
+        "metric": "output_tokens",
+        "interval": "hour",
+        "rolling": True,
+        "hard_limit": "2000",
+        "action": "degrade",
+        "thresholds": [120, 75],
+        "routing_mode": "enforced",
+    }
+    response = organisation.post("/policies", body)
+    assert response.status_code == 201, response.content
+    added = body_of(response)
+    assert (added["value"], added["thresholds"]) == (str(member.pk), [75, 120])
+    assert added["summary"] == (
+        f"{member.username} of {team}: at most 2,000 output tokens in any 60 minutes, then uses a "
+        "cheaper model that fits, else blocks; alerts at 75 and 120 %; routing is enforced"
+    )
+    # What was given is taken back as it is.
+    path = f"/policies/{added['id']}"
+    same = {name: added[name] for name in body if name != "metric"}
+    assert body_of(organisation.patch(path, same)) == added
+
+
+def test_what_a_policy_counts_changes_until_it_has_counted(
+    organisation: Caller, team: Team
+) -> None:
+    other = make_team(slug="other")
+    policy = make_policy(scope="session", team=team, value=f"{team.pk}:chat")
+    path = f"/policies/{policy.pk}"
+    changed = body_of(organisation.patch(path, {"team": "other", "interval": "day"}))
+    assert (changed["value"], changed["interval"]) == (f"{other.pk}:chat", "day")
+    changed = body_of(organisation.patch(path, {"value": "mail", "thresholds": [90, 75]}))
+    assert (changed["value"], changed["thresholds"]) == (f"{other.pk}:mail", [75, 90])
+
+    BudgetWindow.objects.create(policy=policy, starts_at=timezone.now())
+    wanted = {"team": "demo", "value": "chat", "interval": "week", "zone": "Europe/Prague"}
+    found = faults(organisation.patch(path, {**wanted, "rolling": True, "action": "alert"}))
+    assert found.keys() == {"team", "value", "interval", "zone", "rolling"}
+    assert body_of(organisation.patch(path, {"action": "alert"}))["action"] == "alert"
+
+
+def test_a_named_person_who_is_gone_hinders_no_change(organisation: Caller) -> None:
+    policy = make_policy(scope="user", value="404")
+    changed = body_of(organisation.patch(f"/policies/{policy.pk}", {"value": "404", "name": "New"}))
+    assert (changed["name"], changed["value"]) == ("New", "404")
+
+
+def test_a_list_of_policies_takes_few_queries(
+    organisation: Caller, team: Team, django_assert_max_num_queries: Any
+) -> None:
+    for number in range(5):
+        make_policy(scope="user", team=team, value=str(member_of(team).pk))
+        make_policy(scope="session", team=team, value=f"{team.pk}:{number}")
+    with django_assert_max_num_queries(5):
+        assert len(items_of(organisation.get("/policies"))) == 10
 
 
 def test_a_policy_is_changed(organisation: Caller) -> None:
@@ -149,6 +229,8 @@ def test_a_team_sees_where_its_budgets_stand(integration: Caller, team: Team) ->
     assert found["Own"].pop("policy")["id"] == str(own.pk)
     assert found["Own"] == {
         "team": "demo",
+        "scope_value": str(team.pk),
+        "whose": team.name,
         "limit": "2.000000000",
         "consumed": "0.300000000",
         "held": "0.200000000",
@@ -179,7 +261,7 @@ def test_budgets_take_few_queries(
 ) -> None:
     for _ in range(5):
         use(make_policy(), team)
-    with django_assert_max_num_queries(4):
+    with django_assert_max_num_queries(6):
         assert len(items_of(integration.get("/budgets"))) == 5
 
 

@@ -68,6 +68,8 @@ FOREIGN: dict[str, Callable[[Side], Step]] = {
     "pause_job": lambda other: Step("POST", f"/jobs/{other.job.pk}/pause", {"reason": "Mine."}),
     "resume_job": lambda other: Step("POST", f"/jobs/{other.job.pk}/resume"),
     "list_runs": lambda other: Step("GET", f"/jobs/{other.job.pk}/runs"),
+    "get_kept_answer": lambda other: Step("GET", f"/calls/{other.call.pk}/answer"),
+    "get_approval": lambda other: Step("GET", f"/approvals/{other.approval.pk}"),
     "get_run": lambda other: Step("GET", f"/runs/{other.run.pk}"),
 }
 
@@ -91,6 +93,11 @@ ORGANISATION = {
     "list_provider_metrics": Step("GET", "/provider-metrics"),
     "list_provider_presets": Step("GET", "/provider-presets"),
     "add_provider_from_preset": Step("POST", "/providers/from-preset", {"preset": "ollama"}),
+    "correct_call": Step(
+        "POST",
+        "/calls/01890000-0000-7000-8000-000000000000/correct",
+        {"answered": False, "reason": "I asked them."},
+    ),
     "list_audit_entries": Step("GET", "/audit"),
     "get_failover_policy": Step("GET", "/failover-policy"),
     "change_failover_policy": Step("PATCH", "/failover-policy", {"pinned": True}),
@@ -100,7 +107,10 @@ ORGANISATION = {
     "add_team": Step("POST", "/teams", {"slug": "mine", "name": "Mine"}),
     "list_prices": Step("GET", "/prices"),
     "add_price": Step("POST", "/prices", {"model": "1", "uncached_input": "0", "output": "0"}),
+    "preview_price_import": Step("GET", "/prices/import"),
+    "apply_price_import": Step("POST", "/prices/import/apply", {}),
     "list_policies": Step("GET", "/policies"),
+    "get_policy": Step("GET", "/policies/1"),
     "add_policy": Step("POST", "/policies", {"name": "Mine", "hard_limit": "1"}),
     "change_policy": Step("PATCH", "/policies/1", {"hard_limit": "1000"}),
     "acknowledge_alert": Step("POST", "/alerts/00000000-0000-0000-0000-000000000001/acknowledge"),

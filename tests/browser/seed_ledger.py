@@ -118,8 +118,8 @@ class Ledger:
             requested = {"cost": upper, "tokens": 4000, "requests": 1}[policy.metric]
             limit = policy.hard_limit or 0
             counter = Counter(window_id=0, consumed=limit // 3, held=limit // 50)
-            resets = policy.window(subject, at).period.ends_at
-            found.append(evaluate(policy, counter, requested, resets))
+            key = policy.window(subject, at)
+            found.append(evaluate(policy, counter, requested, key))
         return found
 
     def _counting(self, subject: Subject) -> list[Policy]:
@@ -170,8 +170,9 @@ class Ledger:
         return row
 
     def _blocked(self, row: ModelCall) -> ModelCall:
-        policy = self._counting(Subject(team_id=row.team_id, call_id=row.pk))[-1]
-        said = evaluate(policy, _full(policy), 10**12, self.now + timedelta(days=3))
+        subject = Subject(team_id=row.team_id, call_id=row.pk)
+        policy = self._counting(subject)[-1]
+        said = evaluate(policy, _full(policy), 10**12, policy.window(subject, self.now))
         row.status = CallStatus.BLOCKED
         row.evaluations = [*row.evaluations[:-1], said.as_json()]
         row.error = said.explanation

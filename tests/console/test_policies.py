@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 import pytest
+from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
@@ -13,6 +15,7 @@ from tests.console.pages import filled, text_of
 from tests.support.factories import make_policy, make_team
 
 ADD = "admin:governance_budgetpolicy_add"
+WINDOWS = "admin:governance_budgetwindow_changelist"
 LIST = "admin:governance_budgetpolicy_changelist"
 
 
@@ -21,8 +24,12 @@ def _written(**fields: Any) -> dict[str, Any]:
         "name": "A limit",
         "scope": "team",
         "team": "",
+        "value": "",
         "metric": "cost",
         "interval": "month",
+        "action": "block",
+        "thresholds": "50, 75",
+        "routing_mode": "",
         "zone": "Europe/Prague",
         "soft_limit": "",
         "hard_limit": "",
@@ -80,6 +87,17 @@ def test_limits_are_stored_in_the_metrics_unit(
         ),
         ({"hard_limit": "9223372036.854775808"}, "A limit can be at most $9,223,372,036.85."),
         ({"metric": "tokens", "hard_limit": "9223372036854775808"}, "A limit can be at most"),
+        (
+            {"metric": "output_tokens", "hard_limit": "10.5"},
+            "A fraction of an output token cannot be counted: give a whole number.",
+        ),
+        ({"thresholds": "50, ninety"}, "Give whole percentages, such as 50, 75 and 90."),
+        ({"thresholds": "75 75"}, "Give each percentage once."),
+        ({"thresholds": "1001"}, "Give percentages from 1 to 1000."),
+        ({"interval": "total", "rolling": "on"}, "A run, and all time, cannot roll."),
+        ({"scope": "user", "value": "nobody"}, "There is no person “nobody”"),
+        ({"scope": "session", "value": "chat"}, "Say whose session it is"),
+        ({"value": "chat"}, "This scope names nobody here."),
         ({"hard_limit": "ten"}, "Enter a number."),
         ({"hard_limit": "NaN"}, "Enter a number."),
         ({}, "Give a hard limit, a soft limit, or both."),
@@ -138,6 +156,97 @@ def test_saving_a_form_as_it_is_changes_no_limit(browser: Client, amount: int) -
     assert (policy.name, policy.hard_limit) == ("renamed", amount)
 
 
+def test_every_field_is_stored_and_shown_again(browser: Client) -> None:
+    team, person = make_team(name="Blue"), User.objects.create_user("pat")
+    sent = _written(
+        scope="user",
+        team=str(team.pk),
+        value="pat",
+        metric="input_tokens",
+        interval="day",
+        rolling="on",
+        hard_limit="500",
+        action="approval",
+        thresholds="90 %, 75",
+        routing_mode="dry_run",
+    )
+    browser.post(reverse(ADD), sent)
+
+    policy = BudgetPolicy.objects.get()
+    assert (policy.scope, policy.team, policy.value) == ("user", team, str(person.pk))
+    assert (policy.interval, policy.rolling, policy.action) == ("day", True, "approval")
+    assert (policy.thresholds, policy.routing_mode) == ([75, 90], "dry_run")
+
+    page = browser.get(_page(policy)).content.decode()
+    form = filled(page, "budgetpolicy_form")
+    assert form.items() >= {**sent, "thresholds": "75, 90"}.items()
+    assert (
+        "pat of Blue: at most 500 input tokens in any 24 hours, needs approval past that; "
+        "alerts at 75 and 90 %; routing is a dry run"
+    ) in text_of(page)
+
+    browser.post(_page(policy), {**form, "scope": "session", "value": "chat"})
+    policy.refresh_from_db()
+    assert policy.value == f"{team.pk}:chat"
+
+
+def test_whoever_is_named_and_gone_is_kept(browser: Client) -> None:
+    policy = make_policy(scope="user", value="404")
+    form = filled(browser.get(_page(policy)).content.decode(), "budgetpolicy_form")
+
+    browser.post(_page(policy), {**form, "name": "renamed"})
+
+    policy.refresh_from_db()
+    assert (policy.name, policy.value) == ("renamed", "404")
+
+
+def test_all_that_says_what_is_counted_is_fixed_once_something_was(browser: Client) -> None:
+    policy = make_policy(interval="day", rolling=True)
+    BudgetWindow.objects.create(policy=policy, starts_at="2026-03-01T00:00Z", consumed=7)
+
+    page = browser.get(_page(policy)).content.decode()
+
+    assert form_fields(page).isdisjoint(
+        {"scope", "team", "value", "metric", "interval", "rolling", "zone"}
+    )
+    assert {"action", "thresholds", "routing_mode"} <= form_fields(page)
+    # Nothing is shown by the value of a field that is not there.
+    assert "x-show=\"!['run'" not in page
+
+
+def form_fields(page: str) -> set[str]:
+    return set(filled(page, "budgetpolicy_form"))
+
+
+def test_windows_say_whose_they_are(browser: Client, django_assert_max_num_queries: Any) -> None:
+    team, person = make_team(name="Blue"), User.objects.create_user("pat")
+    for scope, value, interval in (
+        ("user", str(person.pk), "day"),
+        ("session", f"{team.pk}:chat", "day"),
+        ("team", f"{team.pk}|{UUID(int=1)}", "run"),
+        ("team", "404", "day"),
+        ("global", "", "day"),
+    ):
+        policy = make_policy(scope=scope, interval=interval)
+        BudgetWindow.objects.create(
+            policy=policy, scope_value=value, starts_at="2026-03-01T00:00Z", consumed=7
+        )
+    rolling = make_policy(interval="hour", rolling=True)
+    BudgetWindow.objects.create(
+        policy=rolling,
+        scope_value=str(team.pk),
+        starts_at="2026-03-01T00:00Z",
+        ends_at="2026-03-01T00:05Z",
+    )
+
+    with django_assert_max_num_queries(14):
+        said = text_of(browser.get(reverse(WINDOWS)).content.decode())
+
+    for words in ("pat", "session chat", "Blue one run", "team 404", "everyone together"):
+        assert words in said
+    assert "a part of the last hour" in said
+
+
 def test_what_is_counted_does_not_change_once_something_was(browser: Client) -> None:
     policy = make_policy(metric="cost", hard_limit=10**9)
     BudgetWindow.objects.create(policy=policy, starts_at="2026-03-01T00:00Z", consumed=7)
@@ -165,7 +274,7 @@ def test_the_list_says_where_each_policy_stands(browser: Client) -> None:
 
     assert "$1.50 consumed, $0.25 held of $2.00" in said
     assert "Within limits" in said
-    assert "Cost in total" in said
+    assert "Blue: at most $2.00 in total, blocks; alerts at 50, 75, 90 and 100 %" in said
     assert "Never" in said
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     Bundle,
@@ -19,7 +20,9 @@ from hypothesis.stateful import (
 )
 
 from governance.budgets import (
+    APPROVAL_REQUIRED,
     BLOCKED,
+    HARD_LIMIT,
     OK,
     OVERRIDE_APPLIED,
     SOFT_LIMIT,
@@ -34,9 +37,10 @@ from governance.budgets import (
     WindowKey,
     admit,
     evaluate,
+    largest,
     scope_value,
 )
-from governance.windows import Period
+from governance.windows import BEGINNING, Period
 
 MIDNIGHT = datetime(2026, 3, 2, tzinfo=UTC)
 TODAY = Period(MIDNIGHT - timedelta(days=1), MIDNIGHT)
@@ -70,7 +74,7 @@ def counter(consumed: int = 0, held: int = 0, raised_by: int = 0, window_id: int
 
 
 def said_of(rule_of: Policy, of: Counter, requested: int | None) -> BudgetEvaluation:
-    return evaluate(rule_of, of, requested, MIDNIGHT)
+    return evaluate(rule_of, of, requested, WindowKey(1, "7", TODAY))
 
 
 @pytest.mark.parametrize(
@@ -177,7 +181,7 @@ def test_it_explains_itself(
 
 
 def test_a_window_that_never_resets_says_so() -> None:
-    said = evaluate(policy(), counter(100), 1, None)
+    said = evaluate(policy(), counter(100), 1, WindowKey(1, "7", Period(BEGINNING, None)))
     assert said.explanation.endswith("It never resets.")
     assert said.as_json()["resets_at"] is None
 
@@ -199,6 +203,69 @@ def test_the_ledger_keeps_the_figures() -> None:
 
 def windows(*rules: tuple[Policy, Counter]) -> list[tuple[Policy, WindowKey, Counter]]:
     return [(rule_of, WindowKey(rule_of.id, "7", TODAY), of) for rule_of, of in rules]
+
+
+@pytest.mark.parametrize(
+    ("action", "requested", "outcome", "blocks"),
+    [
+        ("block", 101, BLOCKED, True),
+        ("degrade", 101, BLOCKED, True),
+        ("alert", 101, HARD_LIMIT, False),
+        ("approval", 101, APPROVAL_REQUIRED, True),
+        ("approval", 100, OK, False),
+        ("block", None, UNKNOWN, True),
+        ("approval", None, UNKNOWN, True),
+        ("alert", None, UNKNOWN, False),
+    ],
+)
+def test_what_is_done_at_the_hard_limit(
+    action: str, requested: int | None, outcome: str, blocks: bool
+) -> None:
+    said = said_of(policy(action=action), counter(), requested)
+    assert (said.outcome, said.blocks, said.action) == (outcome, blocks, action)
+
+
+def test_past_a_limit_that_only_alerts_a_call_is_held_all_the_same() -> None:
+    admission = admit(
+        Demand(cost=None, input_tokens=10, output_tokens=0),
+        windows((policy(action="alert", hard_limit=1), counter(5))),
+    )
+    assert admission.blocking is None
+    assert admission.holds == (Hold(window_id=1, metric="tokens", amount=10),)
+    assert admission.evaluations[0].explanation == (
+        "This call may take “Daily” past its limit of 1 token, which only alerts; it has 5 tokens "
+        "consumed and 0 tokens held."
+    )
+
+
+@pytest.mark.parametrize(
+    ("metric", "interval", "rate"),
+    [
+        ("requests", "minute", True),
+        ("output_tokens", "minute", True),
+        ("cost", "minute", False),
+        ("requests", "hour", False),
+    ],
+)
+def test_so_many_requests_or_tokens_a_minute_are_a_rate(
+    metric: str, interval: str, rate: bool
+) -> None:
+    assert said_of(policy(metric=metric, interval=interval), counter(), 1).limits_rate is rate
+
+
+@pytest.mark.parametrize(
+    ("metric", "amount"),
+    [("cost", 5), ("tokens", 10), ("input_tokens", 7), ("output_tokens", 3), ("requests", 1)],
+)
+def test_each_metric_has_its_part_of_a_demand(metric: str, amount: int) -> None:
+    assert Demand(cost=5, input_tokens=7, output_tokens=3).amount(metric) == amount
+
+
+@given(st.integers(-20, 20), st.integers(-20, 20), st.integers(-25, 25))
+def test_the_largest_that_fits(lowest: int, highest: int, bound: int) -> None:
+    fitting = [one for one in range(lowest, highest + 1) if one <= bound]
+    found = largest(lambda one: one <= bound, lowest, highest)
+    assert found == max(fitting, default=None)
 
 
 def test_a_call_is_held_on_every_window_in_its_own_metric() -> None:

@@ -25,6 +25,7 @@ ZONES = [
     "Pacific/Kiritimati",
     "Antarctica/Troll",  # moves by two hours
 ]
+CALENDAR = ["minute", "hour", "day", "week", "month", "quarter", "year"]
 YEARS = timedelta(days=33 * 365)
 moments = st.timedeltas(timedelta(), YEARS).map(
     lambda since: datetime(2005, 1, 1, tzinfo=UTC) + since
@@ -167,6 +168,142 @@ def utc(text: str) -> datetime:
             "2011-12-31T10:00",
             id="a December of thirty days",
         ),
+        pytest.param(
+            "minute",
+            "Europe/Prague",
+            "2026-03-29T01:00:30",
+            "2026-03-29T01:00",
+            "2026-03-29T01:01",
+            id="a minute of UTC's, as clocks change",
+        ),
+        pytest.param(
+            "hour",
+            "Europe/Prague",
+            "2026-10-25T01:59:59",
+            "2026-10-25T01:00",
+            "2026-10-25T02:00",
+            id="an hour of UTC's, that clocks repeat",
+        ),
+        pytest.param(
+            "hour",
+            "Asia/Kathmandu",
+            "2026-05-05T05:20",
+            "2026-05-05T05:00",
+            "2026-05-05T06:00",
+            id="an hour of UTC's, where zones are off by quarters",
+        ),
+        pytest.param(
+            "hour",
+            "Australia/Lord_Howe",
+            "2026-04-04T15:10",
+            "2026-04-04T15:00",
+            "2026-04-04T16:00",
+            id="an hour of UTC's, where clocks move by half of one",
+        ),
+        pytest.param(
+            "week",
+            "UTC",
+            "2026-03-15T23:59",
+            "2026-03-09T00:00",
+            "2026-03-16T00:00",
+            id="a week ends with its Sunday",
+        ),
+        pytest.param(
+            "week",
+            "UTC",
+            "2026-03-16T00:00",
+            "2026-03-16T00:00",
+            "2026-03-23T00:00",
+            id="and begins with its Monday",
+        ),
+        pytest.param(
+            "week",
+            "Europe/Prague",
+            "2026-12-31T12:00",
+            "2026-12-27T23:00",
+            "2027-01-03T23:00",
+            id="a week across the new year",
+        ),
+        pytest.param(
+            "week",
+            "Europe/Prague",
+            "2026-03-28T12:00",
+            "2026-03-22T23:00",
+            "2026-03-29T22:00",
+            id="a week of 167 hours",
+        ),
+        pytest.param(
+            "week",
+            "America/New_York",
+            "2026-11-01T12:00",
+            "2026-10-26T04:00",
+            "2026-11-02T05:00",
+            id="a week of 169 hours",
+        ),
+        pytest.param(
+            "week",
+            "Australia/Lord_Howe",
+            "2026-04-05T03:00",
+            "2026-03-29T13:00",
+            "2026-04-05T13:30",
+            id="a week that is longer by half an hour",
+        ),
+        pytest.param(
+            "quarter",
+            "UTC",
+            "2026-03-31T23:59",
+            "2026-01-01T00:00",
+            "2026-04-01T00:00",
+            id="the first quarter's last minute",
+        ),
+        pytest.param(
+            "quarter",
+            "UTC",
+            "2026-04-01T00:00",
+            "2026-04-01T00:00",
+            "2026-07-01T00:00",
+            id="the second quarter's first",
+        ),
+        pytest.param(
+            "quarter",
+            "Europe/Prague",
+            "2026-12-31T22:59",
+            "2026-09-30T22:00",
+            "2026-12-31T23:00",
+            id="the last quarter, which changes its clocks",
+        ),
+        pytest.param(
+            "quarter",
+            "America/New_York",
+            "2026-03-31T12:00",
+            "2026-01-01T05:00",
+            "2026-04-01T04:00",
+            id="the first quarter in New York",
+        ),
+        pytest.param(
+            "day",
+            "Australia/Lord_Howe",
+            "2026-10-03T20:00",
+            "2026-10-03T13:30",
+            "2026-10-04T13:00",
+            id="a day of 23 hours and a half",
+        ),
+        pytest.param(
+            "year",
+            "UTC",
+            "2024-02-29T12:00",
+            "2024-01-01T00:00",
+            "2025-01-01T00:00",
+            id="a leap year",
+        ),
+        pytest.param(
+            "year",
+            "Pacific/Kiritimati",
+            "2026-12-31T10:00",
+            "2026-12-31T10:00",
+            "2027-12-31T10:00",
+            id="the year begins first there",
+        ),
     ],
 )
 def test_a_period_is_a_stretch_of_the_zones_calendar(
@@ -175,16 +312,17 @@ def test_a_period_is_a_stretch_of_the_zones_calendar(
     assert period(interval, zone, utc(now)) == Period(utc(starts_at), utc(ends_at))
 
 
-def test_a_total_has_one_window_for_ever() -> None:
-    assert period("total", "Europe/Prague", utc("2026-03-15T12:00")) == Period(BEGINNING, None)
+@pytest.mark.parametrize("interval", ["total", "run"])
+def test_a_total_and_a_run_have_one_window_for_ever(interval: str) -> None:
+    assert period(interval, "Europe/Prague", utc("2026-03-15T12:00")) == Period(BEGINNING, None)
 
 
 def test_an_unknown_interval_is_an_error() -> None:
-    with pytest.raises(ValueError, match="week"):
-        period("week", "UTC", utc("2026-03-15T12:00"))
+    with pytest.raises(ValueError, match="fortnight"):
+        period("fortnight", "UTC", utc("2026-03-15T12:00"))
 
 
-@given(now=moments, zone=st.sampled_from(ZONES), interval=st.sampled_from(["day", "month"]))
+@given(now=moments, zone=st.sampled_from(ZONES), interval=st.sampled_from(CALENDAR))
 def test_now_is_inside_and_neighbours_touch(now: datetime, zone: str, interval: str) -> None:
     current = period(interval, zone, now)
     assert current.ends_at is not None

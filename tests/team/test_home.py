@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 from django.db import connection
@@ -80,6 +81,34 @@ def test_a_budget_that_only_warns_says_so_and_offers_no_more(member: Client, tea
     assert "0 of 1,000 tokens today" in shown
     assert "Only warns, from 1,000 tokens; it stops nothing." in shown
     assert "Ask for more" not in shown
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"action": "block"}, "Stops calls at 500 tokens."),
+        ({"action": "alert"}, "Only alerts past 500 tokens; it stops nothing."),
+        (
+            {"action": "degrade"},
+            "Goes to a cheaper model past 500 tokens, and stops calls that none fits.",
+        ),
+        ({"action": "approval"}, "Needs approval past 500 tokens."),
+        ({"interval": "total"}, "0 of 500 tokens in total"),
+        ({"interval": "minute"}, "0 of 500 tokens this minute"),
+        ({"interval": "run"}, "0 of 500 tokens in one run"),
+        ({"interval": "hour", "rolling": True}, "0 of 500 tokens in the last hour"),
+        ({"interval": "year", "rolling": True}, "0 of 500 tokens in the last 365 days"),
+        ({"interval": "hour", "rolling": True}, "Has room again in"),
+        ({"scope": "team", "team": None}, "Counts Blue Team."),
+        ({"scope": "model"}, "Counts each model."),
+        ({"scope": "global", "team": None}, "Counts everyone together."),
+    ],
+)
+def test_a_budget_says_whose_calls_how_long_and_what_then(
+    member: Client, team: Team, fields: dict[str, Any], words: str
+) -> None:
+    make_policy(**{"team": team, "metric": "tokens", "hard_limit": 500, **fields})
+    assert words in _text(member)
 
 
 def test_a_reset_is_shown_in_the_teams_zone(member: Client, team: Team) -> None:
