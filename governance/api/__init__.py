@@ -2,7 +2,17 @@
 
 from ninja import Router
 
-from governance.api import alerts, approvals, audit, budgets, ledger, prices, routing, teams
+from governance.api import (
+    alerts,
+    approvals,
+    audit,
+    budgets,
+    ledger,
+    prices,
+    routing,
+    settings,
+    teams,
+)
 
 router = Router()
 router.add_router("", teams.router, tags=["Teams and keys"])
@@ -13,5 +23,6 @@ router.add_router("", alerts.router, tags=["Alerts"])
 router.add_router("", ledger.router, tags=["Calls and usage"])
 router.add_router("", routing.router, tags=["Calls and usage"])
 router.add_router("", audit.router, tags=["Audit trail"])
+router.add_router("", settings.router, tags=["Settings"])
 
 __all__ = ["router"]
