@@ -1,7 +1,8 @@
 """Requests for more budget, and deciding them once.
 
-What is approved raises the policy's current window only: when it resets, the limit is the policy's
-own again.
+What is approved until the window resets raises that window; until a date, every window of its scope
+value while it lasts; for one call, the window of that call by what it takes. Then the limit is the
+policy's own again.
 """
 
 from __future__ import annotations
@@ -15,9 +16,18 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import F, Q, QuerySet
 
-from governance.budgets import Subject
+from governance import kept_calls, scope_names
 from governance.ledger import open_window
-from governance.models import Approval, ApprovalStatus, BudgetPolicy, BudgetWindow, Team
+from governance.models import (
+    Approval,
+    ApprovalStatus,
+    ApprovalUntil,
+    BudgetInterval,
+    BudgetPolicy,
+    BudgetScope,
+    BudgetWindow,
+    Team,
+)
 from governance.snapshot import policy_entry
 
 DECIDE_PERMISSION = "governance.decide_approval"
@@ -52,19 +62,30 @@ def request_more(
     amount: int,
     reason: str,
     now: datetime,
+    scope_value: str | None = None,
+    until: str = ApprovalUntil.RESET,
+    expires_at: datetime | None = None,
 ) -> Approval:
-    """Ask for `amount` more of `policy` (nano-dollars, tokens or requests) until it resets.
+    """Ask for `amount` more of `policy` (nano-dollars, tokens or requests), until it resets or
+    until a date, `expires_at`.
 
-    One request for a team and policy can be pending at a time. Raises `ValidationError` with every
-    fault, and stores nothing then.
+    `scope_value` names whose budget it is where the policy has one for each person, session and so
+    on; left out, it is the policy's own, the team's or everyone's. One request for a team, policy
+    and scope value can be pending at a time. Raises `ValidationError` with every fault, and stores
+    nothing then.
     """
+    if scope_value is None:
+        scope_value = policy.value or (str(team.pk) if policy.scope == BudgetScope.TEAM else "")
     approval = Approval(
         team=team,
         policy=policy,
+        scope_value=scope_value,
         requested_by=requested_by,
         requested_at=now,
         amount=amount,
         reason=reason.strip(),
+        until=until,
+        expires_at=expires_at if until == ApprovalUntil.DATE else None,
     )
     with transaction.atomic():
         # Two requests at once would not see one another: the team's row lets one pass at a time,
@@ -86,7 +107,7 @@ def _faults(approval: Approval) -> dict[str, list[str]]:
         )
     except ValidationError as error:
         faults = dict(error.message_dict)
-    fault = _policy_fault(approval.team, approval.policy)
+    fault = _policy_fault(approval.team, approval.policy) or _value_fault(approval)
     if fault is None and _pending(approval).exists():
         fault = (
             f"A request for more of “{approval.policy}” is already waiting to be decided. "
@@ -94,7 +115,38 @@ def _faults(approval: Approval) -> dict[str, list[str]]:
         )
     if fault is not None:
         faults.setdefault("policy", []).append(fault)
+    until_fault = _until_fault(approval)
+    if until_fault is not None:
+        field, message = until_fault
+        faults.setdefault(field, []).append(message)
     return faults
+
+
+def _value_fault(approval: Approval) -> str | None:
+    """Why the scope value is not one of this policy's that the team may ask about."""
+    policy, value = approval.policy, approval.scope_value
+    if policy.value and value != policy.value:
+        return f"“{policy}” does not count that."
+    if not value:
+        return None if policy.scope == BudgetScope.GLOBAL else "Say whose budget it is."
+    asking = approval.requested_by_id
+    mine = scope_names.of_team(approval.team, asking, {policy.scope})
+    if not mine.may_see(policy, value):
+        return "That budget is not the team's."
+    return None
+
+
+def _until_fault(approval: Approval) -> tuple[str, str] | None:
+    """Why it cannot last as long as is asked, at the field at fault."""
+    if approval.until == ApprovalUntil.CALL:
+        return "until", "Only a call that is blocked asks for itself alone."
+    if approval.until == ApprovalUntil.DATE:
+        ends = approval.expires_at
+        if ends is None or ends <= approval.requested_at:
+            return "expires_at", "Say until when, a time to come."
+    elif approval.policy.interval == BudgetInterval.RUN:
+        return "until", "Each run has a budget of its own; ask until a date."
+    return None
 
 
 def _policy_fault(team: Team, policy: BudgetPolicy) -> str | None:
@@ -109,14 +161,18 @@ def _policy_fault(team: Team, policy: BudgetPolicy) -> str | None:
 
 def _pending(approval: Approval) -> QuerySet[Approval]:
     return Approval.objects.filter(
-        team=approval.team, policy=approval.policy, status=ApprovalStatus.PENDING
-    )
+        team=approval.team,
+        policy=approval.policy,
+        scope_value=approval.scope_value,
+        status=ApprovalStatus.PENDING,
+    ).exclude(until=ApprovalUntil.CALL)
 
 
 def decide(
     *, approval_id: UUID, decided_by: User, approve: bool, comment: str, now: datetime
 ) -> Approval:
-    """Approve or deny a request, once; approving raises the policy's current window.
+    """Approve or deny a request, once. Approving one that lasts until the window resets raises the
+    window of now; a call that waits for it goes on.
 
     Raises `ApprovalNotAllowed` for one's own request, without the permission
     `governance.decide_approval`, or when the budget can no longer be raised;
@@ -124,7 +180,9 @@ def decide(
     `Approval.DoesNotExist` for an unknown request. Nothing is changed by a decision that raises.
     """
     with transaction.atomic():
-        approval = Approval.objects.select_related("team", "requested_by").get(pk=approval_id)
+        approval = Approval.objects.select_related("team", "policy", "requested_by").get(
+            pk=approval_id
+        )
         _refuse_unless_allowed(approval, decided_by)
         approval.status = ApprovalStatus.APPROVED if approve else ApprovalStatus.DENIED
         approval.decided_by = decided_by
@@ -141,8 +199,8 @@ def decide(
         if not decided:
             raise ApprovalAlreadyDecided
         if approve:
-            approval.window = _raise_current_window(approval, now)
-            approval.save(update_fields=["window"])
+            _let(approval, now)
+        kept_calls.decided(approval)
     return approval
 
 
@@ -153,14 +211,23 @@ def _refuse_unless_allowed(approval: Approval, decided_by: User) -> None:
         raise ApprovalNotAllowed("This is your own request; somebody else has to decide it.")
 
 
-def _raise_current_window(approval: Approval, now: datetime) -> BudgetWindow:
+def _let(approval: Approval, now: datetime) -> None:
+    """Have the limit give way, as far as that is not the call's own matter or the date's."""
     # The policy is locked so that it cannot be switched off, or its limit removed, meanwhile.
     row = BudgetPolicy.objects.select_for_update(no_key=True).get(pk=approval.policy_id)
     fault = _policy_fault(approval.team, row)
+    if fault is None and approval.expires_at is not None and approval.expires_at <= now:
+        fault = "The date until which it was asked for is past."
     if fault is not None:
         raise ApprovalNotAllowed(f"{fault} Deny the request instead.")
+    if approval.until == ApprovalUntil.RESET:
+        approval.window = _raise_current_window(approval, row, now)
+        approval.save(update_fields=["window"])
+
+
+def _raise_current_window(approval: Approval, row: BudgetPolicy, now: datetime) -> BudgetWindow:
     policy = policy_entry(row)
-    window = open_window(policy, policy.window(_subject(approval), now))
+    window = open_window(policy, policy.window_of(_scope_value(approval), now))
     raised = BudgetWindow.objects.filter(
         pk=window.pk, raised_by__lte=LARGEST_LIMIT - (row.hard_limit or 0) - approval.amount
     ).update(raised_by=F("raised_by") + approval.amount)
@@ -172,5 +239,9 @@ def _raise_current_window(approval: Approval, now: datetime) -> BudgetWindow:
     return window
 
 
-def _subject(approval: Approval) -> Subject:
-    return Subject(team_id=approval.team_id, call_id=approval.pk)
+def _scope_value(approval: Approval) -> str:
+    """Whose budget was asked for. Requests of before there was a choice name nobody: theirs is the
+    team's."""
+    if approval.scope_value or approval.policy.scope == BudgetScope.GLOBAL:
+        return str(approval.scope_value)
+    return str(approval.team_id)

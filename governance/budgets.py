@@ -89,8 +89,12 @@ class Policy:
 
     def window(self, subject: Subject, at: datetime) -> WindowKey:
         """The window that counts that call, made `at`. Only for a call that it counts."""
+        return self.window_of(self._value(subject), at)
+
+    def window_of(self, scope_value: str, at: datetime) -> WindowKey:
+        """The window in which calls of that scope value are counted that are made `at`."""
         counted = bucket(self.interval, at) if self.rolling else self._calendar(at)
-        return WindowKey(self.id, self._value(subject), counted)
+        return WindowKey(self.id, scope_value, counted)
 
     def windows(self, subject: Subject, at: datetime, now: datetime) -> tuple[WindowKey, ...]:
         """Every window that says how much of this policy is used, for that call made `at`, as it is

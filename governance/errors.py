@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 from uuid import UUID
+
+if TYPE_CHECKING:
+    from governance.budgets import BudgetEvaluation
 
 
 class CallError(Exception):
@@ -13,7 +16,9 @@ class CallError(Exception):
     `status` is the HTTP status, `type` and `code` are OpenAI's error fields, `param` names the
     request's field at fault, `detail` is machine-readable, `call_id` is the ledger row if there is
     one, `retryable` says whether clients should try the same request again by themselves, and
-    `retry_after` is the seconds to wait before anyone does, None if nobody said.
+    `retry_after` is the seconds to wait before anyone does, None if nobody said. Of a call that is
+    in the ledger, `model` is where it went or was to go, `cost` its nano-dollars, None if unknown,
+    and `tightest` the budget with the least left.
     """
 
     status: int = 500
@@ -36,6 +41,14 @@ class CallError(Exception):
         self.param = param
         self.call_id = call_id
         self.detail = dict(detail or {})
+        self.model = ""
+        self.cost: int | None = None
+        self.tightest: BudgetEvaluation | None = None
+
+    def of_call(self, *, model: str, cost: int | None, tightest: BudgetEvaluation | None) -> Self:
+        """The same error, with what is known of its call."""
+        self.model, self.cost, self.tightest = model, cost, tightest
+        return self
 
 
 class InvalidRequest(CallError):
@@ -71,6 +84,42 @@ class BudgetBlocked(CallError):
     status = 402
     type = "budget_error"
     code = "budget_exceeded"
+
+
+class RateLimited(BudgetBlocked):
+    """So many requests or tokens a minute leave no room now; they will, and a client may wait."""
+
+    status = 429
+    type = "rate_limit_error"
+    code = "rate_limit_exceeded"
+    retryable = True
+
+
+class ApprovalRequired(BudgetBlocked):
+    """The call takes a budget past its limit, which somebody may approve.
+
+    `detail` also holds `approval`, the request's identifier, and `approval_url`, where it stands.
+    """
+
+    code = "approval_required"
+
+
+class CallWaits(ApprovalRequired):
+    """The call is kept, and is made once it is approved: that is no failure.
+
+    `detail` also holds `answer_url`, where its answer will be.
+    """
+
+    status = 202
+    code = "waiting_for_approval"
+
+
+class CallGone(CallError):
+    """The call had waited for approval; it was begun already, or is not to be made."""
+
+    status = 409
+    type = "invalid_request_error"
+    code = "call_gone"
 
 
 class UnpricedModel(CallError):

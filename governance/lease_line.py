@@ -1,4 +1,5 @@
 """Who waits in this process for a place at a provider: one at a time asks, the others stand behind.
+Those in the background have a line of their own, which the ledger serves after the other.
 
 A place that a call of this process gives up is noticed at once, one that another process gives up a
 moment later.
@@ -13,6 +14,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 LOOK_SECONDS = 0.04
+# A provider, and whether it is the line of those in the background.
+_Line = tuple[int, bool]
 
 
 class Turn:
@@ -41,8 +44,8 @@ class LeaseLine:
 
     def __init__(self) -> None:
         # asyncio's locks are given in the order they were asked for.
-        self._turns: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
-        self._freed: defaultdict[int, asyncio.Event] = defaultdict(asyncio.Event)
+        self._turns: defaultdict[_Line, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._freed: defaultdict[_Line, asyncio.Event] = defaultdict(asyncio.Event)
         self._waiting: Counter[int] = Counter()
 
     def waiting(self, provider_id: int) -> int:
@@ -50,10 +53,12 @@ class LeaseLine:
         return self._waiting[provider_id]
 
     @asynccontextmanager
-    async def turn(self, provider_id: int, *, until: float) -> AsyncIterator[Turn]:
+    async def turn(
+        self, provider_id: int, *, until: float, background: bool = False
+    ) -> AsyncIterator[Turn]:
         """Wait until all who came before have their place or have gone, or until the loop's clock
         says `until`."""
-        line, freed = self._turns[provider_id], self._freed[provider_id]
+        line, freed = self._turns[provider_id, background], self._freed[provider_id, background]
         self._waiting[provider_id] += 1
         try:
             came = await _acquired(line, until)
@@ -67,8 +72,9 @@ class LeaseLine:
 
     def notice(self, provider_id: int) -> None:
         """A call of this process left the provider."""
-        if provider_id in self._freed:
-            self._freed[provider_id].set()
+        for background in (False, True):
+            if (provider_id, background) in self._freed:
+                self._freed[provider_id, background].set()
 
 
 async def _acquired(line: asyncio.Lock, until: float) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 from providers.registry import CredentialEntry, ProviderEntry
 
@@ -31,12 +32,15 @@ class LeaseOption:
 class LeaseDemand:
     """A place at a provider, with one of the credentials, which are in their order of preference.
 
-    A limit of None is no limit.
+    A limit of None is no limit. A call in the `background` gets no place while others wait for
+    one; one that does wait says until when, `waits_until`.
     """
 
     provider_id: int
     limit: int | None
     options: tuple[LeaseOption, ...]
+    background: bool = False
+    waits_until: datetime | None = None
 
     @property
     def keys(self) -> tuple[LeaseKey, ...]:
@@ -59,7 +63,11 @@ class Lease:
 
 
 def demand_for(
-    provider: ProviderEntry, credentials: tuple[CredentialEntry | None, ...]
+    provider: ProviderEntry,
+    credentials: tuple[CredentialEntry | None, ...],
+    *,
+    background: bool = False,
+    waits_until: datetime | None = None,
 ) -> LeaseDemand:
     """The place a call needs at `provider`, with one of the credentials that can be used now."""
     limit = provider.credential_concurrency_limit
@@ -70,6 +78,8 @@ def demand_for(
             LeaseOption(None, None) if one is None else LeaseOption(one.id, limit)
             for one in credentials
         ),
+        background,
+        waits_until,
     )
 
 

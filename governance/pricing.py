@@ -11,37 +11,22 @@ from providers.usage import Usage
 TOKENS_PER_PRICE = 1_000_000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TierEntry:
-    """Rates of a whole request whose input, cached or not, is more than `above` tokens."""
-
-    above: int
-    uncached_input: int
-    output: int
-    cache_read: int | None = None
-    cache_write_5m: int | None = None
-    cache_write_1h: int | None = None
+INPUT_BUCKETS = ("uncached_input", "cache_read", "cache_write_5m", "cache_write_1h")
+BUCKETS = (*INPUT_BUCKETS, "output")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PriceEntry:
-    """A model's price from `effective_from` on: nano-dollars per million tokens of each bucket.
+class Rates:
+    """Nano-dollars per million tokens of each bucket.
 
-    A cache bucket without a price of its own costs what uncached input costs.
+    A cache bucket without a rate of its own costs what uncached input costs.
     """
 
-    id: int
-    model_id: int
-    effective_from: datetime
     uncached_input: int
     output: int
     cache_read: int | None = None
     cache_write_5m: int | None = None
     cache_write_1h: int | None = None
-    per_request: int = 0
-    source: str = "operator"
-    precision: str = "exact"
-    tiers: tuple[TierEntry, ...] = ()
 
     def rate(self, bucket: str) -> int:
         """The nano-dollars per million tokens of `bucket`."""
@@ -59,8 +44,33 @@ class PriceEntry:
         return min(self.rate(bucket) for bucket in INPUT_BUCKETS)
 
 
-INPUT_BUCKETS = ("uncached_input", "cache_read", "cache_write_5m", "cache_write_1h")
-BUCKETS = (*INPUT_BUCKETS, "output")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TierEntry(Rates):
+    """Rates of a whole request whose input, cached or not, is more than `above` tokens."""
+
+    above: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PriceEntry(Rates):
+    """A model's price from `effective_from` on: its own rates, and in `tiers` those of requests
+    with more input, in any order."""
+
+    id: int
+    model_id: int
+    effective_from: datetime
+    per_request: int = 0
+    source: str = "operator"
+    precision: str = "exact"
+    tiers: tuple[TierEntry, ...] = ()
+
+    def rates(self, input_tokens: int) -> Rates:
+        """What a whole request of so much input is charged at: the highest tier it passes, or the
+        price's own rates. One token more may therefore change the price of all of them."""
+        if not self.tiers:
+            return self
+        passed = (tier for tier in self.tiers if input_tokens > tier.above)
+        return max(passed, key=lambda tier: tier.above, default=self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,8 +91,9 @@ def effective(prices: Iterable[PriceEntry], at: datetime) -> PriceEntry | None:
 
 
 def cost(price: PriceEntry, usage: Usage) -> int:
-    """The nano-dollars that `usage` costs, rounded half-even once, at the end."""
-    millionths = sum(getattr(usage, bucket) * price.rate(bucket) for bucket in BUCKETS)
+    """The nano-dollars that one request's `usage` costs, rounded half-even once, at the end."""
+    rates = price.rates(usage.input)
+    millionths = sum(getattr(usage, bucket) * rates.rate(bucket) for bucket in BUCKETS)
     return price.per_request + _divide_half_even(millionths, TOKENS_PER_PRICE)
 
 
@@ -97,11 +108,16 @@ def estimate(
     """Bounds on the cost of a call of at most `input_bound` input and `output_cap` output tokens.
 
     The upper bound takes every input token at the dearest input rate and rounds up, so that no
-    usage within the bounds costs more. The lower bound is one cached input token and no output.
+    usage within the bounds costs more. The lower bound is the cheapest input and no output. Both
+    are sought in every tier that the input may reach: a tier may be cheaper than the one below.
     """
-    most = input_bound * price.dearest_input + output_cap * price.output
+    reachable = _reachable(price, input_bound)
+    most = max(
+        last * rates.dearest_input + output_cap * rates.output for rates, _, last in reachable
+    )
+    least = min(first * rates.cheapest_input for rates, first, _ in reachable)
     return PricingEstimate(
-        lower=price.per_request + price.cheapest_input // TOKENS_PER_PRICE,
+        lower=price.per_request + least // TOKENS_PER_PRICE,
         expected=expected_cost(price, expected_input, expected_output),
         upper=price.per_request + -(-most // TOKENS_PER_PRICE),
         source=price.source,
@@ -111,8 +127,21 @@ def estimate(
 
 def expected_cost(price: PriceEntry, expected_input: int, expected_output: int) -> int:
     """The nano-dollars of so many tokens, none of them cached."""
-    likely = expected_input * price.uncached_input + expected_output * price.output
+    rates = price.rates(expected_input)
+    likely = expected_input * rates.uncached_input + expected_output * rates.output
     return price.per_request + _divide_half_even(likely, TOKENS_PER_PRICE)
+
+
+def _reachable(price: PriceEntry, input_bound: int) -> list[tuple[Rates, int, int]]:
+    """The rates that a request of at most `input_bound` input tokens may be charged at, each with
+    the fewest and the most input tokens at which it is."""
+    tiers = sorted(
+        (tier for tier in price.tiers if tier.above < input_bound), key=lambda tier: tier.above
+    )
+    rates: list[Rates] = [price, *tiers]
+    firsts = [min(1, input_bound), *(tier.above + 1 for tier in tiers)]
+    lasts = [*(tier.above for tier in tiers), input_bound]
+    return list(zip(rates, firsts, lasts, strict=True))
 
 
 def _divide_half_even(amount: int, divisor: int) -> int:

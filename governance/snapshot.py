@@ -199,23 +199,26 @@ def _prices() -> dict[int, tuple[PriceEntry, ...]]:
     prices: dict[int, list[PriceEntry]] = defaultdict(list)
     rows = Price.objects.order_by("model_id", "effective_from").prefetch_related("tiers")
     for row in rows:
-        prices[row.model_id].append(
-            PriceEntry(
-                id=row.pk,
-                model_id=row.model_id,
-                effective_from=row.effective_from,
-                uncached_input=row.uncached_input,
-                output=row.output,
-                cache_read=row.cache_read,
-                cache_write_5m=row.cache_write_5m,
-                cache_write_1h=row.cache_write_1h,
-                per_request=row.per_request,
-                source=row.source,
-                precision=row.precision,
-                tiers=tuple(_tier(tier) for tier in row.tiers.all()),
-            )
-        )
+        prices[row.model_id].append(price_entry(row))
     return {model_id: tuple(entries) for model_id, entries in prices.items()}
+
+
+def price_entry(row: Price) -> PriceEntry:
+    """A price's row, with its tiers, as the pure core sees it."""
+    return PriceEntry(
+        id=row.pk,
+        model_id=row.model_id,
+        effective_from=row.effective_from,
+        uncached_input=row.uncached_input,
+        output=row.output,
+        cache_read=row.cache_read,
+        cache_write_5m=row.cache_write_5m,
+        cache_write_1h=row.cache_write_1h,
+        per_request=row.per_request,
+        source=row.source,
+        precision=row.precision,
+        tiers=tuple(_tier(tier) for tier in row.tiers.all()),
+    )
 
 
 def _tier(row: PriceTier) -> TierEntry:

@@ -6,11 +6,13 @@ class SchedulingConfig(AppConfig):
     verbose_name = "Scheduling"
 
     def ready(self) -> None:
-        """Have what operators do to scheduled prompts in the audit trail, and let budgets ask what
-        they are called."""
-        from governance import audit, scope_names  # noqa: PLC0415 - after models
+        """Have what operators do to scheduled prompts in the audit trail, let budgets ask what they
+        are called, and have calls that were kept made by the workers."""
+        from governance import audit, kept_calls, scope_names  # noqa: PLC0415 - after models
         from scheduling.job_book import ScheduledJobs  # noqa: PLC0415
+        from scheduling.messages import send_kept_call  # noqa: PLC0415
         from scheduling.models import DISPATCH_FIELDS, CronJob  # noqa: PLC0415
 
+        kept_calls.register_teller(send_kept_call)
         scope_names.register_job_book(ScheduledJobs())
         audit.track(CronJob, apart_from={*DISPATCH_FIELDS, "revision"})

@@ -1,8 +1,9 @@
 """What a scheduler process looks after besides dispatching, on a thread of its own.
 
-These are the probes of providers' health, the evaluation of alerts and the delivery of what they
-say. Every process looks now and then whether any is due; claims, and keys that are open once, make
-each happen once. Whatever goes wrong in one, dispatching and the others do not notice.
+These are the probes of providers' health, the evaluation of alerts, the delivery of what they say,
+and calls kept for approval that a crash left lying. Every process looks now and then whether any is
+due; claims, and keys that are open once, make each happen once. Whatever goes wrong in one,
+dispatching and the others do not notice.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Any, TypeVar
 
 from django.db import Error, connection
 
+from governance import kept_calls
 from governance.alerts import deliveries
 from governance.alerts.evaluation import evaluate
 from governance.errors import in_one_line
@@ -28,6 +30,7 @@ from scheduling.dispatcher import database_now
 logger = logging.getLogger(__name__)
 INTERVAL = 5.0
 EVALUATION_INTERVAL = 15.0
+KEPT_CALLS_INTERVAL = 5.0
 DELIVERY_INTERVAL = 1.0
 LONGEST_BACKOFF = 60.0
 # A thread that hangs in the database for longer is left behind: the process ends without it.
@@ -127,6 +130,7 @@ class Maintenance:
                 lambda: self._deliver(runner, transport),
                 now + delivering,
             ),
+            _Step("Kept calls", KEPT_CALLS_INTERVAL, self._sweep, now + KEPT_CALLS_INTERVAL),
         )
 
     def _round(self, steps: tuple[_Step, ...]) -> float:
@@ -146,6 +150,9 @@ class Maintenance:
 
     def _evaluate(self) -> None:
         evaluate(self._clock())
+
+    def _sweep(self) -> None:
+        kept_calls.sweep(self._clock())
 
     def _deliver(self, runner: asyncio.Runner, transport: Transport) -> None:
         now = self._clock()

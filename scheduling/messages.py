@@ -25,6 +25,7 @@ from scheduling.broker import DatabaseBroker
 from scheduling.models import CronRun
 
 TASK = "scheduling.tasks.execute_runs"
+KEPT_CALL_TASK = "scheduling.tasks.make_kept_call"
 # The calls of one message are made at once, by one worker.
 MOST_RUNS_A_MESSAGE = 50
 MOST_MESSAGES_READ = 1000
@@ -41,6 +42,18 @@ def send(runs: Sequence[CronRun]) -> None:
             _enqueue(pairs)
         else:
             _enqueue_on_commit(pairs)
+
+
+def send_kept_call(call_id: UUID) -> None:
+    """Hand a call that was kept and is approved to the workers, as `send` does with runs."""
+
+    def enqueue() -> None:
+        async_task(KEPT_CALL_TASK, str(call_id), broker=broker())
+
+    if isinstance(broker(), ORM):
+        enqueue()
+    else:
+        transaction.on_commit(enqueue, robust=True)
 
 
 def batches(pairs: Sequence[Pair], workers: int) -> list[list[Pair]]:

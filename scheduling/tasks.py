@@ -20,7 +20,7 @@ from uuid import UUID
 from django.db import Error, transaction
 from django.utils import timezone
 
-from governance import calls
+from governance import calls, kept_calls
 from governance.calls import Caller, CallRequest, CallResult
 from governance.errors import BudgetBlocked, CallError, UnpricedModel
 from governance.models import ModelCall, Surface, TaskClass
@@ -52,6 +52,11 @@ def execute_runs(pairs: Sequence[tuple[str, str]]) -> None:
         except Error:
             # Recovery closes them as unconfirmed; the other runs of the message go on.
             logger.exception("%d runs ended and could not be written", len(ended))
+
+
+def make_kept_call(call_id: str) -> None:
+    """Make a call that was kept until it was approved, if nobody has begun it yet."""
+    kept_calls.make(UUID(call_id), blocking_runtime(role="worker"))
 
 
 def claim(pairs: Sequence[tuple[str, str]], *, owner: UUID) -> list[CronRun]:

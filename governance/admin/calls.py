@@ -5,22 +5,53 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
+from django import forms
 from django.contrib import admin
 from django.contrib.auth.models import User
+from django.core.exceptions import ValidationError
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
 from django.utils.html import format_html
 
+from governance import corrections
 from governance.admin.periods import PeriodFilter
 from governance.admin.story import tell
 from governance.display import call_status, dollars
-from governance.models import ApiKey, ModelCall, Team
+from governance.fields import DollarsField
+from governance.models import ApiKey, CallStatus, ModelCall, Team
+from providers.admin.actions import object_action
 from providers.admin.base import ReadOnlyAdmin
 from providers.display import NOTHING, duration, moment, muted, number, two_lines
 from providers.models import Provider, ProviderModel
 
 # What only a call's own page shows.
 HEAVY = ("decision", "evaluations", "holds", "attempts")
+
+
+class CorrectionForm(forms.Form):
+    """What became of a call that nobody settled."""
+
+    answered = forms.ChoiceField(
+        label="What became of it?",
+        choices=(
+            ("yes", "The provider answered, and bills it"),
+            ("no", "The provider never answered; nothing is billed"),
+        ),
+    )
+    input_tokens = forms.IntegerField(min_value=0, required=False, label="Input tokens")
+    output_tokens = forms.IntegerField(min_value=0, required=False, label="Output tokens")
+    cost = DollarsField(
+        required=False,
+        label="Cost",
+        help_text="US dollars. Leave empty to have the model's price say what the tokens cost.",
+    )
+    reason = forms.CharField(
+        max_length=corrections.LONGEST_REASON,
+        label="How do you know?",
+        help_text="The audit trail keeps it.",
+        widget=forms.Textarea(attrs={"rows": 2}),
+    )
 
 
 class ProviderFilter(admin.SimpleListFilter):
@@ -138,6 +169,33 @@ class ModelCallAdmin(ReadOnlyAdmin):
         return super().change_view(
             request, object_id, form_url, {**(extra_context or {}), "story": story}
         )
+
+    def has_correct_permission(self, request: HttpRequest, _call: ModelCall | None = None) -> bool:
+        """Whoever may change calls may say what became of one that nobody settled."""
+        return request.user.has_perm(corrections.CORRECT_PERMISSION)
+
+    @object_action(
+        label="Correct",
+        permission="correct",
+        icon="edit",
+        consequence="What was assumed of this call is replaced in every budget and report by what "
+        "you say, and the audit trail keeps both. That can be done once.",
+        form_class=CorrectionForm,
+        applies=lambda call: call.status == CallStatus.UNCONFIRMED,
+    )
+    def correct(self, _request: HttpRequest, call: ModelCall, data: dict[str, Any]) -> str:
+        correction = corrections.Correction(
+            answered=data["answered"] == "yes",
+            reason=data["reason"],
+            input_tokens=data["input_tokens"] or 0,
+            output_tokens=data["output_tokens"] or 0,
+            cost=data["cost"],
+        )
+        try:
+            corrected = corrections.correct(call.pk, correction, now=timezone.now())
+        except corrections.NotCorrectable as refused:
+            raise ValidationError(str(refused)) from None
+        return f"Corrected: this call cost {dollars(corrected.cost)}."
 
     @admin.display(description="when", ordering="admitted_at")
     def when(self, call: ModelCall) -> str:

@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
 from django.db.models import Exists, OuterRef, QuerySet
+from django.forms.models import BaseInlineFormSet
 from django.http import HttpRequest
 from django.utils import timezone
 
+from governance.admin.price_import import PriceImportPage
 from governance.display import dollars
 from governance.fields import NanoDollarsField
-from governance.models import ModelCall, Price, PricePrecision
-from providers.admin.base import ConsoleAdmin
+from governance.models import ModelCall, Price, PricePrecision, PriceTier
+from providers.admin.base import ConsoleAdmin, TabularInline
 from providers.display import badge, moment, muted, two_lines, viewers_zone_name
 
 if TYPE_CHECKING:
@@ -23,9 +25,57 @@ else:
 BUCKETS = ("uncached_input", "output", "cache_read", "cache_write_5m", "cache_write_1h")
 
 
+class TierRows(BaseInlineFormSet):  # type: ignore[type-arg]
+    """Says what is wrong between rows that were all written at once."""
+
+    def clean(self) -> None:
+        super().clean()
+        seen = set()
+        for form in self.forms:
+            data = getattr(form, "cleaned_data", None) or {}
+            above = data.get("above")
+            if above is None or data.get("DELETE"):
+                continue
+            if above in seen:
+                form.add_error("above", "Another row has rates above that many tokens.")
+            seen.add(above)
+
+
+class TiersInline(TabularInline):
+    """What a price's long contexts cost: part of the price, and fixed with it."""
+
+    model = PriceTier
+    formset = TierRows
+    verbose_name_plural = "rates of long contexts: of the whole request, once its input is above"
+    extra = 0
+    fields = ("above", *BUCKETS)
+
+    def formfield_for_dbfield(self, db_field: Any, request: Any, **kwargs: Any) -> Any:
+        if isinstance(db_field, NanoDollarsField):
+            kwargs["widget"] = _money_input()
+        return super().formfield_for_dbfield(db_field, request, **kwargs)
+
+    def has_view_permission(self, request: HttpRequest, obj: Price | None = None) -> bool:
+        return request.user.has_perm("governance.view_price")
+
+    def has_add_permission(self, request: HttpRequest, obj: Price | None = None) -> bool:
+        return self.has_change_permission(request, obj)
+
+    def has_change_permission(self, request: HttpRequest, obj: Price | None = None) -> bool:
+        """As the price itself."""
+        right = "add" if obj is None or obj.pk is None else "change"
+        return request.user.has_perm(f"governance.{right}_price") and not _is_charged(obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Price | None = None) -> bool:
+        return self.has_change_permission(request, obj)
+
+
 @admin.register(Price)
-class PriceAdmin(ConsoleAdmin):
+class PriceAdmin(PriceImportPage, ConsoleAdmin):
     """What models cost, from when on."""
+
+    inlines = (TiersInline,)
+    list_before_template = "admin/governance/price/list_before.html"
 
     list_display = (
         "model",
@@ -71,11 +121,7 @@ class PriceAdmin(ConsoleAdmin):
 
     def formfield_for_dbfield(self, db_field: Any, request: Any, **kwargs: Any) -> Any:
         if isinstance(db_field, NanoDollarsField):
-            return db_field.formfield(
-                widget=UnfoldAdminTextInputWidget(
-                    {"inputmode": "decimal", "autocomplete": "off", "class": "palyra-money"}
-                )
-            )
+            return db_field.formfield(widget=_money_input())
         field: Any = super().formfield_for_dbfield(db_field, request, **kwargs)
         if db_field.name == "effective_from":
             field.help_text = f"From then on calls are charged by it. In {viewers_zone_name()}."
@@ -159,6 +205,12 @@ class PriceAdmin(ConsoleAdmin):
         if price.effective_from > timezone.now():
             return badge("Not yet in force", "busy")
         return badge("Replaced", "quiet") if price.is_replaced else badge("In force", "good")
+
+
+def _money_input() -> UnfoldAdminTextInputWidget:
+    return UnfoldAdminTextInputWidget(
+        {"inputmode": "decimal", "autocomplete": "off", "class": "palyra-money"}
+    )
 
 
 def _cache(amount: int | None) -> str:

@@ -8,8 +8,9 @@ from typing import Any
 
 from governance.amounts import amount_text
 from governance.display import dollars
-from governance.models import CallStatus, ModelCall, Price
-from governance.pricing import TOKENS_PER_PRICE
+from governance.models import CallStatus, ModelCall
+from governance.pricing import INPUT_BUCKETS, TOKENS_PER_PRICE, Rates
+from governance.snapshot import price_entry
 from providers.display import Tone, duration, moment, number
 
 OUTCOMES: dict[str, tuple[str, Tone]] = {
@@ -289,35 +290,32 @@ def _attempt(row: dict[str, Any]) -> Attempt:
 
 
 def _buckets(call: ModelCall) -> tuple[Bucket, ...]:
+    rates = _rates(call)
     return tuple(
         Bucket(
             name=name,
             tokens=number(tokens),
-            rate=_rate(call.price, bucket),
-            cost=_bucket_cost(call.price, bucket, tokens),
+            rate=dollars(rates.rate(bucket) if rates else None),
+            cost=_bucket_cost(rates, bucket, tokens),
         )
         for name, column, bucket in BUCKETS
         if (tokens := getattr(call, column)) or column in {"uncached_input_tokens", "output_tokens"}
     )
 
 
-def _nano_rate(price: Price | None, bucket: str) -> int | None:
-    """Nano-dollars per million: a cache bucket without a price of its own costs what input does."""
-    if price is None:
+def _rates(call: ModelCall) -> Rates | None:
+    """Those that so much input was charged at: a long context may have rates of its own."""
+    if call.price is None:
         return None
-    own: int | None = getattr(price, bucket)
-    return price.uncached_input if own is None else own
+    counts = (getattr(call, column) for _, column, bucket in BUCKETS if bucket in INPUT_BUCKETS)
+    return price_entry(call.price).rates(sum(count or 0 for count in counts))
 
 
-def _rate(price: Price | None, bucket: str) -> str:
-    return dollars(_nano_rate(price, bucket))
-
-
-def _bucket_cost(price: Price | None, bucket: str, tokens: int | None) -> str:
-    rate = _nano_rate(price, bucket)
-    if rate is None or tokens is None:
+def _bucket_cost(rates: Rates | None, bucket: str, tokens: int | None) -> str:
+    if rates is None or tokens is None:
         return dollars(None)
-    return dollars((tokens * rate + TOKENS_PER_PRICE // 2) // TOKENS_PER_PRICE)
+    amount = tokens * rates.rate(bucket)
+    return dollars((amount + TOKENS_PER_PRICE // 2) // TOKENS_PER_PRICE)
 
 
 def _latency(call: ModelCall) -> str:

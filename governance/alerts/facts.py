@@ -10,7 +10,6 @@ from typing import Any
 from django.db.models import Count, F, Max, Q, QuerySet, Sum
 
 from governance.alerts.rules import (
-    FORECAST_AFTER,
     FROM_POLICY,
     WHOLE,
     CallsFact,
@@ -34,6 +33,7 @@ from governance.models import (
     Team,
     UsageHour,
 )
+from governance.usage.pace import FORECAST_AFTER
 from providers.models import Breaker, BreakerState, ProviderProbe
 
 DAY = timedelta(days=1)

@@ -13,9 +13,8 @@ from typing import Any
 from governance.amounts import amount_text
 from governance.models.alerts import AlertKind, AlertSeverity
 from governance.money import dollars_text
+from governance.usage.pace import at_the_end
 
-# Earlier than this, a window's use says too little of what is still to come.
-FORECAST_AFTER = 0.1
 WHOLE = 100
 # An hour cheaper than this is no spike, whatever the usual one costs; and what is usual can only be
 # said of a team that has been busy for half a day.
@@ -150,14 +149,8 @@ def forecasts(windows: Iterable[WindowFact], now: datetime) -> Iterator[Conditio
     for window in windows:
         if window.rolling or window.ends_at is None or window.used >= window.limit:
             continue
-        length, elapsed = window.ends_at - window.starts_at, now - window.starts_at
-        if elapsed < FORECAST_AFTER * length:
-            continue
-        # Whole microseconds: money is never a float.
-        expected = (
-            window.used * (length // timedelta.resolution) // (elapsed // timedelta.resolution)
-        )
-        if expected > window.limit:
+        expected = at_the_end(window.used, window.starts_at, window.ends_at, now)
+        if expected is not None and expected > window.limit:
             yield _forecast(window, expected)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Literal
 from uuid import UUID
 
 from django.core.exceptions import ValidationError
@@ -13,7 +14,7 @@ from pydantic import Field, StrictBool
 from governance import approvals
 from governance.amounts import amount_json
 from governance.api.conventions import ActorRequest, Amount, RowId, counted
-from governance.models import Approval, ApprovalStatus, BudgetPolicy
+from governance.models import Approval, ApprovalStatus, ApprovalUntil, BudgetPolicy
 from providers.api.conventions import Input, Moment, find, refusals
 from providers.api.pages import Page, PageQuery, read_page
 
@@ -21,12 +22,19 @@ router = Router()
 
 
 class ApprovalIn(Input):
-    """A request for more of a budget, until it resets."""
+    """A request for more of a budget, until it resets or until a date."""
 
     team: str | None = Field(None, description="A team's slug; your only team if left out.")
     policy: RowId = Field(description="The policy's identifier, as /budgets gives it.")
     amount: Amount
     reason: str = Field(description="Whoever decides reads this.")
+    scope_value: str | None = Field(
+        None,
+        description="Whose budget, where the policy has one for each person, session and so on, as "
+        "/budgets gives it; the team's or everyone's if left out.",
+    )
+    until: Literal["reset", "date"] = "reset"
+    expires_at: Moment | None = Field(None, description="When it ends, if it lasts until a date.")
 
 
 class DecisionIn(Input):
@@ -52,6 +60,10 @@ class ApprovalOut(Schema):
     policy_name: str
     metric: str
     amount: str
+    scope_value: str = Field(description="Whose budget; empty for everyone's.")
+    until: ApprovalUntil
+    expires_at: Moment | None
+    call_id: str | None = Field(description="The call that was blocked, if one was.")
     reason: str
     requested_by: str | None = Field(description="Nobody, where a call made with a key asked.")
     requested_at: Moment
@@ -69,6 +81,10 @@ class ApprovalOut(Schema):
             policy_name=approval.policy.name,
             metric=approval.policy.metric,
             amount=str(amount_json(approval.policy.metric, approval.amount)),
+            scope_value=approval.scope_value,
+            until=ApprovalUntil(approval.until),
+            expires_at=approval.expires_at,
+            call_id=str(approval.call_id) if approval.call_id else None,
             reason=approval.reason,
             requested_by=approval.requested_by.get_username() if approval.requested_by else None,
             requested_at=approval.requested_at,
@@ -99,6 +115,18 @@ def list_approvals(request: ActorRequest, page: Query[ApprovalQuery]) -> Page[Ap
     return Page[ApprovalOut](items=[ApprovalOut.of(row) for row in shown], next_cursor=following)
 
 
+@router.get(
+    "/approvals/{uuid:approval_id}",
+    response=ApprovalOut,
+    operation_id="get_approval",
+    summary="Show a request for more budget",
+)
+def get_approval(request: ActorRequest, approval_id: UUID) -> ApprovalOut:
+    """Where it stands, and what was decided of it."""
+    rows = Approval.objects.select_related("team", "policy", "requested_by", "decided_by")
+    return ApprovalOut.of(find(rows.filter(request.auth.within(_seeing(request))), pk=approval_id))
+
+
 @router.post(
     "/approvals",
     response={201: ApprovalOut},
@@ -112,8 +140,8 @@ def list_approvals(request: ActorRequest, page: Query[ApprovalQuery]) -> Page[Ap
     ),
 )
 def request_approval(request: ActorRequest, body: ApprovalIn) -> Status[ApprovalOut]:
-    """What is approved raises the policy's limit for the team until it resets. Asked by a person,
-    decided by another."""
+    """What is approved raises the limit until it resets, or until a date. Asked by a person,
+    decided by another. A call that is blocked asks for itself."""
     person = request.auth.require_person("Asking for more budget")
     team = request.auth.team(body.team, "governance.add_approval")
     policies = BudgetPolicy.objects.filter(Q(team=team) | Q(team__isnull=True))
@@ -128,6 +156,9 @@ def request_approval(request: ActorRequest, body: ApprovalIn) -> Status[Approval
         requested_by=person,
         amount=amount,
         reason=body.reason,
+        scope_value=body.scope_value,
+        until=body.until,
+        expires_at=body.expires_at,
         now=timezone.now(),
     )
     return Status(201, ApprovalOut.of(made))

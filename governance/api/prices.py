@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated
+from typing import Annotated, Any
 
 from django.core.exceptions import ValidationError
+from django.db import transaction
 from django.db.models import OuterRef, QuerySet, Subquery
 from django.utils import timezone
 from ninja import Query, Router, Schema, Status
-from pydantic import Field
+from pydantic import Field, StrictInt
 
 from governance.api.conventions import ActorRequest, Dollars, RowId, dollars_json
-from governance.models import Price, PricePrecision
+from governance.models import Price, PricePrecision, PriceTier
 from governance.money import decimal_text
+from governance.pricing import BUCKETS
 from providers.api.conventions import Input, Moment, described
 from providers.api.pages import Page, PageQuery, read_page
 from providers.api.schemas import ModelOut
@@ -21,53 +23,82 @@ from providers.models import ProviderModel
 
 router = Router()
 
+MOST_TIERS = 20
+# What every database has room for.
+MOST_TOKENS = 2**31 - 1
+
 Precision = Annotated[str, described(PricePrecision.values)]
 
 
-class PriceIn(Input):
-    """A new price, in US dollars per million tokens of each bucket."""
+class RatesIn(Input):
+    """US dollars per million tokens of each bucket."""
 
-    model: RowId = Field(description="The model's identifier.")
-    effective_from: Moment | None = Field(None, description="Now, if left out.")
     uncached_input: Dollars
     cache_read: Dollars | None = Field(None, description="The input's price, if left out.")
     cache_write_5m: Dollars | None = Field(None, description="The input's price, if left out.")
     cache_write_1h: Dollars | None = Field(None, description="The input's price, if left out.")
     output: Dollars
+
+
+class TierIn(RatesIn):
+    """What a whole request costs whose input, cached or not, is more than `above` tokens."""
+
+    above: StrictInt = Field(le=MOST_TOKENS)
+
+
+class PriceIn(RatesIn):
+    """A new price, in US dollars per million tokens of each bucket."""
+
+    model: RowId = Field(description="The model's identifier.")
+    effective_from: Moment | None = Field(None, description="Now, if left out.")
     per_request: Dollars = Field(0, description="US dollars, fixed, a request.")
     source: str = "operator"
     precision: Precision = PricePrecision.EXACT.value
+    tiers: list[TierIn] = Field([], max_length=MOST_TIERS, description="What long contexts cost.")
 
 
-class PriceOut(Schema):
-    """What a model costs from a moment on, in US dollars per million tokens of each bucket."""
+class RatesOut(Schema):
+    """US dollars per million tokens of each bucket; null costs what input costs."""
 
-    id: str
-    model: str = Field(description="The model's identifier.")
-    effective_from: Moment
     uncached_input: str
     cache_read: str | None
     cache_write_5m: str | None
     cache_write_1h: str | None
     output: str
+
+
+class TierOut(RatesOut):
+    """What a whole request costs whose input, cached or not, is more than `above` tokens."""
+
+    above: int
+
+    @classmethod
+    def of(cls, tier: PriceTier) -> TierOut:
+        return cls(above=tier.above, **_rates(tier))
+
+
+class PriceOut(RatesOut):
+    """What a model costs from a moment on, in US dollars per million tokens of each bucket."""
+
+    id: str
+    model: str = Field(description="The model's identifier.")
+    effective_from: Moment
     per_request: str = Field(description="US dollars, fixed, a request.")
     source: str
     precision: Precision
+    tiers: list[TierOut] = Field(description="What long contexts cost, the lowest first.")
 
     @classmethod
     def of(cls, price: Price) -> PriceOut:
         return cls(
+            **_rates(price),
             id=str(price.pk),
             model=str(price.model_id),
             effective_from=price.effective_from,
-            uncached_input=decimal_text(price.uncached_input),
-            cache_read=dollars_json(price.cache_read),
-            cache_write_5m=dollars_json(price.cache_write_5m),
-            cache_write_1h=dollars_json(price.cache_write_1h),
-            output=decimal_text(price.output),
             per_request=decimal_text(price.per_request),
             source=price.source,
             precision=price.precision,
+            tiers=[TierOut.of(tier) for tier in price.tiers.all()],
         )
 
 
@@ -101,7 +132,7 @@ class PriceQuery(PageQuery):
 def list_models(request: ActorRequest, page: Query[PageQuery]) -> Page[PricedModelOut]:
     """Every model, by name, with the price in force now. Everyone may ask."""
     rows, following = read_page(_with_price_id(), page, by="name")
-    prices = Price.objects.in_bulk(_price_ids(rows))
+    prices = Price.objects.prefetch_related("tiers").in_bulk(_price_ids(rows))
     items = [
         PricedModelOut.priced(row, prices.get(getattr(row, "current_price", None))) for row in rows
     ]
@@ -126,7 +157,7 @@ def _price_ids(rows: Iterable[ProviderModel]) -> list[int]:
 def list_prices(request: ActorRequest, page: Query[PriceQuery]) -> Page[PriceOut]:
     """Past, present and coming prices, latest first. Needs `governance.view_price`."""
     request.auth.require("governance.view_price")
-    rows = Price.objects.all()
+    rows = Price.objects.prefetch_related("tiers")
     if page.model is not None:
         rows = rows.filter(model=page.model)
     shown, following = read_page(rows, page, by="-effective_from")
@@ -137,17 +168,42 @@ def list_prices(request: ActorRequest, page: Query[PriceQuery]) -> Page[PriceOut
 def add_price(request: ActorRequest, body: PriceIn) -> Status[PriceOut]:
     """A price holds from its moment on until a later one. Needs `governance.add_price`."""
     request.auth.require("governance.add_price")
-    values = body.model_dump(exclude={"model", "effective_from"})
+    values = body.model_dump(exclude={"model", "effective_from", "tiers"})
     price = Price(effective_from=body.effective_from or timezone.now(), **values)
     model = ProviderModel.objects.filter(pk=body.model).first()
     faults = {} if model else {"model": ["There is no model of this identifier."]}
     if model:
         price.model = model
+    tiers = [PriceTier(price=price, **tier.model_dump()) for tier in body.tiers]
     try:
         price.full_clean(exclude=faults)
     except ValidationError as error:
         faults |= error.message_dict
+    if found := _tier_faults(tiers):
+        faults["tiers"] = found
     if faults:
         raise ValidationError(faults)
-    price.save()
+    with transaction.atomic():
+        price.save()
+        for tier in tiers:
+            tier.save()
     return Status(201, PriceOut.of(price))
+
+
+def _tier_faults(tiers: Iterable[PriceTier]) -> list[str]:
+    """What is wrong with the tiers of a price that is not stored yet."""
+    faults, seen = [], set[int]()
+    for tier in tiers:
+        try:
+            tier.full_clean(exclude={"price"})
+        except ValidationError as error:
+            said = (text for texts in error.message_dict.values() for text in texts)
+            faults += [f"Above {tier.above:,} tokens: {text}" for text in said]
+        if tier.above in seen:
+            faults.append(f"Above {tier.above:,} tokens: there are two of these.")
+        seen.add(tier.above)
+    return faults
+
+
+def _rates(row: Price | PriceTier) -> dict[str, Any]:
+    return {bucket: dollars_json(getattr(row, bucket)) for bucket in BUCKETS}

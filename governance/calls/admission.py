@@ -5,21 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from django.utils import timezone
 
-from governance.amounts import amount_json
-from governance.budgets import UNKNOWN, Admission, BudgetEvaluation, Demand
+from governance.budgets import Admission, Demand
 from governance.calls.planning import CallPlan, Spending, expiry
-from governance.errors import (
-    BudgetBlocked,
-    CallError,
-    ProviderFailed,
-    ProviderUnavailable,
-    UnpricedModel,
-)
+from governance.calls.refusing import refused
+from governance.errors import CallError, CallGone, ProviderFailed, ProviderUnavailable
 from governance.leases import BUSY, demand_for
 from governance.ledger import AdmissionRequest, Admitted, Shorter, Unmade, never_sent
 from governance.models import TaskClass
@@ -69,7 +63,8 @@ async def hold(plan: CallPlan, runtime: Runtime) -> Held:
 
     What budgets say of the model chosen is final, but for those that would rather have a cheaper
     one; a stand-in that they refuse is passed over. Raises `BudgetBlocked`, `UnpricedModel` or
-    `ProviderUnavailable`; each is in the ledger.
+    `ProviderUnavailable`; each is in the ledger. A call that had waited for approval may raise
+    `CallGone`, and waits on where no provider has a place for it.
     """
     usable, skipped = _usable(plan, runtime)
     for index, candidate in enumerate(usable):
@@ -85,7 +80,7 @@ async def hold(plan: CallPlan, runtime: Runtime) -> Held:
         refusing = admitted.admission.blocking
         if refusing is not None:
             if candidate.option is plan.route.chosen:
-                raise _blocked(plan, refusing)
+                raise await refused(plan, admitted.admission)
             skipped.append(_skipped(candidate.option, refusing.explanation))
             continue
         return _held(plan, usable[index:], admitted, skipped)
@@ -147,7 +142,7 @@ async def hold_for_nothing(plan: CallPlan, model: str, runtime: Runtime) -> Admi
     )
     admitted = await _submitted(request, runtime)
     if admitted.admission.blocking is not None:
-        raise _blocked(plan, admitted.admission.blocking)
+        raise await refused(plan, admitted.admission)
     return admitted.admission
 
 
@@ -176,13 +171,23 @@ async def _admitted(
     admitted = await _submitted(request, runtime)
     if not admitted.busy:
         return admitted
+    patience = PATIENCE[TaskClass(plan.request.task_class)]
+    until = asyncio.get_running_loop().time() + patience
+    request = _waiting_for_place(request, timezone.now() + timedelta(seconds=patience))
     provider_id = candidate.option.model.provider.id
-    deadline = asyncio.get_running_loop().time() + PATIENCE[TaskClass(plan.request.task_class)]
-    async with runtime.lease_line.turn(provider_id, until=deadline) as turn:
+    line = runtime.lease_line.turn(provider_id, until=until, background=plan.in_background)
+    async with line as turn:
         while turn.came and admitted.busy and turn.time_left > 0:
-            await turn.room()
+            # At once for the first time: from here on nobody in the background comes before it.
             admitted = await _submitted(request, runtime)
+            if admitted.busy:
+                await turn.room()
     return admitted
+
+
+def _waiting_for_place(request: AdmissionRequest, until: datetime) -> AdmissionRequest:
+    lease = request.lease
+    return request if lease is None else replace(request, lease=replace(lease, waits_until=until))
 
 
 async def _submitted(request: AdmissionRequest, runtime: Runtime) -> Admitted:
@@ -196,6 +201,8 @@ async def _submitted(request: AdmissionRequest, runtime: Runtime) -> Admitted:
         if not pending.cancelled():
             pending.add_done_callback(lambda _: runtime.ledger.submit(released))
         raise
+    if admitted.gone:
+        raise CallGone("This call no longer waits: it was begun, denied or given up meanwhile.")
     return admitted
 
 
@@ -228,7 +235,7 @@ def _as_asked(
     plan: CallPlan, option: Option, candidate: _Usable, now: datetime
 ) -> AdmissionRequest:
     spending = Spending(option)
-    lease = demand_for(option.model.provider, candidate.credentials)
+    lease = demand_for(option.model.provider, candidate.credentials, background=plan.in_background)
     return AdmissionRequest(
         call_id=plan.call_id,
         subject=plan.subject(option),
@@ -239,6 +246,9 @@ def _as_asked(
         row=plan.columns() | spending.columns(),
         lease=lease if lease.keys else None,
         stands_in=option is not plan.route.chosen,
+        approvals=plan.request.approvals,
+        waits_for_approval=plan.request.respond_async,
+        waited=plan.request.waiting is not None,
     )
 
 
@@ -265,42 +275,34 @@ def _unmade(plan: CallPlan, skipped: list[Attempt], runtime: Runtime) -> CallErr
     message = f"No provider can take this call now, so nothing was sent. {reasons}"
     passing = any(_recovers(option) for option in plan.route.options)
     failure_class = FailureClass.TRANSIENT_UPSTREAM if passing else FailureClass.AUTH_INVALID
-    runtime.ledger.submit(
-        Unmade(
-            call_id=plan.call_id,
-            team_id=plan.request.caller.team_id,
-            admitted_at=plan.begun_at,
-            failure_class=failure_class,
-            error=message,
-            row=plan.columns() | Spending(plan.route.chosen).columns(),
-            attempts=[one.as_json() for one in skipped],
-        )
-    )
+    if plan.request.waiting is None:
+        _record_unmade(plan, skipped, runtime, failure_class=failure_class, error=message)
     detail = {"failure_class": failure_class, "provider": plan.route.decision.provider}
     if not passing:
         return ProviderFailed(message, call_id=plan.call_id, detail=detail)
     return ProviderUnavailable(message, call_id=plan.call_id, detail=detail, retry_after=1.0)
 
 
+def _record_unmade(
+    plan: CallPlan, skipped: list[Attempt], runtime: Runtime, *, failure_class: str, error: str
+) -> None:
+    busy = bool(skipped) and all(one.message == BUSY for one in skipped)
+    columns = plan.columns() | Spending(plan.route.chosen).columns()
+    columns["decision"] |= {"action": "defer"} if busy else {}
+    runtime.ledger.submit(
+        Unmade(
+            call_id=plan.call_id,
+            team_id=plan.request.caller.team_id,
+            admitted_at=plan.begun_at,
+            failure_class=failure_class,
+            error=error,
+            row=columns,
+            attempts=[one.as_json() for one in skipped],
+        )
+    )
+
+
 def _recovers(option: Option) -> bool:
     """Whether waiting helps: not where every credential is missing or cannot be read."""
     credentials = option.model.provider.credentials
     return not credentials or any(not one.fault for one in credentials)
-
-
-def _blocked(plan: CallPlan, said: BudgetEvaluation) -> CallError:
-    kind = UnpricedModel if said.outcome == UNKNOWN else BudgetBlocked
-    return kind(
-        said.explanation,
-        call_id=plan.call_id,
-        detail={
-            "policy": said.policy,
-            "scope": said.scope,
-            "metric": said.metric,
-            "limit": amount_json(said.metric, said.limit),
-            "consumed": amount_json(said.metric, said.consumed),
-            "held": amount_json(said.metric, said.held),
-            "requested": amount_json(said.metric, said.requested),
-            "resets_at": said.resets_at.isoformat() if said.resets_at else None,
-        },
-    )

@@ -20,13 +20,14 @@ from governance.calls.keeping import Keeping
 from governance.calls.planning import CallPlan, plan
 from governance.calls.request import CallRequest
 from governance.calls.stream import CallStream, KeptStream, LiveStream
+from governance.errors import CallError
 from governance.ledger import Settlement
 from governance.routing import Conditions, RoutingDecision
 from governance.snapshot import Snapshot
 from providers import invocation
 from providers.failures import Failure
 from providers.invocation import Attempt, Invocation, OpenedStream
-from providers.requests import JSON_TYPE, Answer, answer_text
+from providers.requests import JSON_TYPE, Answer, ModelRequest, answer_text
 from providers.response_cache import CachedAnswer
 from providers.usage import Usage
 
@@ -90,7 +91,7 @@ async def execute(request: CallRequest, *, runtime: Runtime, settled: bool = Fal
     if settled:
         await asyncio.shield(asyncio.wrap_future(written))
     if isinstance(made.outcome, Failure):
-        raise provider_failed(planned, made.outcome, made.request)
+        raise _failed(planned, held.admission, made.outcome, made.request, ended.cost)
     await keeping.write(made.outcome, made.request)
     result = _result(planned, held.admission, made, made.outcome, ended)
     return replace(result, cacheable=keeping.applies)
@@ -120,9 +121,22 @@ async def open_stream(request: CallRequest, *, runtime: Runtime) -> CallStream:
         raise
     if isinstance(opened, OpenedStream):
         return LiveStream(planned, held.admission, opened, keeping, runtime)
-    _submit(planned, settlement.settlement_of(planned, opened), runtime)
+    ended = settlement.settlement_of(planned, opened)
+    _submit(planned, ended, runtime)
     assert isinstance(opened.outcome, Failure)
-    raise provider_failed(planned, opened.outcome, opened.request)
+    raise _failed(planned, held.admission, opened.outcome, opened.request, ended.cost)
+
+
+def _failed(
+    planned: CallPlan,
+    admission: Admission,
+    failure: Failure,
+    request: ModelRequest,
+    cost: int | None,
+) -> CallError:
+    return provider_failed(planned, failure, request).of_call(
+        model=request.model.qualified_name, cost=cost, tightest=tightest(admission.evaluations)
+    )
 
 
 def explain(request: CallRequest, snapshot: Snapshot, now: datetime) -> RoutingDecision:

@@ -36,7 +36,11 @@ class LedgerGate:
         """Hold for `request` and for the failed attempts `billed`, with one of `credentials`."""
         plan = self._plan
         spending = plan.spending(request, tuple(billed))
-        lease = demand_for(request.model.provider, tuple(credentials) or (None,))
+        lease = demand_for(
+            request.model.provider,
+            tuple(credentials) or (None,),
+            background=plan.in_background,
+        )
         pending = self._runtime.ledger.submit(
             Rehold(
                 call_id=plan.call_id,

@@ -10,6 +10,7 @@ from uuid import UUID
 from governance import routing
 from governance.budgets import Admission, Demand, Subject
 from governance.calls.request import Caller, CallRequest
+from governance.models import TaskClass
 from governance.parsed_request import ParsedRequest
 from governance.routing import (
     MOST_CANDIDATES,
@@ -135,6 +136,11 @@ class CallPlan:
             if one.concurrency_limit is not None or one.credential_concurrency_limit is not None
         )
 
+    @property
+    def in_background(self) -> bool:
+        """Whether calls that somebody waits for go first."""
+        return self.request.task_class == TaskClass.BACKGROUND_AUTOMATION
+
     def option_of(self, request: ModelRequest) -> Option:
         """The option that `request` was made of."""
         return self.option_at(request.model)
@@ -203,7 +209,7 @@ def plan(
 ) -> CallPlan:
     """Decide the call. Raises `InvalidRequest`, `UnknownModel` or `ModelNotAllowed`."""
     asked = request.parse(stream=stream)
-    call_id = new_id()
+    call_id = request.waiting or new_id()
     team = snapshot.teams.get(request.caller.team_id)
     route = routing.decide(
         asked,

@@ -36,7 +36,8 @@ class CallRequest:
 
     `body` is a request in OpenAI's format for `role`, a `ModelRole`; for a transcription it is a
     `TranscriptionForm`. `routing_mode` is the mode this request asks for, None if it asks for none.
-    With `respond_async` a call that needs approval is kept and made once it is approved.
+    With `respond_async` a call that needs approval is kept and made once it is approved; it is then
+    asked for again as the call `waiting`. `approvals` were given for this one call.
     """
 
     caller: Caller
@@ -46,6 +47,8 @@ class CallRequest:
     cache: CacheUse = CacheUse.DEFAULT
     routing_mode: str | None = None
     respond_async: bool = False
+    approvals: tuple[UUID, ...] = ()
+    waiting: UUID | None = None
 
     def parse(self, *, stream: bool = False) -> ParsedRequest:
         """What is asked, checked. Raises `InvalidRequest` naming the field at fault."""

@@ -34,8 +34,7 @@ def settlement_of(plan: CallPlan, invocation: Invocation) -> Settlement:
         return _ended(
             plan,
             CallStatus.FAILED,
-            usage=total([expected_usage(option) for option in billed]),
-            cost=_cost([(option, expected_usage(option)) for option in billed]),
+            charged=[(option, expected_usage(option)) for option in billed],
             attempts=invocation.attempts,
             failure_class=outcome.failure_class,
             error=outcome.message,
@@ -57,8 +56,7 @@ def answered(
     return _ended(
         plan,
         more.pop("status", CallStatus.SUCCEEDED),
-        usage=total([used for _, used in charged]),
-        cost=_cost(charged),
+        charged=charged,
         attempts=attempts,
         **more,
     )
@@ -75,8 +73,7 @@ def broken_off(plan: CallPlan, record: Sequence[Attempt], *, cancelled: bool) ->
     return _ended(
         plan,
         CallStatus.CANCELLED if cancelled else CallStatus.FAILED,
-        usage=total([used for _, used in charged]),
-        cost=_cost(charged),
+        charged=charged,
         attempts=record,
         requests=1 if sent or not cancelled else 0,
         error=f"{what} while the provider was at work; the expected cost is charged."
@@ -176,21 +173,23 @@ def _cost(charged: Sequence[tuple[Option, Usage]]) -> int | None:
     return sum(price_of(option.price, usage) for option, usage in charged if option.price)
 
 
-def _compared_cost(plan: CallPlan, usage: Usage, *, requests: int) -> int | None:
+def _compared_cost(plan: CallPlan, charged: Sequence[tuple[Option, Usage]]) -> int | None:
     """What the same usage would have cost with the other choice; None if nothing is compared, or
-    it has no price. What was never used costs nothing there either."""
+    it has no price. What was never used costs nothing there either.
+
+    Request by request, as it is charged: together they may pass a tier that none of them does.
+    """
     other = plan.route.compared
     if other is None or other.price is None:
         return None
-    return price_of(other.price, usage) if requests and usage.total else 0
+    return sum(price_of(other.price, usage) for _, usage in charged if usage.total)
 
 
 def _ended(
     plan: CallPlan,
     status: CallStatus,
     *,
-    usage: Usage,
-    cost: int | None,
+    charged: Sequence[tuple[Option, Usage]],
     attempts: Sequence[Attempt],
     requests: int = 1,
     failure_class: str = "",
@@ -201,9 +200,9 @@ def _ended(
         call_id=plan.call_id,
         status=status,
         settled_at=timezone.now(),
-        usage=usage,
-        cost=cost,
-        compared_cost=_compared_cost(plan, usage, requests=requests),
+        usage=total([used for _, used in charged]),
+        cost=_cost(charged),
+        compared_cost=_compared_cost(plan, charged),
         requests=requests,
         failure_class=failure_class,
         error=error,

@@ -9,6 +9,7 @@ from governance.ledger.opening import open_window
 from governance.ledger.operations import (
     AdmissionRequest,
     Admitted,
+    Dismissal,
     Reheld,
     Rehold,
     Settlement,
@@ -16,17 +17,21 @@ from governance.ledger.operations import (
     Unmade,
     never_sent,
 )
+from governance.ledger.store import dismiss, settle_now
 from governance.ledger.writer import LedgerWriter
 
 __all__ = [
     "AdmissionRequest",
     "Admitted",
+    "Dismissal",
     "LedgerWriter",
     "Reheld",
     "Rehold",
     "Settlement",
     "Shorter",
     "Unmade",
+    "dismiss",
     "never_sent",
     "open_window",
+    "settle_now",
 ]

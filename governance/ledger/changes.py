@@ -107,7 +107,7 @@ def admitting(
     if admission.blocking is not None and request.shorter is not None:
         cap = _cap_paid_for(request.shorter, standing)
         if cap is not None:
-            request = request.shorter.at_cap(cap)
+            request = replace(request.shorter.at_cap(cap), lease=request.lease)
             admission = admit(request.demand, standing)
     if admission.blocking is not None:
         row = None if request.stands_in else _blocked_row(request, admission)
@@ -213,7 +213,7 @@ def settle(
     return True
 
 
-def dismiss(dismissal: Dismissal, waiting: Mapping[UUID, ModelCall]) -> bool:
+def dismissing(dismissal: Dismissal, waiting: Mapping[UUID, ModelCall]) -> bool:
     """End a call that waits; False if it no longer does."""
     call = waiting.get(dismissal.call_id)
     if call is None or call.status != CallStatus.WAITING:

@@ -41,9 +41,11 @@ from governance.ledger.operations import (
     Settlement,
     Unmade,
 )
+from governance.ledger.rollups import Rollups
 from governance.models import BudgetWindow, CallStatus, ModelCall
 from governance.snapshot import load_policies
 from providers import versioned
+from providers.identifiers import new_id
 
 SETTLED_COLUMNS = (
     "status",
@@ -130,6 +132,8 @@ class LedgerStore:
             calls = _lock_calls(
                 [*(one.call_id for one in settlements), *(one.call_id for one in reholds)]
             )
+            usage = Rollups()
+            usage.take_back(calls.values())
             now = timezone.now()
             wanted = {
                 request.call_id: self._windows_of(request.subject, request.admitted_at, now)
@@ -143,6 +147,7 @@ class LedgerStore:
             leases = self._leases.lock(
                 [*(one.lease for one in reholds), *(one.lease for one in admissions)],
                 (pk for call in calls.values() for pk in call.leases),
+                now,
             )
             waits = waiting.Waiting.lock(operations)
             results: dict[int, Result] = {}
@@ -172,10 +177,13 @@ class LedgerStore:
             results |= {id(one): True for one in unmade}
             results |= {id(one): waits.dismiss(one) for one in dismissals}
             waits.write()
-            rows.insert([*new, *(unmade_row(one) for one in unmade)])
+            new += [unmade_row(one) for one in unmade]
+            rows.insert(new)
             _write_calls(settlements, reholds, calls, results)
             _write_windows(windows)
             leases.write()
+            usage.add([*calls.values(), *new, *waits.dismissed])
+            usage.write()
         return [results[id(operation)] for operation in operations]
 
     def _read_policies(self) -> None:
@@ -229,6 +237,23 @@ class LedgerStore:
             pk = found.get((key.policy_id, key.scope_value, key.period.starts_at))
             if pk is not None:
                 self._window_ids[key] = pk
+
+
+def settle_now(settlement: Settlement, *, only: str) -> bool:
+    """Settle a call that stands as `only` says, outside of any process's batches and within the
+    caller's transaction; False if it does not."""
+    stands = ModelCall.objects.select_for_update().filter(pk=settlement.call_id, status=only)
+    if not stands.exists():
+        return False
+    (done,) = LedgerStore(new_id()).execute([settlement])
+    return bool(done)
+
+
+def dismiss(dismissal: Dismissal) -> bool:
+    """End a call that waits for approval, outside of any process's batches; False if it no longer
+    waits."""
+    (done,) = LedgerStore(new_id()).execute([dismissal])
+    return bool(done)
 
 
 def _named(wanted: Iterable[Wanted]) -> tuple[set[WindowKey], dict[WindowKey, Policy]]:

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from governance.ledger import rows
 from governance.ledger.allowances import Allowance, Used
-from governance.ledger.changes import dismiss
+from governance.ledger.changes import dismissing
 from governance.ledger.operations import AdmissionRequest, Dismissal
 from governance.models import (
     Approval,
@@ -69,7 +69,7 @@ class Waiting:
 
     def dismiss(self, dismissal: Dismissal) -> bool:
         """End a call that waits; False if it no longer does."""
-        if not dismiss(dismissal, self.calls):
+        if not dismissing(dismissal, self.calls):
             return False
         self.dismissed.append(self.calls.pop(dismissal.call_id))
         return True

@@ -4,7 +4,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("governance", "0006_audit_append_only")]
+    dependencies = [("governance", "0007_backfill_usage")]
 
     operations = [
         migrations.AlterField(

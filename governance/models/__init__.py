@@ -33,7 +33,7 @@ from governance.models.ledger import (
 from governance.models.modes import GovernanceSettings, RoutingMode, governance_settings
 from governance.models.prices import Price, PricePrecision, PriceTier
 from governance.models.teams import ApiKey, Membership, MembershipRole, Team, patterns_fault
-from governance.models.usage import LatencyHour, UsageHour, UsageSession
+from governance.models.usage import LatencyHour, UsageDay, UsageHour, UsageSession
 
 __all__ = [
     "DEFAULT_THRESHOLDS",
@@ -72,6 +72,7 @@ __all__ = [
     "Surface",
     "TaskClass",
     "Team",
+    "UsageDay",
     "UsageHour",
     "UsageSession",
     "governance_settings",

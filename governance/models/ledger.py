@@ -151,6 +151,11 @@ class ModelCall(models.Model):
                 name="call_in_flight",
                 condition=Q(status=CallStatus.IN_FLIGHT),
             ),
+            models.Index(
+                fields=["admitted_at"],
+                name="call_waiting",
+                condition=Q(status=CallStatus.WAITING),
+            ),
         ]
         constraints = [
             models.CheckConstraint(
@@ -188,6 +193,9 @@ class ProviderLease(models.Model):
         Credential, on_delete=models.CASCADE, null=True, related_name="+"
     )
     in_use = models.PositiveIntegerField(default=0)
+    waited_for_until = models.DateTimeField(
+        null=True, help_text="Until when calls in the foreground may wait for a place."
+    )
 
     class Meta:
         constraints = [

@@ -21,6 +21,7 @@ from ninja.errors import AuthenticationError, HttpError
 from ninja.errors import ValidationError as RequestInvalid
 
 from governance.approvals import ApprovalAlreadyDecided, ApprovalNotAllowed
+from governance.corrections import NotCorrectable
 from governance.errors import CallError
 from palyra_site.api import faults
 from palyra_site.api.auth import NotAuthenticated
@@ -51,6 +52,9 @@ def install(api: NinjaAPI) -> None:
         ApprovalNotAllowed: lambda request, error: problem(request, 403, str(error)),
         ApprovalAlreadyDecided: lambda request, error: problem(
             request, 409, str(error), code="already_decided"
+        ),
+        NotCorrectable: lambda request, error: problem(
+            request, 409, str(error), code="not_correctable"
         ),
         ProtectedError: lambda request, error: problem(
             request, 409, "Other things still depend on it. Disable it instead.", code="in_use"

@@ -7,37 +7,34 @@ queries whatever the number of rows.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
-from django.db.models import Count, OuterRef, Q, Subquery
+from django.db.models import Q
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
 
 from governance.admin.approvals import asked_for
-from governance.admin.periods import LAST_DAY
 from governance.models import (
     ApiKey,
     Approval,
     ApprovalStatus,
-    CallStatus,
     ModelCall,
 )
 from governance.processes import alive
 from governance.standing import standings
 from governance.views import curl_line
 from palyra_site.console import permissions
+from palyra_site.console.provider_rows import provider_rows
 from palyra_site.console.site import viewers_zone
-from palyra_site.console.spending import calls_address, chart, figures
-from providers.condition import trouble
-from providers.models import Provider, ProviderModel
+from palyra_site.console.spending import chart, figures
+from providers.models import ProviderModel
 from scheduling.models import CronJob, CronRun, RunStatus
 
 SHOWN_BUDGETS = 6
 SHOWN_RUNS = 5
 SHOWN_APPROVALS = 5
-SHOWN_PROVIDERS = 8
 ENDED_BADLY = (RunStatus.FAILED, RunStatus.BLOCKED_BY_BUDGET, RunStatus.UNCONFIRMED)
 
 
@@ -48,20 +45,6 @@ class Step:
     title: str
     done: bool
     address: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProviderRow:
-    """A provider and how it did lately."""
-
-    provider: Provider
-    trouble: str
-    calls: int
-    calls_address: str
-    failures: int
-    failures_address: str
-    last_failure: str
-    failed_at: datetime | None
 
 
 def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
@@ -126,42 +109,6 @@ def _approvals() -> dict[str, Any]:
         "waiting": [(one, asked_for(one)) for one in rows[:SHOWN_APPROVALS]],
         "more_waiting": waiting.count() - SHOWN_APPROVALS if len(rows) > SHOWN_APPROVALS else 0,
     }
-
-
-def provider_rows(now: datetime) -> list[ProviderRow]:
-    """The providers with their calls and failures of the last day: four queries."""
-    since = now - timedelta(days=1)
-    lately = ModelCall.objects.filter(admitted_at__gte=since)
-    counts: dict[str, Any] = {
-        row["provider"]: row
-        for row in lately.exclude(status=CallStatus.BLOCKED)
-        .order_by()
-        .values("provider")
-        .annotate(calls=Count("pk"), failures=Count("pk", filter=Q(status=CallStatus.FAILED)))
-    }
-    last = lately.filter(status=CallStatus.FAILED, provider=OuterRef("name")).order_by(
-        "-admitted_at"
-    )
-    known = Provider.objects.select_related("probe").prefetch_related("credentials", "breakers")
-    found = known.annotate(
-        last_error=Subquery(last.values("error")[:1]),
-        failed_at=Subquery(last.values("admitted_at")[:1]),
-    ).order_by("-enabled", "name")
-    return [_provider_row(one, counts.get(one.name, {}), now) for one in found[:SHOWN_PROVIDERS]]
-
-
-def _provider_row(provider: Any, counted: dict[str, Any], now: datetime) -> ProviderRow:
-    days = {"period": LAST_DAY, "provider": provider.name}
-    return ProviderRow(
-        provider=provider,
-        trouble=trouble(provider, now) if provider.enabled else "",
-        calls=counted.get("calls", 0),
-        calls_address=calls_address(**days),
-        failures=counted.get("failures", 0),
-        failures_address=calls_address(**days, status__exact=CallStatus.FAILED.value),
-        last_failure=provider.last_error or "",
-        failed_at=provider.failed_at,
-    )
 
 
 def _next_jobs() -> list[CronJob]:

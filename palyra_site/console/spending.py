@@ -14,9 +14,9 @@ from django.db.models import Count, Sum
 from django.urls import reverse
 
 from governance.admin.periods import Span, days, month_before, month_start
-from governance.models import CallStatus, ModelCall, Team
+from governance.models import CallStatus, Team
 from governance.money import NANO_DOLLARS, dollars_text
-from governance.usage import DayUsage, UsageSummary, by_day, summary
+from governance.usage import DayUsage, Totals, UsageSummary, by_day, in_flight, summary, totals
 
 CHART_DAYS = 30
 MOST_SERIES = 5
@@ -63,11 +63,13 @@ def calls_address(**filters: Any) -> str:
 
 
 def figures(now: datetime, zone: tzinfo) -> list[Figure]:
-    """Spend today and this month, calls, failures and what is held: five queries."""
+    """Spend today and this month, calls, failures and what is held: queries that are few, and read
+    sums rather than calls."""
     today = now.astimezone(zone).date()
     day, month = days(today, today, zone), days(month_start(today), today, zone)
-    used_today, used_before = _used(day, now), _used(_day_before(today, zone), now, day.since)
-    used_month = _used(month, now)
+    used_today = summary(since=day.since, until=now)
+    used_before = _used(_day_before(today, zone), now, day.since)
+    used_month = totals(since=month.since, until=now)
     used_last_month = _used(_month_before(today, zone), now, month.since)
     return [
         Figure(
@@ -93,10 +95,9 @@ def figures(now: datetime, zone: tzinfo) -> list[Figure]:
     ]
 
 
-def _used(span: Span, now: datetime, since: datetime | None = None) -> UsageSummary:
-    """What was used in `span`: up to now, or for an earlier span up to as long after its start."""
-    until = now if since is None else min(span.since + (now - since), span.until)
-    return summary(since=span.since, until=until)
+def _used(span: Span, now: datetime, since: datetime) -> Totals:
+    """What was used in an earlier span, up to as long after its start as `now` is after `since`."""
+    return totals(since=span.since, until=min(span.since + (now - since), span.until))
 
 
 def _day_before(today: date, zone: tzinfo) -> Span:
@@ -138,9 +139,7 @@ def _failures(used: UsageSummary) -> Figure:
 
 
 def _held() -> Figure:
-    flying = ModelCall.objects.filter(status=CallStatus.IN_FLIGHT).aggregate(
-        count=Count("pk"), most=Sum("estimate_upper")
-    )
+    flying = in_flight().aggregate(count=Count("pk"), most=Sum("estimate_upper"))
     count = flying["count"]
     return Figure(
         name="Held now",
@@ -151,7 +150,7 @@ def _held() -> Figure:
 
 
 def chart(now: datetime, zone_name: str, zone: tzinfo) -> Chart:
-    """The last thirty days by day and team: two queries."""
+    """The last thirty days by day and team: five queries at most."""
     today = now.astimezone(zone).date()
     first = today - timedelta(days=CHART_DAYS - 1)
     span = days(first, today, zone)

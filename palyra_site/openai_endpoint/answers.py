@@ -13,7 +13,7 @@ import orjson
 from governance.amounts import amount_json
 from governance.budgets import BudgetEvaluation
 from governance.calls import CallResult
-from governance.errors import CallError
+from governance.errors import CallError, CallWaits
 from governance.money import decimal_text
 from governance.snapshot import Snapshot
 from providers.models import ModelRole
@@ -80,12 +80,32 @@ def refusal(
     return Answer(status, orjson.dumps({"error": error}), (JSON, *retry, *headers))
 
 
+def of_waiting(error: CallWaits) -> Answer:
+    """The answer to a call that is kept until it is approved: where its own answer will be."""
+    address = str(error.detail["answer_url"])
+    body = {
+        "object": "palyra.kept_call",
+        "status": "waiting",
+        "message": error.message,
+        "call_id": str(error.call_id),
+        **error.detail,
+    }
+    headers = (
+        JSON,
+        *_headers_of_error(error),
+        (b"location", address.encode()),
+        (b"preference-applied", b"respond-async"),
+    )
+    return Answer(error.status, orjson.dumps(body), headers)
+
+
 def of_error(error: CallError) -> Answer:
-    """The answer to a call that was refused or failed."""
-    headers = []
+    """The answer to a call that was refused or failed, or that waits."""
+    if isinstance(error, CallWaits):
+        return of_waiting(error)
+    headers = _headers_of_error(error)
     detail = dict(error.detail)
     if error.call_id:
-        headers.append((b"x-palyra-call-id", str(error.call_id).encode()))
         detail["call_id"] = str(error.call_id)
     wait = error.retry_after
     if wait is None and error.retryable:
@@ -102,6 +122,18 @@ def of_error(error: CallError) -> Answer:
         detail=detail,
         retryable=error.retryable,
     )
+
+
+def _headers_of_error(error: CallError) -> list[tuple[bytes, bytes]]:
+    """What is known of a call without an answer, as of one that has one."""
+    headers = []
+    if error.call_id:
+        headers.append((b"x-palyra-call-id", str(error.call_id).encode()))
+    if error.model:
+        headers.append((b"x-palyra-model", error.model.encode()))
+    if error.cost is not None:
+        headers.append((b"x-palyra-cost", decimal_text(error.cost).encode()))
+    return headers + _remaining(error.tightest)
 
 
 def of_result(result: CallResult) -> Answer:
@@ -123,11 +155,15 @@ def headers_of(facts: Facts) -> list[tuple[bytes, bytes]]:
     ]
     if facts.cacheable:
         headers.append((b"x-palyra-cache", b"hit" if facts.cached else b"miss"))
-    tightest = facts.tightest
-    if tightest is not None:
-        remaining = amount_json(tightest.metric, tightest.remaining)
-        headers.append((b"x-palyra-budget-remaining", f"{remaining}; {tightest.metric}".encode()))
-    return headers
+    return headers + _remaining(facts.tightest)
+
+
+def _remaining(tightest: BudgetEvaluation | None) -> list[tuple[bytes, bytes]]:
+    """What the tightest budget leaves, and in which measure."""
+    if tightest is None:
+        return []
+    remaining = amount_json(tightest.metric, tightest.remaining)
+    return [(b"x-palyra-budget-remaining", f"{remaining}; {tightest.metric}".encode())]
 
 
 def comments_of(facts: Facts) -> list[str]:

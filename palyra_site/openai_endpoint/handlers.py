@@ -87,12 +87,18 @@ def find(path: str, method: str) -> Handler:
 def _call(request: Request, body: Any, role: ModelRole) -> CallRequest:
     return CallRequest(
         caller=Caller(
-            team_id=request.key.team_id, surface=Surface.OPENAI, api_key_id=request.key.id
+            team_id=request.key.team_id,
+            surface=Surface.OPENAI,
+            api_key_id=request.key.id,
+            session=options.session(request),
         ),
         body=body,
         role=role.value,
         task_class=options.task_class(request),
         cache=options.cache_use(request),
+        routing_mode=options.routing_mode(request),
+        respond_async=options.respond_async(request),
+        approvals=options.approvals(request),
     )
 
 

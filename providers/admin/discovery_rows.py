@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any
 
 from providers.discovery import (
@@ -16,6 +15,7 @@ from providers.discovery import (
     Review,
     Standing,
 )
+from providers.discovery.price_words import price_words, source_words
 from providers.display import NOTHING, Tone, number
 from providers.models import CostTier, LatencyTier, ModelRole
 
@@ -111,24 +111,13 @@ def _tiers(one: Proposal) -> str:
 
 
 def _price(price: ProposedPrice | NoPrice | None) -> str:
-    if not isinstance(price, ProposedPrice):
-        return NOTHING
-    parts = [f"{_dollars(price.uncached_input)} in, {_dollars(price.output)} out"]
-    if price.cache_read is not None:
-        parts.append(f"{_dollars(price.cache_read)} cache read")
-    if price.cache_write_5m is not None:
-        parts.append(f"{_dollars(price.cache_write_5m)} cache write")
-    if price.per_request:
-        parts.append(f"{_dollars(price.per_request)} a request")
-    return ", ".join(parts)
+    return price_words(price) if isinstance(price, ProposedPrice) else NOTHING
 
 
 def _source(one: Proposal) -> str:
-    price = one.price
-    if isinstance(price, NoPrice):
-        return price.reason if one.can_be_picked else ""
-    estimate = ", an estimate" if price.precision == "estimate" else ""
-    return f"{price.source}{estimate}. {price.note}".strip()
+    if isinstance(one.price, NoPrice):
+        return one.price.reason if one.can_be_picked else ""
+    return source_words(one.price)
 
 
 def _says(one: Proposal, price: PriceComparison | None) -> str:
@@ -137,10 +126,6 @@ def _says(one: Proposal, price: PriceComparison | None) -> str:
     if price.standing is PriceStanding.UNKNOWN:
         return "It stays." if price.in_force else ""
     return "" if price.standing is PriceStanding.NEW else price.says
-
-
-def _dollars(amount: Decimal) -> str:
-    return f"${amount.normalize():f}"
 
 
 def _value(value: Any) -> str:

@@ -10,7 +10,16 @@ from pydantic import Field, StrictBool
 
 from providers.api.conventions import Input, Moment, described
 from providers.condition import BreakerCondition, CredentialCondition, ProviderCondition
-from providers.discovery import Applied, NoPrice, PriceComparison, Proposal, ProposedPrice, Review
+from providers.discovery import (
+    Applied,
+    NoPrice,
+    PriceComparison,
+    Proposal,
+    ProposedPrice,
+    ProposedRates,
+    ProposedTier,
+    Review,
+)
 from providers.health import ConnectionTest, CredentialTest
 from providers.metrics import MetricSummary
 from providers.models import BreakerState, ProviderProbe
@@ -18,6 +27,13 @@ from providers.models import BreakerState, ProviderProbe
 HOURS_KEPT = 24 * 31
 MOST_PICKED = 5000
 
+PriceStandingName = Annotated[
+    Literal["new", "changed", "unchanged", "overridden", "told", "unknown"],
+    Field(
+        description="overridden: an operator set the price in force. told: the host itself did, so "
+        "a list's does not replace it. unknown: nobody says what the model costs."
+    ),
+]
 BreakerAction = Annotated[Literal["trip", "reset"], Field(description="What to do with it.")]
 
 
@@ -138,25 +154,47 @@ class DiscoverIn(Input):
     refresh: StrictBool = Field(False, description="Ask the host even if it was asked just now.")
 
 
-class ProposedPriceOut(Schema):
-    """A price in US dollars per million tokens of each bucket; null costs what input costs."""
+class ProposedRatesOut(Schema):
+    """US dollars per million tokens of each bucket; null costs what input costs."""
 
     uncached_input: str
     output: str
     cache_read: str | None
     cache_write_5m: str | None
     cache_write_1h: str | None
+
+
+class ProposedTierOut(ProposedRatesOut):
+    """What a whole request costs whose input, cached or not, is more than so many tokens."""
+
+    above: int
+
+    @classmethod
+    def of(cls, tier: ProposedTier) -> ProposedTierOut:
+        return cls(above=tier.above, **_amounts(tier))
+
+
+class ProposedPriceOut(ProposedRatesOut):
+    """What a model may cost, in US dollars."""
+
     per_request: str
     source: str
     precision: str
     note: str = Field(description="What the numbers leave out.")
+    tiers: list[ProposedTierOut] = Field(description="What long contexts cost.")
 
     @classmethod
     def of(cls, price: ProposedPrice | NoPrice | None) -> ProposedPriceOut | None:
         if not isinstance(price, ProposedPrice):
             return None
-        values = {name: getattr(price, name) for name in cls.model_fields}
-        return cls(**{name: _decimal(value) for name, value in values.items()})
+        return cls(
+            **_amounts(price),
+            per_request=_decimal(price.per_request),
+            source=price.source,
+            precision=price.precision,
+            note=price.note,
+            tiers=[ProposedTierOut.of(tier) for tier in price.tiers],
+        )
 
 
 class FieldChangeOut(Schema):
@@ -181,7 +219,7 @@ class ProposalOut(Schema):
     note: str
     price: ProposedPriceOut | None = Field(description="null if nobody says what it costs.")
     price_in_force: ProposedPriceOut | None
-    price_standing: str = Field(description="new, changed, same, operators or unknown.")
+    price_standing: PriceStandingName
     price_says: str = Field(description="What applying does about its price, in words.")
 
     @classmethod
@@ -286,5 +324,12 @@ class MetricsOut(Schema):
     items: list[MetricOut]
 
 
-def _decimal(value: Any) -> Any:
-    return f"{value.normalize():f}" if isinstance(value, Decimal) else value
+def _amounts(rates: ProposedRates) -> dict[str, Any]:
+    return {
+        bucket: None if amount is None else _decimal(amount)
+        for bucket, amount in rates.amounts().items()
+    }
+
+
+def _decimal(value: Decimal) -> str:
+    return f"{value.normalize():f}"

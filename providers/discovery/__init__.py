@@ -5,8 +5,8 @@ from providers.discovery.asking import DiscoveryFailed, discover
 from providers.discovery.facts import Facts
 from providers.discovery.listing import KeptListing, kept_listing
 from providers.discovery.price_book import PriceComparison, PriceStanding, register_price_book
-from providers.discovery.prices import NoPrice, ProposedPrice
 from providers.discovery.proposals import Change, Proposal, Standing, proposals
+from providers.discovery.proposed_price import NoPrice, ProposedPrice, ProposedRates, ProposedTier
 
 __all__ = [
     "TAKING_OVER",
@@ -20,6 +20,8 @@ __all__ = [
     "PriceStanding",
     "Proposal",
     "ProposedPrice",
+    "ProposedRates",
+    "ProposedTier",
     "Review",
     "Standing",
     "apply",

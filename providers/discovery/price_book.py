@@ -12,17 +12,22 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
-from providers.discovery.prices import ProposedPrice
 from providers.discovery.proposals import Proposal
+from providers.discovery.proposed_price import ProposedPrice
 
 
 class PriceStanding(StrEnum):
-    """How a proposed price stands to the one in force."""
+    """How a proposed price stands to the one in force.
+
+    It may be that an operator has overridden it, that the host itself has told the one in force,
+    and that nobody knows what the model costs.
+    """
 
     NEW = "new"
     CHANGED = "changed"
-    SAME = "same"
-    OPERATORS = "operators"
+    UNCHANGED = "unchanged"
+    OVERRIDDEN = "overridden"
+    TOLD = "told"
     UNKNOWN = "unknown"
 
 

@@ -18,7 +18,9 @@ from providers.discovery.facts import (
     guessed_role,
     told,
 )
-from providers.discovery.prices import NoPrice, ProposedPrice, list_context, propose
+from providers.discovery.price_list import list_context
+from providers.discovery.prices import propose
+from providers.discovery.proposed_price import NoPrice, ProposedPrice
 from providers.models import ROLES_OF_KIND, MetadataSource, ProviderKind, ProviderModel
 from providers.registry import AUTO, ProviderEntry
 

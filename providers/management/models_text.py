@@ -187,7 +187,11 @@ def _proposed(one: Proposal, price: PriceComparison | None) -> tuple[object, ...
 def _dollars(price: ProposedPrice | NoPrice) -> str:
     if isinstance(price, NoPrice):
         return ""
-    return f"${price.uncached_input:f} in, ${price.output:f} out"
+    words = [f"${price.uncached_input:f} in, ${price.output:f} out"]
+    for tier in price.tiers:
+        amounts = f"${tier.uncached_input:f} in, ${tier.output:f} out"
+        words.append(f"above {tier.above:,} tokens {amounts}")
+    return "; ".join(words)
 
 
 def _count(number: int | None) -> str:

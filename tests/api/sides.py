@@ -25,6 +25,7 @@ from scheduling import jobs
 from scheduling.models import CronJob, CronRun, RunStatus
 from tests.api.callers import member_of
 from tests.support.factories import make_policy, make_team
+from tests.support.ledger_rows import add_up
 
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
@@ -64,7 +65,7 @@ def make_side(slug: str) -> Side:
             reason=f"{slug} needs it.",
             now=timezone.now(),
         ),
-        call=make_call(team, run_id=job.pk),
+        call=make_call(team, run_id=job.pk, session=slug, latency_ms=120),
         job=job,
         run=make_run(job),
     )
@@ -109,4 +110,6 @@ def make_call(team: Team, **fields: Any) -> ModelCall:
         "usage_reported": True,
         "cost": 12_500,
     }
-    return ModelCall.objects.create(team=team, **{**defaults, **fields})
+    call = ModelCall.objects.create(team=team, **{**defaults, **fields})
+    add_up([call])
+    return call

@@ -1,4 +1,4 @@
-"""Calls, usage and routing decisions through the API."""
+"""Calls and routing decisions through the API."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import pytest
 
 from governance.complexity import WEIGHTS
 from governance.models import BudgetWindow, CallStatus, Team
-from tests.api.callers import Caller, body_of, items_of, member_of, signed_in
+from tests.api.callers import Caller, body_of, items_of, member_of
 from tests.api.problems import assert_problem, faults
 from tests.api.sides import NOON, make_call
-from tests.support.factories import make_model, make_policy, make_price, make_team
+from tests.support.factories import make_model, make_policy, make_price
 
 pytestmark = pytest.mark.django_db
 NothingStored = Callable[[], AbstractContextManager[None]]
@@ -183,72 +183,6 @@ def test_calls_take_few_queries(integration: Caller, django_assert_max_num_queri
         make_call(team, user=member)
     with django_assert_max_num_queries(2):
         assert len(items_of(integration.get("/calls"))) == 5
-
-
-PERIOD = {"since": "2026-03-01T00:00:00Z", "until": "2026-03-03T00:00:00Z"}
-
-
-def test_usage_is_summed_up_for_a_team_or_for_everyone(
-    organisation: Caller, integration: Caller, team: Team
-) -> None:
-    make_call(team)
-    make_call(team, status=CallStatus.FAILED, cost=None)
-    make_call(team, admitted_at=NOON - timedelta(days=30))
-    make_call(make_team())
-    own = body_of(integration.get("/usage/summary", **PERIOD))
-    assert own == {
-        "since": "2026-03-01T00:00:00.000000Z",
-        "until": "2026-03-03T00:00:00.000000Z",
-        "calls": 2,
-        "succeeded": 1,
-        "failed": 1,
-        "blocked": 0,
-        "unconfirmed": 0,
-        "in_flight": 0,
-        "unpriced": 1,
-        "cached": 0,
-        "input_tokens": 20,
-        "output_tokens": 10,
-        "cost": "0.000012500",
-    }
-    assert body_of(organisation.get("/usage/summary", **PERIOD))["calls"] == 3
-    assert body_of(organisation.get("/usage/summary", team="demo", **PERIOD)) == own
-
-
-def test_usage_is_summed_up_by_the_days_of_a_zone(integration: Caller, team: Team) -> None:
-    make_call(team, admitted_at=NOON)
-    make_call(team, admitted_at=NOON + timedelta(hours=11, minutes=30))
-    days = body_of(integration.get("/usage/by-day", zone="Europe/Prague", **PERIOD))
-    assert days["zone"] == "Europe/Prague"
-    assert days["items"] == [
-        {"day": "2026-03-01", "team": "Demo", "calls": 1, "cost": "0.000012500"},
-        {"day": "2026-03-02", "team": "Demo", "calls": 1, "cost": "0.000012500"},
-    ]
-
-
-@pytest.mark.parametrize(
-    ("path", "query", "fields"),
-    [
-        ("/usage/summary", {"since": PERIOD["until"], "until": PERIOD["since"]}, {"since"}),
-        ("/usage/summary", {"until": "0001-01-01T00:00:00Z"}, {"since"}),
-        (
-            "/usage/by-day",
-            {"since": "2020-01-01T00:00:00Z", "until": PERIOD["until"], "zone": "Mars/Base"},
-            {"since", "zone"},
-        ),
-    ],
-)
-def test_a_bad_period_is_refused(
-    integration: Caller, path: str, query: dict[str, str], fields: set[str]
-) -> None:
-    assert faults(integration.get(path, **query)).keys() == fields
-
-
-def test_who_has_two_teams_says_whose_usage(team: Team) -> None:
-    member = member_of(team)
-    member.memberships.create(team=make_team(slug="second"))
-    assert faults(signed_in(member).get("/usage/summary")).keys() == {"team"}
-    assert signed_in(member).get("/usage/summary", team="second").status_code == 200
 
 
 CHAT = {"model": "auto", "messages": [{"role": "user", "content": "Hello."}]}

@@ -52,7 +52,10 @@ def test_an_operation_declares_one_success(path: str, method: str, operation: An
     successes = [status for status in operation["responses"] if status < 400]
     assert successes in ([200], [201], [204])
     content = operation["responses"][successes[0]].get("content", {})
-    assert content.keys() == (set() if successes == [204] else {"application/json"})
+    expected = set() if successes == [204] else {"application/json"}
+    if operation["operationId"] == "export_usage":
+        expected = {"text/csv", "application/x-ndjson"}
+    assert content.keys() == expected
 
 
 def test_operations_have_names_of_their_own() -> None:

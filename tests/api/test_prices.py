@@ -12,8 +12,8 @@ from django.utils import timezone
 
 from governance.models import Price
 from tests.api.callers import Caller, body_of, items_of
-from tests.api.problems import faults
-from tests.support.factories import LONG_AGO, make_model, make_price
+from tests.api.problems import assert_problem, faults
+from tests.support.factories import LONG_AGO, make_model, make_price, make_tier
 
 pytestmark = pytest.mark.django_db
 NothingStored = Callable[[], AbstractContextManager[None]]
@@ -62,10 +62,58 @@ def test_a_price_is_added(organisation: Caller) -> None:
         "per_request": "0.000000000",
         "source": "operator",
         "precision": "exact",
+        "tiers": [],
     }
     assert (price.uncached_input, price.cache_read, price.output) == (150_000_000, 1, 600_000_000)
     listed = items_of(organisation.get("/prices", model=str(model.pk)))
     assert listed == [body_of(response)]
+
+
+def test_a_price_has_rates_of_its_own_for_long_contexts(organisation: Caller) -> None:
+    body = {
+        "model": str(make_model().pk),
+        "uncached_input": "1",
+        "output": "2",
+        "tiers": [
+            {"above": 400_000, "uncached_input": "3", "output": "4"},
+            {"above": 200_000, "uncached_input": "2", "cache_read": "0.5", "output": "3"},
+        ],
+    }
+    response = organisation.post("/prices", body)
+    assert response.status_code == 201
+    low, high = body_of(response)["tiers"]
+    assert low == {
+        "above": 200_000,
+        "uncached_input": "2.000000000",
+        "cache_read": "0.500000000",
+        "cache_write_5m": None,
+        "cache_write_1h": None,
+        "output": "3.000000000",
+    }
+    assert (high["above"], high["cache_read"]) == (400_000, None)
+    assert items_of(organisation.get("/prices"))[0]["tiers"] == [low, high]
+    assert items_of(organisation.get("/models"))[0]["price"]["tiers"] == [low, high]
+
+
+def test_every_fault_of_every_tier_is_said(
+    organisation: Caller, nothing_stored: NothingStored
+) -> None:
+    rates = {"uncached_input": "1", "output": "2"}
+    tiers = [
+        {**rates, "above": 0},
+        {**rates, "above": 5, "output": "-1"},
+        {**rates, "above": 5, "cache_read": "100001"},
+    ]
+    body = {"model": str(make_model().pk), **rates, "uncached_input": "-1", "tiers": tiers}
+    with nothing_stored():
+        problem = assert_problem(organisation.post("/prices", body), 422)
+    assert [(fault["field"], fault["message"]) for fault in problem["errors"]] == [
+        ("uncached_input", "Ensure this value is greater than or equal to 0."),
+        ("tiers", "Above 0 tokens: Ensure this value is greater than or equal to 1."),
+        ("tiers", "Above 5 tokens: Ensure this value is greater than or equal to 0."),
+        ("tiers", "Above 5 tokens: The price cannot be above $100,000."),
+        ("tiers", "Above 5 tokens: there are two of these."),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -82,6 +130,9 @@ def test_a_price_is_added(organisation: Caller) -> None:
         ({"model": "999999", "precision": "vague"}, {"model", "precision"}),
         ({"model": "small"}, {"model"}),
         ({"model": 1}, {"model"}),
+        ({"tiers": [{"above": "9", "uncached_input": "1", "output": "1"}]}, {"tiers.0.above"}),
+        ({"tiers": [{"above": 9, "uncached_input": "1"}]}, {"tiers.0.output"}),
+        ({"tiers": [{"above": 2**31, "uncached_input": "1", "output": "1"}]}, {"tiers.0.above"}),
         ({"effective_from": "2020-01-01T00:00:00Z"}, {None}),
         ({"effective_from": "2020-01-01"}, {"effective_from"}),
     ],
@@ -102,6 +153,6 @@ def test_a_bad_price_stores_nothing(
 
 def test_models_take_few_queries(integration: Caller, django_assert_max_num_queries: Any) -> None:
     for _ in range(5):
-        make_price(make_model())
-    with django_assert_max_num_queries(3):
+        make_tier(make_price(make_model()))
+    with django_assert_max_num_queries(4):
         assert len(items_of(integration.get("/models"))) == 5

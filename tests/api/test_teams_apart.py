@@ -49,6 +49,16 @@ FOREIGN: dict[str, Callable[[Side], Step]] = {
     "get_call": lambda other: Step("GET", f"/calls/{other.call.pk}"),
     "summarise_usage": lambda other: Step("GET", f"/usage/summary?team={other.team.slug}"),
     "list_usage_by_day": lambda other: Step("GET", f"/usage/by-day?team={other.team.slug}"),
+    "list_usage_series": lambda other: Step("GET", f"/usage/series?team={other.team.slug}"),
+    "break_usage_down": lambda other: Step(
+        "GET", f"/usage/breakdown?by=model&team={other.team.slug}"
+    ),
+    "get_usage_mix": lambda other: Step("GET", f"/usage/mix?team={other.team.slug}"),
+    "list_usage_sessions": lambda other: Step("GET", f"/usage/sessions?team={other.team.slug}"),
+    "list_usage_latency": lambda other: Step("GET", f"/usage/latency?team={other.team.slug}"),
+    "forecast_usage": lambda other: Step("GET", f"/usage/forecast?team={other.team.slug}"),
+    "list_usage_savings": lambda other: Step("GET", f"/usage/savings?team={other.team.slug}"),
+    "export_usage": lambda other: Step("GET", f"/usage/export?team={other.team.slug}"),
     "decide_route": lambda other: Step(
         "POST", "/routing/decide", {"team": other.team.slug, "request": {}}
     ),
@@ -61,6 +71,8 @@ FOREIGN: dict[str, Callable[[Side], Step]] = {
     "pause_job": lambda other: Step("POST", f"/jobs/{other.job.pk}/pause", {"reason": "Mine."}),
     "resume_job": lambda other: Step("POST", f"/jobs/{other.job.pk}/resume"),
     "list_runs": lambda other: Step("GET", f"/jobs/{other.job.pk}/runs"),
+    "get_kept_answer": lambda other: Step("GET", f"/calls/{other.call.pk}/answer"),
+    "get_approval": lambda other: Step("GET", f"/approvals/{other.approval.pk}"),
     "get_run": lambda other: Step("GET", f"/runs/{other.run.pk}"),
 }
 
@@ -84,6 +96,11 @@ ORGANISATION = {
     "list_provider_metrics": Step("GET", "/provider-metrics"),
     "list_provider_presets": Step("GET", "/provider-presets"),
     "add_provider_from_preset": Step("POST", "/providers/from-preset", {"preset": "ollama"}),
+    "correct_call": Step(
+        "POST",
+        "/calls/01890000-0000-7000-8000-000000000000/correct",
+        {"answered": False, "reason": "I asked them."},
+    ),
     "list_audit_entries": Step("GET", "/audit"),
     "get_failover_policy": Step("GET", "/failover-policy"),
     "change_failover_policy": Step("PATCH", "/failover-policy", {"pinned": True}),
@@ -94,6 +111,8 @@ ORGANISATION = {
     "change_team": Step("PATCH", "/teams/any", {"allowed_models": []}),
     "list_prices": Step("GET", "/prices"),
     "add_price": Step("POST", "/prices", {"model": "1", "uncached_input": "0", "output": "0"}),
+    "preview_price_import": Step("GET", "/prices/import"),
+    "apply_price_import": Step("POST", "/prices/import/apply", {}),
     "list_policies": Step("GET", "/policies"),
     "get_settings": Step("GET", "/settings"),
     "change_settings": Step("PATCH", "/settings", {"routing_mode": "enforced"}),
@@ -190,6 +209,12 @@ def test_what_is_the_organisations_takes_a_permission(
         "/calls",
         "/jobs",
         "/usage/by-day?since=2026-01-01T00:00:00Z&until=2026-06-01T00:00:00Z",
+        "/usage/breakdown?by=team&since=2026-01-01T00:00:00Z",
+        "/usage/series?by=team&since=2026-01-01T00:00:00Z",
+        "/usage/mix?since=2026-01-01T00:00:00Z",
+        "/usage/latency?by=team&since=2026-01-01T00:00:00Z",
+        "/usage/savings?since=2026-01-01T00:00:00Z",
+        "/usage/sessions",
     ],
 )
 def test_lists_show_ones_own_and_nothing_of_others(

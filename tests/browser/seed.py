@@ -48,6 +48,7 @@ from scheduling import jobs
 from scheduling.models import CronJob, CronRun, RunStatus, RunTrigger
 from tests.browser.console import ADMINISTRATOR, MEMBER, PASSWORD, VIEWER
 from tests.browser.seed_ledger import DAYS, Ledger, give_holds_to_latest
+from tests.support.ledger_rows import add_up
 
 DOLLAR = 10**9
 CALLS = 620
@@ -356,6 +357,7 @@ def _runs(made_jobs: list[CronJob], ledger: Ledger, now: datetime) -> list[CronR
         else:
             call = ledger.call(ledger.teams.index(job.team), began, run=run)
             call.save(force_insert=True)
+            add_up([call])
             run.call_id = call.pk
             run.model = call.model
             run.cost = call.cost

@@ -24,6 +24,7 @@ from governance.snapshot import Snapshot
 from providers.identifiers import new_id
 from providers.usage import Usage
 from scheduling.models import CronRun
+from tests.support.ledger_rows import add_up
 
 DAYS = 62
 
@@ -54,6 +55,7 @@ class Ledger:
         for seconds in (4, 9):
             self.rows.append(self.in_flight(self.now - timedelta(seconds=seconds), web))
         ModelCall.objects.bulk_create(self.rows)
+        add_up(self.rows)
 
     def call(
         self, team_number: int, at: datetime, number: int = 0, run: CronRun | None = None

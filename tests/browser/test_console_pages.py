@@ -103,6 +103,13 @@ def test_what_opens_is_accessible(page: Page) -> None:
     assert not found, "\n".join(found)
 
 
+def test_listed_prices_are_accessible(page: Page) -> None:
+    page.goto(reverse("admin:governance_price_import"))
+    found = page_faults(page)
+
+    assert not found, "\n".join(found)
+
+
 def test_refused_forms_are_accessible(page: Page) -> None:
     found: list[str] = []
     for name in ("governance_budgetpolicy", "providers_provider", "scheduling_cronjob"):

@@ -15,6 +15,7 @@ from governance.models import CallStatus, ModelCall, Price
 from tests.browser.seed import Seeded
 from tests.console.conftest import signed_in, staff
 from tests.console.pages import text_of
+from tests.support.factories import make_model, make_price, make_tier
 
 LIST = "admin:governance_modelcall_changelist"
 PRAGUE = ZoneInfo("Europe/Prague")
@@ -112,11 +113,28 @@ def test_a_call_of_unknown_cost_says_so(seeded: Seeded) -> None:
     assert {bucket.cost for bucket in story.buckets} == {"–"}
 
 
-def test_a_fraction_of_a_nano_dollar_is_not_lost_in_a_float() -> None:
-    price = Price(uncached_input=10**17 + 1, output=0, per_request=0)
+def test_a_fraction_of_a_nano_dollar_is_not_lost_in_a_float(db: None) -> None:
+    price = Price.objects.create(model=make_model(), uncached_input=10**17 + 1, output=0)
     call = ModelCall(price=price, uncached_input_tokens=3_000_000, output_tokens=0)
 
     assert tell(call).buckets[0].cost == "$300,000,000.00"
+
+
+def test_a_long_context_is_shown_at_the_rates_it_was_charged(db: None) -> None:
+    price = make_price(make_model(), cache_read=10**8)
+    make_tier(price, above=100, uncached_input=3 * 10**9, cache_read=2 * 10**8, output=5 * 10**9)
+
+    def rates(uncached: int) -> list[str]:
+        call = ModelCall(
+            price=price,
+            uncached_input_tokens=uncached,
+            cache_read_tokens=1,
+            output_tokens=1000,
+        )
+        return [bucket.rate for bucket in tell(call).buckets]
+
+    assert rates(99) == ["$1.00", "$0.10", "$2.00"]
+    assert rates(100) == ["$3.00", "$0.20", "$5.00"]
 
 
 def test_links_are_for_those_who_may_follow_them(seeded: Seeded) -> None:

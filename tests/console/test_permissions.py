@@ -76,6 +76,7 @@ def _walk() -> Iterator[tuple[str, str]]:
     yield "scheduling_cronjob_preview", "/admin/scheduling/cronjob/preview/?zone=UTC"
     yield "providers_provider_presets", "/admin/providers/provider/presets/"
     yield "providers_provider_preset", "/admin/providers/provider/presets/ollama/"
+    yield "governance_price_import", "/admin/governance/price/import/"
     for key in _keys(Provider):
         yield "providers_provider_discover", f"/admin/providers/provider/{key}/discover/"
     yield "auth_user_password_change", f"/admin/auth/user/{_keys(User)[0]}/password/"
@@ -94,9 +95,10 @@ def _sent(root: Client, name: str, address: str) -> dict[str, Any]:
         return {"all": "yes", "prices": "on"}
     if name == "auth_user_password_change":
         return _NEW_PASSWORD
-    return _form(root, address) if name.endswith(("_add", "_change")) else {}
+    return _form(root, address) if name.endswith(("_add", "_change", "_import")) else {}
 
 
+REFUSED = ("_add", "_change", "_delete", "_do", "_preset", "_discover", "_import")
 _NEW_PASSWORD = {"password1": "another-long-one-1", "password2": "another-long-one-1"}
 
 
@@ -105,7 +107,8 @@ def _form(root: Client, address: str) -> dict[str, Any]:
     response = root.get(address)
     if response.status_code != 200:
         return {}
-    form_id = f"{response.context['opts'].model_name}_form"
+    is_import = address.endswith("/import/")
+    form_id = "import_form" if is_import else f"{response.context['opts'].model_name}_form"
     sent = filled(response.content.decode(), form_id)
     return {
         name: f"{value}x" if name in {"name", "display_name", "first_name"} else value
@@ -156,7 +159,7 @@ def test_without_permission_nothing_of_the_objects_is_seen(nobody: Client) -> No
 
 
 def test_the_viewer_sees_every_list_and_page(viewer: Client) -> None:
-    seen = ("_changelist", "_change", "_history", "_preview", "app_list")
+    seen = ("_changelist", "_change", "_history", "_preview", "_import", "app_list")
     for name, address in list(_walk()):
         if name.endswith(seen) and not name.endswith("password_change"):
             assert viewer.get(address).status_code == 200, address
@@ -176,7 +179,7 @@ def test_nothing_changes(root: Client, persona: str, request: pytest.FixtureRequ
 
     for name, address, data in walk:
         status = client.post(address, data).status_code
-        if name.endswith(("_add", "_change", "_delete", "_do", "_preset", "_discover")):
+        if name.endswith(REFUSED):
             assert status == 403, (address, status)
     for address, chosen in bulk:
         client.post(address, chosen)

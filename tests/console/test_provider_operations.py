@@ -15,7 +15,7 @@ from django.utils import timezone
 from django.utils.html import strip_tags
 
 from governance.models import Price
-from palyra_site.console.overview import provider_rows
+from palyra_site.console.provider_rows import provider_rows
 from providers.metrics import MetricsRecorder
 from providers.models import Breaker, Provider, ProviderModel, ProviderProbe
 from tests.console.conftest import signed_in, staff

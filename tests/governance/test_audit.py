@@ -58,6 +58,7 @@ NOT_TRACKED = {
     "governance.ModelCall": "Written by calls; a correction is recorded where it is made.",
     "governance.ProcessHeartbeat": "Processes beat by themselves.",
     "governance.ProviderLease": "Taken and given back by calls.",
+    "governance.UsageDay": "Counted by calls.",
     "governance.UsageHour": "Counted by calls.",
     "governance.UsageSession": "Counted by calls.",
     "providers.Breaker": "Trips by itself; what operators do with it is recorded of its provider.",

@@ -47,8 +47,7 @@ def add_call(apps: Any, team: Any, **fields: Any) -> Any:
         requested_model="m",
         provider="p",
         model="m",
-        admitted_at=timezone.now(),
-        **{"status": "succeeded"} | fields,
+        **{"status": "succeeded", "admitted_at": timezone.now()} | fields,
     )
 
 
@@ -105,3 +104,18 @@ def test_the_audit_trail_is_append_only_until_one_goes_back() -> None:
             cursor.execute("UPDATE governance_auditentry SET action = 'deleted'")
 
     assert entries.get().action == "changed"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_upgrade_sums_up_the_calls_that_were_made(before: Any) -> None:
+    team = before.get_model("governance", "Team").objects.create(slug="blue", name="Blue")
+    at = timezone.now()
+    for cost in (1, 20):
+        add_call(before, team, cost=cost, admitted_at=at)
+    add_call(before, team, status="in_flight", owner=new_id(), expires_at=at)
+
+    after = migrate(("governance", "0007_backfill_usage"))
+    for name, begins in (("UsageHour", "hour"), ("UsageDay", "day")):
+        row = after.get_model("governance", name).objects.get()
+        assert (row.team_id, row.calls, row.cost) == (team.pk, 2, 21)
+        assert getattr(row, begins) <= at

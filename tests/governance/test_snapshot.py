@@ -29,6 +29,7 @@ from tests.support.factories import (
     make_provider,
     make_remote,
     make_team,
+    make_tier,
 )
 
 PATIENCE = 30.0
@@ -67,6 +68,14 @@ class TestLoad:
         assert (ours.soft_limit, ours.hard_limit, ours.enabled) == (5, 10, True)
         assert (other.id, other.enabled) == (disabled.pk, False)
 
+    def test_a_price_has_its_tiers(self) -> None:
+        price = make_price(make_model())
+        high, low = make_tier(price, above=400_000), make_tier(price, cache_read=5)
+        (entry,) = snapshot.load().prices[price.model_id]
+        assert [tier.above for tier in entry.tiers] == [low.above, high.above]
+        assert (entry.tiers[0].uncached_input, entry.tiers[0].output) == (2 * 10**9, 4 * 10**9)
+        assert (entry.tiers[0].cache_read, entry.tiers[0].cache_write_5m) == (5, None)
+
     def test_a_revoked_key_and_a_disabled_team_are_known_as_such(self) -> None:
         team = make_team(enabled=False)
         record = keys.create(team=team, name="key").record
@@ -86,7 +95,7 @@ class TestLoad:
         self, django_assert_num_queries: Callable[[int], Any]
     ) -> None:
         for _ in range(4):
-            make_price(make_model(provider=make_provider()))
+            make_tier(make_price(make_model(provider=make_provider())))
             keys.create(team=make_team(), name="key")
             make_policy()
         with django_assert_num_queries(11):

@@ -283,7 +283,7 @@ def test_an_operators_price_is_never_replaced(provider: Provider) -> None:
     found = discovery.review(provider, listing, now=NOW).prices["acme/large"]
     done = discovery.apply(provider, ["acme/large"], now=NOW)
 
-    assert found.standing is PriceStanding.OPERATORS
+    assert found.standing is PriceStanding.OVERRIDDEN
     assert done.prices["acme/large"].says == "The price in force was set by hand and stays."
     assert list(Price.objects.all()) == [mine]
 

@@ -19,7 +19,8 @@ from providers.discovery import (
     proposals,
 )
 from providers.discovery.facts import NO_ROLE, cost_tier, guessed, guessed_role
-from providers.discovery.prices import list_price, propose
+from providers.discovery.price_list import list_price
+from providers.discovery.prices import propose
 from providers.models import (
     CostTier,
     LatencyTier,
@@ -263,12 +264,15 @@ def test_embeddings_have_no_output_to_pay_for() -> None:
     assert (found.uncached_input, found.output) == (Decimal("0.02"), Decimal(0))
 
 
-def test_what_a_price_leaves_out_is_said() -> None:
+def test_a_long_context_has_rates_of_its_own() -> None:
     host = "https://api.anthropic.com"
     found = price(list_price("claude-sonnet-4-5", "chat", base_url=host, at=NOW))
 
-    assert "more than 200,000 input tokens" in found.note
     assert (found.cache_write_5m, found.cache_write_1h) == (Decimal("3.75"), Decimal(6))
+    (tier,) = found.tiers
+    assert tier.above == 200_000
+    assert (tier.uncached_input, tier.output) == (Decimal(6), Decimal("22.5"))
+    assert (tier.cache_read, tier.cache_write_1h) == (Decimal("0.6"), Decimal(12))
 
 
 @pytest.mark.parametrize("amount", ["-1", "1e9"])

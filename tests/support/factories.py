@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from django.db import models
 
-from governance.models import BudgetPolicy, Price, Team
+from governance.models import BudgetPolicy, Price, PriceTier, Team
 from providers.models import Credential, Provider, ProviderKind, ProviderModel, Secret
 
 RowT = TypeVar("RowT", bound=models.Model)
@@ -68,6 +68,12 @@ def make_price(model: ProviderModel, **fields: Any) -> Price:
     """$1 a million input tokens and $2 a million output tokens, since long ago."""
     defaults = {"uncached_input": 10**9, "output": 2 * 10**9, "effective_from": LONG_AGO}
     return saved(Price(**{**defaults, "model": model, **fields}))
+
+
+def make_tier(price: Price, **fields: Any) -> PriceTier:
+    """Twice those of `make_price`, above 200,000 input tokens."""
+    defaults = {"above": 200_000, "uncached_input": 2 * 10**9, "output": 4 * 10**9}
+    return saved(PriceTier(**{**defaults, "price": price, **fields}))
 
 
 def make_policy(**fields: Any) -> BudgetPolicy:

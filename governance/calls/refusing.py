@@ -1,0 +1,119 @@
+"""What a caller is told of a call that the budgets refuse, and what is asked for on its behalf."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from django.db import connection
+from django.utils import timezone
+
+from governance import call_approvals
+from governance.amounts import amount_json
+from governance.budgets import UNKNOWN, Admission, BudgetEvaluation, tightest
+from governance.calls.planning import CallPlan
+from governance.errors import (
+    ApprovalRequired,
+    BudgetBlocked,
+    CallError,
+    CallWaits,
+    RateLimited,
+    UnpricedModel,
+)
+from governance.models import Approval
+
+ResultT = TypeVar("ResultT")
+APPROVALS = "/api/v1/approvals"
+CALLS = "/api/v1/calls"
+
+
+async def refused(plan: CallPlan, admission: Admission) -> CallError:
+    """The error for a call that `admission` blocks; where approval is all it lacks, it is asked
+    for, and a call that may wait is kept until then."""
+    error = await _error(plan, admission)
+    return error.of_call(
+        model=plan.route.chosen.name, cost=0, tightest=tightest(admission.evaluations)
+    )
+
+
+async def _error(plan: CallPlan, admission: Admission) -> CallError:
+    if admission.needs_approval:
+        return await _approval_asked(plan, admission)
+    said = _telling(admission.refusals)
+    if said.outcome == UNKNOWN:
+        return UnpricedModel(said.explanation, call_id=plan.call_id, detail=_detail(said))
+    if _passes(said):
+        wait = (said.resets_at - timezone.now()).total_seconds() if said.resets_at else 1.0
+        return RateLimited(
+            said.explanation, call_id=plan.call_id, detail=_detail(said), retry_after=max(1.0, wait)
+        )
+    return BudgetBlocked(said.explanation, call_id=plan.call_id, detail=_detail(said))
+
+
+def _telling(refusals: Sequence[BudgetEvaluation]) -> BudgetEvaluation:
+    """The refusal that says most: one that waiting does not help, else the one that lasts."""
+    lasting = [said for said in refusals if not _passes(said)]
+    return lasting[0] if lasting else max(refusals, key=_resets)
+
+
+def _passes(said: BudgetEvaluation) -> bool:
+    """Whether it is a rate that leaves room for such a call again in a moment."""
+    return said.limits_rate and (said.requested or 0) <= (said.limit or 0)
+
+
+def _resets(said: BudgetEvaluation) -> float:
+    return said.resets_at.timestamp() if said.resets_at else 0.0
+
+
+async def _approval_asked(plan: CallPlan, admission: Admission) -> CallError:
+    asked = call_approvals.Asked(
+        call_id=plan.call_id, request=plan.request, refusals=admission.refusals
+    )
+    waits = plan.request.respond_async and call_approvals.may_be_kept(plan.request)
+    ask = call_approvals.keep if waits else call_approvals.ask
+    approvals: list[Approval] = await _in_thread(lambda: ask(asked, timezone.now()))
+    said = admission.refusals[0]
+    addresses = [
+        {"id": str(one.pk), "url": f"{APPROVALS}/{one.pk}", "policy": refusal.policy}
+        for one, refusal in zip(approvals, admission.refusals, strict=True)
+    ]
+    detail = _detail(said) | {
+        "approval": addresses[0]["id"],
+        "approval_url": addresses[0]["url"],
+        "approvals": addresses,
+    }
+    if not waits:
+        return ApprovalRequired(said.explanation, call_id=plan.call_id, detail=detail)
+    detail["answer_url"] = f"{CALLS}/{plan.call_id}/answer"
+    return CallWaits(
+        f"{said.explanation} The call is kept, and made once that is approved.",
+        call_id=plan.call_id,
+        detail=detail,
+    )
+
+
+async def _in_thread(work: Callable[[], ResultT]) -> ResultT:
+    def done() -> ResultT:
+        try:
+            return work()
+        finally:
+            connection.close()
+
+    return await asyncio.to_thread(done)
+
+
+def _detail(said: BudgetEvaluation) -> dict[str, Any]:
+    return {
+        "policy": said.policy,
+        "scope": said.scope,
+        "scope_value": said.scope_value,
+        "metric": said.metric,
+        "interval": said.interval,
+        "action": said.action,
+        "limit": amount_json(said.metric, said.limit),
+        "consumed": amount_json(said.metric, said.consumed),
+        "held": amount_json(said.metric, said.held),
+        "requested": amount_json(said.metric, said.requested),
+        "resets_at": said.resets_at.isoformat() if said.resets_at else None,
+    }

@@ -1,0 +1,199 @@
+"""Calls that wait for approval: made exactly once when it is given, and answered later.
+
+A worker is told which call to make, and may be told twice: the ledger lets a call begin only if it
+is still waiting. `sweep` mends whatever a crash left between two steps.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.utils import timezone
+
+from governance.call_approvals import WAITS_FOR
+from governance.calls import Caller, CallRequest, CallResult, execute
+from governance.errors import CallError, CallGone
+from governance.ledger import Dismissal, dismiss
+from governance.models import Approval, ApprovalStatus, CallStatus, KeptCall, ModelCall
+from governance.runtime import BlockingRuntime
+from providers.response_cache import CacheUse
+
+logger = logging.getLogger(__name__)
+# How long an answer can be fetched.
+KEPT_FOR = timedelta(days=1)
+# After that, whoever was to make it is told again.
+TOLD_AGAIN_AFTER = timedelta(seconds=60)
+# What is entered as waiting is kept in the same moment, or its process died in between.
+ORPHANED_AFTER = timedelta(minutes=5)
+MOST_AT_ONCE = 50
+NOT_DECIDED = "Nobody decided whether this call may be made while it was kept; it was not made."
+NOT_KEPT = "The process that took this call ended before it was kept, so it was not made."
+
+Tell = Callable[[UUID], None]
+_tell: list[Tell] = []
+
+
+def register_teller(tell: Tell) -> None:
+    """Have a worker told by `tell` which call to make; that is another app's matter."""
+    _tell[:] = [tell]
+
+
+def decided(approval: Approval) -> None:
+    """Go on with the call that an approval was asked for, if one waits for it. Within the
+    transaction that decides it, nothing is done before that is committed."""
+    call_id = approval.call_id
+    if call_id is not None:
+        transaction.on_commit(lambda: _go_on(call_id, timezone.now()), robust=True)
+
+
+def _go_on(call_id: UUID, now: datetime) -> None:
+    denied = Approval.objects.filter(call_id=call_id, status=ApprovalStatus.DENIED).first()
+    if denied is not None:
+        _dismiss(call_id, CallStatus.DENIED, _denial(denied), now)
+    elif not _undecided(call_id):
+        _send(call_id, now)
+
+
+def _undecided(call_id: UUID) -> bool:
+    pending = Approval.objects.filter(call_id=call_id, status=ApprovalStatus.PENDING)
+    return pending.exists()
+
+
+def _send(call_id: UUID, now: datetime) -> None:
+    """Tell a worker, once; again only if a minute has passed and nobody has begun it."""
+    untold = Q(queued_at__isnull=True) | Q(queued_at__lt=now - TOLD_AGAIN_AFTER)
+    mine = KeptCall.objects.filter(untold, pk=call_id, ended_at__isnull=True)
+    with transaction.atomic():
+        if mine.update(queued_at=now):
+            for tell in _tell:
+                tell(call_id)
+
+
+def _denial(approval: Approval) -> str:
+    by = approval.decided_by.get_username() if approval.decided_by else "somebody"
+    comment = f": “{approval.comment}”" if approval.comment else "."
+    return f"{by} denied what this call needed of “{approval.policy}”{comment} It was not made."
+
+
+def _dismiss(call_id: UUID, status: str, error: str, now: datetime) -> None:
+    dismiss(Dismissal(call_id=call_id, status=status, settled_at=now, error=error))
+    told = {"status": 402, "code": str(status), "message": error}
+    _end(call_id, now, error=told)
+
+
+def _end(call_id: UUID, now: datetime, **columns: Any) -> bool:
+    """Write how the call ended, once; what was asked is forgotten."""
+    open_ = KeptCall.objects.filter(pk=call_id, ended_at__isnull=True)
+    return bool(open_.update(request=None, ended_at=now, expires_at=now + KEPT_FOR, **columns))
+
+
+def make(call_id: UUID, runtime: BlockingRuntime) -> None:
+    """Make the call, in a worker, if it still waits. Whatever comes of it can be fetched."""
+    kept = KeptCall.objects.filter(pk=call_id, ended_at__isnull=True).first()
+    if kept is None or kept.request is None:
+        return
+    request = _read(kept.pk, kept.request)
+    try:
+        result = runtime.call(lambda one: execute(request, runtime=one, settled=True))
+    except CallGone:
+        return
+    except CallError as error:
+        _failed(call_id, error)
+    else:
+        _end(call_id, timezone.now(), answer=_answer(result))
+
+
+def _failed(call_id: UUID, error: CallError) -> None:
+    if error.retryable and ModelCall.objects.filter(pk=call_id, status=CallStatus.WAITING).exists():
+        # Nothing was sent, and it goes on waiting: somebody is told again in a while.
+        return
+    now = timezone.now()
+    told = {
+        "status": error.status,
+        "type": error.type,
+        "code": error.code,
+        "message": error.message,
+        "detail": error.detail,
+    }
+    dismiss(
+        Dismissal(call_id=call_id, status=CallStatus.BLOCKED, settled_at=now, error=error.message)
+    )
+    _end(call_id, now, error=told)
+
+
+def _read(call_id: UUID, written: dict[str, Any]) -> CallRequest:
+    written = dict(written)
+    caller = dict(written.pop("caller"))
+    for name in ("job_id", "run_id"):
+        caller[name] = UUID(caller[name]) if caller[name] else None
+    given = Approval.objects.filter(call_id=call_id, status=ApprovalStatus.APPROVED)
+    return CallRequest(
+        caller=Caller(**caller),
+        **written,
+        # An answer that is kept for others would be entered as another call.
+        cache=CacheUse.OFF,
+        approvals=tuple(given.values_list("pk", flat=True)),
+        waiting=call_id,
+    )
+
+
+def _answer(result: CallResult) -> dict[str, Any]:
+    return {
+        "body": result.body,
+        "content_type": result.content_type,
+        "model": f"{result.provider}/{result.model}",
+        "cost": result.cost,
+    }
+
+
+def sweep(now: datetime) -> int:
+    """Mend what was left undone, a bounded number of calls: how many."""
+    stale = now - TOLD_AGAIN_AFTER
+    untold = Q(queued_at__isnull=True) | Q(queued_at__lt=stale)
+    open_ = KeptCall.objects.filter(untold, ended_at__isnull=True).order_by("pk")
+    asked = Approval.objects.filter(call_id=OuterRef("pk"))
+    settled = open_.exclude(Exists(asked.filter(status=ApprovalStatus.PENDING)))
+    swept = list(settled[:MOST_AT_ONCE])
+    for kept in swept:
+        _resume(kept, now)
+    forgotten = list(open_.filter(expires_at__lt=now)[:MOST_AT_ONCE])
+    for kept in forgotten:
+        _dismiss(kept.pk, CallStatus.DENIED, NOT_DECIDED, now)
+        Approval.objects.filter(call_id=kept.pk, status=ApprovalStatus.PENDING).update(
+            status=ApprovalStatus.DENIED, decided_at=now, comment=NOT_DECIDED
+        )
+    orphans = list(_orphans(now)[:MOST_AT_ONCE])
+    for call_id in orphans:
+        dismiss(
+            Dismissal(call_id=call_id, status=CallStatus.BLOCKED, settled_at=now, error=NOT_KEPT)
+        )
+    KeptCall.objects.filter(ended_at__isnull=False, expires_at__lt=now).delete()
+    return len(swept) + len(forgotten) + len(orphans)
+
+
+def _resume(kept: KeptCall, now: datetime) -> None:
+    """One whose approvals are decided, and that nobody has said the end of."""
+    call = ModelCall.objects.filter(pk=kept.pk).first()
+    if call is None or call.status == CallStatus.WAITING:
+        _go_on(kept.pk, now)
+    elif call.status != CallStatus.IN_FLIGHT:
+        message = call.error or "The process that made this call ended before it kept its answer."
+        told = {"status": 502, "code": call.status, "message": message}
+        _end(kept.pk, now, error=told)
+
+
+def _orphans(now: datetime) -> QuerySet[ModelCall, UUID]:
+    kept = KeptCall.objects.filter(pk=OuterRef("pk"))
+    waiting = ModelCall.objects.filter(
+        ~Exists(kept), status=CallStatus.WAITING, admitted_at__lt=now - ORPHANED_AFTER
+    )
+    return waiting.order_by("pk").values_list("pk", flat=True)
+
+
+__all__ = ["WAITS_FOR", "decided", "make", "register_teller", "sweep"]
