@@ -338,6 +338,10 @@ def teams() -> tuple[Team, Team]:
     make_policy(hard_limit=1000)
     make_policy(metric="tokens", scope="global", hard_limit=10**6, interval="day")
     make_policy(metric="requests", hard_limit=10**6, interval="total")
+    make_policy(metric="cost", hard_limit=400, interval="year", rolling=True)
+    make_policy(metric="output_tokens", scope="session", hard_limit=10**6, interval="week")
+    make_policy(metric="input_tokens", scope="model", hard_limit=10**6, interval="run")
+    make_policy(metric="requests", scope="provider", soft_limit=2, interval="minute")
     return make_team(), make_team()
 
 
