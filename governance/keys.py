@@ -46,7 +46,12 @@ class ParsedKey:
 
 
 def create(
-    *, team: Team, name: str, created_by: Any = None, expires_at: datetime | None = None
+    *,
+    team: Team,
+    name: str,
+    created_by: Any = None,
+    expires_at: datetime | None = None,
+    routing_mode: str = "",
 ) -> NewKey:
     """Make a key for `team`. Raises `ValidationError` with every fault, and stores nothing then."""
     secret = secrets.token_hex(SECRET_BYTES)
@@ -58,6 +63,7 @@ def create(
         last_four=secret[-4:],
         created_by=created_by,
         expires_at=expires_at,
+        routing_mode=routing_mode,
     )
     faults: dict[str, Any] = {}
     try:

@@ -8,6 +8,7 @@ from governance.admin.calls import ModelCallAdmin
 from governance.admin.keys import ApiKeyAdmin
 from governance.admin.prices import PriceAdmin
 from governance.admin.processes import ProcessHeartbeatAdmin
+from governance.admin.settings import GovernanceSettingsAdmin
 from governance.admin.teams import TeamAdmin
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "BudgetWindowAdmin",
     "ChannelAdmin",
     "DeliveryAdmin",
+    "GovernanceSettingsAdmin",
     "ModelCallAdmin",
     "PriceAdmin",
     "ProcessHeartbeatAdmin",

@@ -156,7 +156,7 @@ class BudgetPolicyAdmin(ConsoleAdmin):
 
     @admin.display(description="in words")
     def says(self, policy: BudgetPolicy) -> str:
-        said: str = remembered(policy, "summary", lambda: summary(policy, names_of([policy])))
+        said: str = remembered(policy, "summary", lambda: _stored_summary(policy.pk))
         return said
 
     @admin.display(description="consumed, held, limit")
@@ -210,6 +210,12 @@ class BudgetPolicyAdmin(ConsoleAdmin):
     def enable(self, _request: HttpRequest, policy: BudgetPolicy, _data: Any) -> str:
         BudgetPolicy.objects.filter(pk=policy.pk).update(enabled=True)
         return f"“{policy}” is enabled: it limits calls from now on."
+
+
+def _stored_summary(policy_id: int) -> str:
+    # As it is stored: a form that was refused has changed the object that it is shown with.
+    policy = BudgetPolicy.objects.select_related("team").get(pk=policy_id)
+    return summary(policy, names_of([policy]))
 
 
 def _has_counted(policy: BudgetPolicy) -> bool:

@@ -39,7 +39,7 @@ class NewKeyForm(forms.ModelForm[ApiKey]):
 
     class Meta:
         model = ApiKey
-        fields = ("team", "name", "expires_at")
+        fields = ("team", "name", "expires_at", "routing_mode")
 
     def _post_clean(self) -> None:
         super()._post_clean()  # type: ignore[misc]
@@ -52,6 +52,7 @@ class NewKeyForm(forms.ModelForm[ApiKey]):
                 name=data["name"],
                 created_by=self.created_by,
                 expires_at=data["expires_at"],
+                routing_mode=data["routing_mode"],
             )
         except ValidationError as error:
             add_faults(self, error)
@@ -90,7 +91,7 @@ class ApiKeyAdmin(ConsoleAdmin):
     """Integrations' keys. A key's text is shown once, on the answer to the form that made it."""
 
     list_display = ("shown_name", "team", "state", "last_used", "expires", "created")
-    list_filter = (StateFilter, "team")
+    list_filter = (StateFilter, "routing_mode", "team")
     search_fields = ("name", "public_id", "last_four", "team__name")
     search_help_text = "Name, team or part of the key"
     list_select_related = ("team", "created_by")
@@ -123,7 +124,8 @@ class ApiKeyAdmin(ConsoleAdmin):
         return form
 
     def get_fieldsets(self, request: HttpRequest, obj: ApiKey | None = None) -> Any:
-        fields = ("team", "name", "expires_at") if obj is None else ("name", *FACTS)
+        new = ("team", "name", "expires_at", "routing_mode")
+        fields = new if obj is None else ("name", "routing_mode", *FACTS)
         return ((None, {"fields": fields}),)
 
     def get_readonly_fields(self, request: HttpRequest, obj: ApiKey | None = None) -> Any:
@@ -145,8 +147,8 @@ class ApiKeyAdmin(ConsoleAdmin):
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         if change:
-            # Only the name can change; what is read-only here is not written back either.
-            ApiKey.objects.filter(pk=obj.pk).update(name=obj.name)
+            # Only these can change; what is read-only here is not written back either.
+            ApiKey.objects.filter(pk=obj.pk).update(name=obj.name, routing_mode=obj.routing_mode)
         else:
             obj.shown_once = form.new.text
 

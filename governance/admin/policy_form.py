@@ -126,7 +126,10 @@ class PolicyForm(forms.ModelForm[BudgetPolicy]):
 
     def _read_value(self, data: dict[str, Any]) -> None:
         """Look up who is named, unless it is whom the policy names already."""
-        if "value" not in data or VALUED.isdisjoint(self.changed_data):
+        if "value" not in data:
+            return
+        if VALUED.isdisjoint(self.changed_data):
+            data["value"] = self.instance.value
             return
         scope, team = data.get("scope", self.instance.scope), data.get("team", self.instance.team)
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from django import forms
 from django.contrib import admin
 from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest
@@ -11,15 +12,18 @@ from django.urls import reverse
 from django.utils import timezone
 
 from governance.models import ApiKey, Membership, ModelCall, Team
+from governance.routing.exclusions import allows
 from governance.zones import zone_names
+from providers import registry
 from providers.admin.actions import object_action
 from providers.admin.base import ConsoleAdmin, TabularInline
 from providers.display import enabled_badge, link, muted, number, two_lines
 
 if TYPE_CHECKING:
+    from django.forms import Textarea as UnfoldAdminTextareaWidget
     from django.forms import TextInput as UnfoldAdminTextInputWidget
 else:
-    from unfold.widgets import UnfoldAdminTextInputWidget
+    from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
 
 class ZoneInput(UnfoldAdminTextInputWidget):
@@ -33,6 +37,36 @@ class ZoneInput(UnfoldAdminTextInputWidget):
         shown = context["widget"]["attrs"]
         shown |= {"list": f"{shown.get('id', name)}_zones", "autocomplete": "off"}
         return context
+
+
+class PatternsField(forms.CharField):
+    """Names of models, one a line."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        widget = UnfoldAdminTextareaWidget({"rows": 3, "spellcheck": "false"})
+        super().__init__(required=False, widget=widget, **kwargs)
+
+    def prepare_value(self, value: Any) -> Any:
+        return "\n".join(value) if isinstance(value, list) else value
+
+    def clean(self, value: Any) -> Any:
+        lines = [line.strip() for line in str(super().clean(value)).splitlines()]
+        return [line for line in lines if line]
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        return bool(self.clean(data) != (initial or []))
+
+
+class TeamForm(forms.ModelForm[Team]):
+    """A team, with the models it may use one a line."""
+
+    allowed_models = PatternsField(
+        help_text="One a line: provider/model, or provider/* for all of one. Empty allows all."
+    )
+
+    class Meta:
+        model = Team
+        fields = ("name", "slug", "zone", "enabled", "allowed_models", "routing_mode")
 
 
 class MembersInline(TabularInline):
@@ -50,13 +84,17 @@ class MembersInline(TabularInline):
 class TeamAdmin(ConsoleAdmin):
     """Groups of people and integrations that share budgets."""
 
+    form = TeamForm
     inlines = (MembersInline,)
-    list_display = ("shown_name", "zone", "amount_members", "amount_keys", "state")
-    list_filter = ("enabled",)
+    list_display = ("shown_name", "models", "zone", "amount_members", "amount_keys", "state")
+    list_filter = ("enabled", "routing_mode")
     search_fields = ("name", "slug", "memberships__user__username")
     search_help_text = "Name or member"
     prepopulated_fields = {"slug": ("name",)}
-    fields = ("name", "slug", "zone", "enabled")
+    fieldsets = (
+        (None, {"fields": ("name", "slug", "zone", "enabled")}),
+        ("Models", {"fields": ("allowed_models", "routing_mode")}),
+    )
     empty_text = "A team has members, keys and budgets of its own. Calls are made for a team."
     empty_action = ("admin:governance_team_add", "Add the first team")
     object_actions = ("disable", "enable")
@@ -82,6 +120,24 @@ class TeamAdmin(ConsoleAdmin):
         if obj is not None and ModelCall.objects.filter(team=obj).exists():
             return False
         return super().has_delete_permission(request, obj)
+
+    def object_note(self, request: HttpRequest, obj: Team) -> str:
+        """What the allowed models come to now, as a name with a slip in it allows nothing."""
+        if not obj.allowed_models:
+            return ""
+        models = registry.load().models
+        allowed = sum(allows(obj.allowed_models, model) for model in models)
+        vain = [one for one in obj.allowed_models if not any(allows([one], m) for m in models)]
+        named = ", ".join(f"“{one}”" for one in vain)
+        note = f"It may use {allowed} of the {len(models)} models that are enabled now."
+        return f"{note} None is called {named}." if vain else note
+
+    @admin.display(description="may use")
+    def models(self, team: Team) -> str:
+        if not team.allowed_models:
+            return "All models"
+        first, *others = team.allowed_models
+        return f"{first} and {len(others)} more" if others else first
 
     @admin.display(description="team", ordering="name")
     def shown_name(self, team: Team) -> str:

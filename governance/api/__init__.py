@@ -11,6 +11,7 @@ from governance.api import (
     price_import,
     prices,
     routing,
+    settings,
     teams,
     usage,
 )
@@ -26,5 +27,6 @@ router.add_router("", ledger.router, tags=["Calls and usage"])
 router.add_router("", usage.router, tags=["Calls and usage"])
 router.add_router("", routing.router, tags=["Calls and usage"])
 router.add_router("", audit.router, tags=["Audit trail"])
+router.add_router("", settings.router, tags=["Settings"])
 
 __all__ = ["router"]

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Annotated, Any, TypeVar
+
 from django.core.exceptions import PermissionDenied
+from django.db import transaction
+from django.db.models import Model
 from ninja import Query, Router, Schema, Status
 from pydantic import Field, StrictBool
 
 from governance import keys
 from governance.api.conventions import ActorRequest
-from governance.models import ApiKey, Team
-from providers.api.conventions import Input, Moment, find, refusals
+from governance.models import ApiKey, RoutingMode, Team
+from providers.api.conventions import KEPT, Change, Input, Moment, described, find, refusals
 from providers.api.pages import Page, PageQuery, read_page
 
 router = Router()
+RowT = TypeVar("RowT", bound=Model)
+
+Mode = Annotated[str, described(["", *RoutingMode.values])]
+PATTERNS = "The models it may use: provider/model, or provider/* for all of one; none allow all."
 
 
 class TeamIn(Input):
@@ -22,6 +30,18 @@ class TeamIn(Input):
     name: str
     zone: str = Field("UTC", description="An IANA name such as Europe/Prague.")
     enabled: StrictBool = True
+    allowed_models: list[str] = Field([], description=PATTERNS)
+    routing_mode: Mode = Field("", description="Empty takes the installation's.")
+
+
+class TeamChange(Change):
+    """What to change of a team. Its slug stays."""
+
+    name: str = KEPT
+    zone: str = KEPT
+    enabled: StrictBool = KEPT
+    allowed_models: list[str] = Field(KEPT, description=PATTERNS)
+    routing_mode: Mode = Field(KEPT, description="Empty takes the installation's.")
 
 
 class TeamOut(Schema):
@@ -31,6 +51,8 @@ class TeamOut(Schema):
     name: str
     zone: str
     enabled: bool
+    allowed_models: list[str] = Field(description=PATTERNS)
+    routing_mode: Mode = Field(description="Empty: the installation's.")
     created_at: Moment
 
     @classmethod
@@ -40,6 +62,8 @@ class TeamOut(Schema):
             name=team.name,
             zone=team.zone,
             enabled=team.enabled,
+            allowed_models=team.allowed_models,
+            routing_mode=team.routing_mode,
             created_at=team.created_at,
         )
 
@@ -50,6 +74,14 @@ class KeyIn(Input):
     team: str | None = Field(None, description="A team's slug; your only team if left out.")
     name: str = Field(description="What it is for.")
     expires_at: Moment | None = None
+    routing_mode: Mode = Field("", description="Empty takes the team's.")
+
+
+class KeyChange(Change):
+    """What to change of a key."""
+
+    name: str = KEPT
+    routing_mode: Mode = Field(KEPT, description="Empty takes the team's.")
 
 
 class KeyQuery(PageQuery):
@@ -69,6 +101,7 @@ class KeyOut(Schema):
     created_at: Moment
     expires_at: Moment | None
     revoked_at: Moment | None
+    routing_mode: Mode = Field(description="Empty: the team's.")
 
     @classmethod
     def of(cls, key: ApiKey) -> KeyOut:
@@ -81,6 +114,7 @@ class KeyOut(Schema):
             created_at=key.created_at,
             expires_at=key.expires_at,
             revoked_at=key.revoked_at,
+            routing_mode=key.routing_mode,
         )
 
 
@@ -105,6 +139,30 @@ def add_team(request: ActorRequest, body: TeamIn) -> Status[TeamOut]:
     team.full_clean()
     team.save()
     return Status(201, TeamOut.of(team))
+
+
+@router.patch(
+    "/teams/{slug:team_slug}",
+    response=TeamOut,
+    operation_id="change_team",
+    summary="Change a team",
+    openapi_extra=refusals({404: "There is no such team."}),
+)
+def change_team(request: ActorRequest, team_slug: str, body: TeamChange) -> TeamOut:
+    """Holds within a second for every call that begins. Needs `governance.change_team`."""
+    request.auth.require("governance.change_team")
+    with transaction.atomic():
+        team = find(Team.objects.select_for_update(), slug=team_slug)
+        return TeamOut.of(_changed(team, body.given()))
+
+
+def _changed(row: RowT, values: dict[str, Any]) -> RowT:
+    """`row` with `values`, stored. Raises `ValidationError` with every fault; stores none then."""
+    for field, value in values.items():
+        setattr(row, field, value)
+    row.full_clean()
+    row.save()
+    return row
 
 
 @router.get(
@@ -147,8 +205,32 @@ def add_key(request: ActorRequest, body: KeyIn) -> Status[NewKeyOut]:
         name=body.name,
         created_by=person,
         expires_at=body.expires_at,
+        routing_mode=body.routing_mode,
     )
     return Status(201, NewKeyOut(**dict(KeyOut.of(new.record)), key=new.text))
+
+
+@router.patch(
+    "/keys/{slug:key_id}",
+    response=KeyOut,
+    operation_id="change_key",
+    summary="Change a key",
+    openapi_extra=refusals({403: "Only a manager may change a key somebody else made."}),
+)
+def change_key(request: ActorRequest, key_id: str, body: KeyChange) -> KeyOut:
+    """Its name and its routing mode. A person changes keys: not another key, nor itself."""
+    request.auth.require_person("Changing a key")
+    with transaction.atomic():
+        rows = ApiKey.objects.filter(request.auth.within("governance.view_apikey"))
+        key = find(rows.select_related("team", "created_by"), public_id=key_id)
+        if not request.auth.may_revoke(key):
+            raise PermissionDenied(
+                "Only the person who made this key or a manager of its team may change it."
+            )
+        values = body.given()
+        if "name" in values:
+            values["name"] = values["name"].strip()
+        return KeyOut.of(_changed(key, values))
 
 
 @router.delete(

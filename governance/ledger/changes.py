@@ -67,6 +67,10 @@ class LockedWindows:
     ids: dict[WindowKey, int]
     now: datetime
 
+    def named(self) -> list[tuple[WindowKey, Counter]]:
+        """The windows that calls named, as they stand."""
+        return [(key, self.by_id[pk].counter) for key, pk in self.ids.items()]
+
     def standing(
         self, wanted: Wanted, own: Mapping[int, int] | None = None
     ) -> list[tuple[Policy, WindowKey, Counter]]:

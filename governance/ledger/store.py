@@ -41,6 +41,7 @@ from governance.ledger.operations import (
     Settlement,
     Unmade,
 )
+from governance.ledger.published import Published
 from governance.ledger.rollups import Rollups
 from governance.models import BudgetWindow, CallStatus, ModelCall
 from governance.snapshot import load_policies
@@ -84,6 +85,8 @@ REHELD_COLUMNS = (
     "leases",
 )
 MOST_TRIES = 5
+# Windows of runs, sessions and minutes pass by without end.
+MOST_REMEMBERED = 50_000
 NOTHING_SAID = Admission((), ())
 
 
@@ -104,6 +107,7 @@ class LedgerStore:
         self._policies: tuple[Policy, ...] = ()
         self._window_ids: dict[WindowKey, int] = {}
         self._leases = LeaseCounters()
+        self.published = Published()
 
     def execute(self, operations: Sequence[Operation]) -> list[Result]:
         """Carry out `operations` in one commit: an `Admitted` for each admission, a `Reheld` for
@@ -184,12 +188,13 @@ class LedgerStore:
             leases.write()
             usage.add([*calls.values(), *new, *waits.dismissed])
             usage.write()
+        self.published.put(windows.named(), leases.by_key())
         return [results[id(operation)] for operation in operations]
 
     def _read_policies(self) -> None:
         """Decide on the policies of this commit: a changed limit counts from the next batch on."""
         version = versioned.current_version()
-        if version != self._version:
+        if version != self._version or len(self._window_ids) > MOST_REMEMBERED:
             self._policies = load_policies()
             self._window_ids.clear()
             self._leases.forget()

@@ -30,9 +30,9 @@ from governance.models.ledger import (
     Surface,
     TaskClass,
 )
-from governance.models.modes import GovernanceSettings, RoutingMode
+from governance.models.modes import GovernanceSettings, RoutingMode, governance_settings
 from governance.models.prices import Price, PricePrecision, PriceTier
-from governance.models.teams import ApiKey, Membership, MembershipRole, Team
+from governance.models.teams import ApiKey, Membership, MembershipRole, Team, patterns_fault
 from governance.models.usage import LatencyHour, UsageDay, UsageHour, UsageSession
 
 __all__ = [
@@ -75,5 +75,7 @@ __all__ = [
     "UsageDay",
     "UsageHour",
     "UsageSession",
+    "governance_settings",
+    "patterns_fault",
     "thresholds_fault",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 
@@ -43,3 +44,15 @@ class GovernanceSettings(Versioned):
 
     def __str__(self) -> str:
         return "Governance settings"
+
+    def clean(self) -> None:
+        if self._state.adding and GovernanceSettings.objects.exists():
+            raise ValidationError("There is one row of settings: change that one.")
+
+
+def governance_settings() -> GovernanceSettings:
+    """The one row; made with its defaults where nobody has changed it yet."""
+    row: GovernanceSettings | None = GovernanceSettings.objects.first()
+    if row is None:
+        row = GovernanceSettings.objects.get_or_create(pk=1)[0]
+    return row

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import models
@@ -10,6 +12,7 @@ from governance.models.modes import RoutingMode
 from governance.zones import validate_zone
 from providers.versioned import Versioned
 
+MOST_PATTERNS, LONGEST_PATTERN = 100, 255
 RESERVED_SLUGS = {"sign-in", "sign-out"}
 
 
@@ -17,6 +20,21 @@ def validate_slug_is_free(slug: str) -> None:
     """Refuse the words that the team pages' own addresses use."""
     if slug in RESERVED_SLUGS:
         raise ValidationError("This word has another meaning here; choose another.", code="slug")
+
+
+def patterns_fault(patterns: Any) -> str | None:
+    """Why these cannot say which models a team may use, or None."""
+    if not isinstance(patterns, list) or not all(isinstance(one, str) for one in patterns):
+        return "Give a list of names such as provider/model or provider/*."
+    if len(patterns) > MOST_PATTERNS or any(len(one) > LONGEST_PATTERN for one in patterns):
+        return f"Give at most {MOST_PATTERNS} names of at most {LONGEST_PATTERN} characters each."
+    for one in patterns:
+        provider, _, model = one.partition("/")
+        if not provider.strip() or not model.strip() or one != one.strip():
+            return f"“{one}” is not provider/model, nor provider/* for all of one."
+    if len(set(patterns)) < len(patterns):
+        return "Give each name once."
+    return None
 
 
 class Team(Versioned):
@@ -57,6 +75,11 @@ class Team(Versioned):
 
     def __str__(self) -> str:
         return self.name
+
+    def clean(self) -> None:
+        fault = patterns_fault(self.allowed_models)
+        if fault:
+            raise ValidationError({"allowed_models": fault})
 
 
 class MembershipRole(models.TextChoices):

@@ -61,6 +61,7 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
         (
             ("Processes", "memory", "governance.processheartbeat"),
             ("Audit trail", "history", "governance.auditentry"),
+            ("Settings", "tune", "governance.governancesettings"),
         ),
     ),
 )

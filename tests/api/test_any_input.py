@@ -95,6 +95,7 @@ def filled(path: str, side: Side, model_id: int) -> str:
     """`path` with the identifiers of what there is."""
     for name, value in {
         "name": "none",
+        "team_slug": side.team.slug,
         "key_id": side.key.record.public_id,
         "model_id": model_id,
         "policy_id": side.policy.pk,

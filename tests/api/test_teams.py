@@ -34,8 +34,64 @@ def test_a_team_is_added(organisation: Caller) -> None:
     assert response.status_code == 201
     body = body_of(response)
     assert body.pop("created_at").endswith("Z")
-    assert body == {"slug": "new", "name": "New", "zone": "Europe/Prague", "enabled": True}
+    assert body == {
+        "slug": "new",
+        "name": "New",
+        "zone": "Europe/Prague",
+        "enabled": True,
+        "allowed_models": [],
+        "routing_mode": "",
+    }
     assert Team.objects.get().slug == "new"
+
+
+def test_a_team_is_changed(organisation: Caller, team: Team) -> None:
+    wanted = {"allowed_models": ["house/*", "openai/gpt-4.1"], "routing_mode": "enforced"}
+    changed = body_of(organisation.patch("/teams/demo", wanted))
+    assert changed.items() >= wanted.items()
+    team.refresh_from_db()
+    assert (team.allowed_models, team.routing_mode) == (wanted["allowed_models"], "enforced")
+    assert body_of(organisation.patch("/teams/demo", {"name": "Renamed"}))["name"] == "Renamed"
+    assert items_of(organisation.get("/teams"))[0].items() >= wanted.items()
+
+
+@pytest.mark.parametrize(
+    ("changes", "fields"),
+    [
+        ({"allowed_models": ["gpt-4.1"]}, {"allowed_models"}),
+        ({"allowed_models": ["*"]}, {"allowed_models"}),
+        ({"allowed_models": ["house/"]}, {"allowed_models"}),
+        ({"allowed_models": [" house/*"]}, {"allowed_models"}),
+        ({"allowed_models": ["a/b", "a/b"]}, {"allowed_models"}),
+        ({"allowed_models": [f"a/{'b' * 254}"]}, {"allowed_models"}),
+        ({"allowed_models": [f"a/{n}" for n in range(101)]}, {"allowed_models"}),
+        (
+            {"allowed_models": ["x"], "routing_mode": "loud", "zone": "Mars", "name": ""},
+            {"allowed_models", "routing_mode", "zone", "name"},
+        ),
+        ({"slug": "other"}, {"slug"}),
+    ],
+)
+def test_a_bad_change_of_a_team_stores_nothing(
+    organisation: Caller, team: Team, nothing_stored: NothingStored, changes: Any, fields: set[str]
+) -> None:
+    with nothing_stored():
+        assert faults(organisation.patch("/teams/demo", changes)).keys() == fields
+
+
+def test_a_key_has_a_routing_mode_and_is_changed(team: Team) -> None:
+    member = member_of(team)
+    caller = signed_in(member)
+    made = body_of(caller.post("/keys", {"name": "billing", "routing_mode": "suggest"}))
+    assert made["routing_mode"] == "suggest"
+    path = f"/keys/{made['id']}"
+    changed = body_of(caller.patch(path, {"name": " Billing ", "routing_mode": "dry_run"}))
+    assert (changed["name"], changed["routing_mode"]) == ("Billing", "dry_run")
+    found = faults(caller.patch(path, {"name": " ", "routing_mode": "loud"}))
+    assert found.keys() == {"name", "routing_mode"}
+    assert_problem(holder(made["key"]).patch(path, {"routing_mode": ""}), 403)
+    assert_problem(signed_in(member_of(team)).patch(path, {"routing_mode": ""}), 403)
+    assert ApiKey.objects.get().routing_mode == "dry_run"
 
 
 def test_a_slug_is_taken_once(

@@ -35,6 +35,9 @@ class Step:
 FOREIGN: dict[str, Callable[[Side], Step]] = {
     "list_keys": lambda other: Step("GET", f"/keys?team={other.team.slug}"),
     "add_key": lambda other: Step("POST", "/keys", {"team": other.team.slug, "name": "Mine"}),
+    "change_key": lambda other: Step(
+        "PATCH", f"/keys/{other.key.record.public_id}", {"name": "Mine"}
+    ),
     "revoke_key": lambda other: Step("DELETE", f"/keys/{other.key.record.public_id}"),
     "list_budgets": lambda other: Step("GET", f"/budgets?team={other.team.slug}"),
     "list_approvals": lambda other: Step("GET", f"/approvals?team={other.team.slug}"),
@@ -105,11 +108,14 @@ ORGANISATION = {
     "change_model": Step("PATCH", "/models/1", {"enabled": False}),
     "delete_model": Step("DELETE", "/models/1"),
     "add_team": Step("POST", "/teams", {"slug": "mine", "name": "Mine"}),
+    "change_team": Step("PATCH", "/teams/any", {"allowed_models": []}),
     "list_prices": Step("GET", "/prices"),
     "add_price": Step("POST", "/prices", {"model": "1", "uncached_input": "0", "output": "0"}),
     "preview_price_import": Step("GET", "/prices/import"),
     "apply_price_import": Step("POST", "/prices/import/apply", {}),
     "list_policies": Step("GET", "/policies"),
+    "get_settings": Step("GET", "/settings"),
+    "change_settings": Step("PATCH", "/settings", {"routing_mode": "enforced"}),
     "get_policy": Step("GET", "/policies/1"),
     "add_policy": Step("POST", "/policies", {"name": "Mine", "hard_limit": "1"}),
     "change_policy": Step("PATCH", "/policies/1", {"hard_limit": "1000"}),
@@ -166,7 +172,7 @@ def test_what_is_another_teams_is_not_there(
     with nothing_stored():
         response = caller.send(step.method, step.path, step.body)
     # A key is told first that these take a person, whatever team is named.
-    takes_a_person = caller.headers and name in {"add_key", "request_approval"}
+    takes_a_person = caller.headers and name in {"add_key", "change_key", "request_approval"}
     assert_problem(response, 403 if takes_a_person else 404)
     assert other.team.name not in response.content.decode()
     assert_untouched(other)

@@ -32,6 +32,7 @@ from governance.models import (
     Price,
     ProcessHeartbeat,
     Team,
+    governance_settings,
 )
 from governance.snapshot import load, policy_entry
 from providers.identifiers import new_id
@@ -76,12 +77,13 @@ def seed(now: datetime | None = None, *, calls_made: int = CALLS) -> Seeded:
     _registry(now)
     made_keys = _keys(teams, administrator, now)
     _policies(teams)
+    _policies_of_other_scopes(teams, member)
     processes = _processes(now)
     made_jobs = _jobs(teams, administrator, now)
     ledger = Ledger(chance, teams, made_keys, load(), now)
     ledger.write(processes["web"], calls_made)
     runs = _runs(made_jobs, ledger, now)
-    _open_windows(now)
+    _open_windows(member, now)
     _fit_to_what_was_used()
     give_holds_to_latest()
     pending = _approvals(teams, member, administrator, now)
@@ -155,6 +157,10 @@ def _teams(member: User) -> tuple[Team, ...]:
             ("billing", "Billing", "America/New_York"),
         )
     )
+    # All there is now, but nothing that is added elsewhere.
+    teams[1].allowed_models = ["in-house/*", "openai/*"]
+    teams[1].routing_mode = "dry_run"
+    teams[1].save()
     for team in teams[:2]:
         Membership.objects.create(team=team, user=member, role="manager")
     return teams
@@ -183,6 +189,7 @@ def _registry(now: datetime) -> None:
         allow_private_base_url=True,
     )
     failover_policy()
+    governance_settings()
     Provider.objects.create(name="rehearsal", kind=ProviderKind.DETERMINISTIC, enabled=False)
     for provider, name, default, rates in (
         (openai, "gpt-4.1", False, ("2", "8")),
@@ -235,6 +242,34 @@ def _policies(teams: tuple[Team, ...]) -> None:
             soft_limit=soft,
             hard_limit=hard,
         )
+
+
+def _policies_of_other_scopes(teams: tuple[Team, ...], member: User) -> None:
+    """One of each kind of action, interval and person or thing named."""
+    for name, fields in (
+        (
+            "Each colleague, a rolling hour",
+            {"scope": "user", "team": teams[0], "interval": "hour", "rolling": True}
+            | {"action": "degrade", "thresholds": [75, 90], "routing_mode": "enforced"},
+        ),
+        (
+            "Mira, output a week",
+            {"scope": "user", "value": str(member.pk), "metric": "output_tokens"}
+            | {"interval": "week", "hard_limit": 2_000_000, "action": "approval"},
+        ),
+        (
+            "Onboarding session",
+            {"scope": "session", "team": teams[0], "value": f"{teams[0].pk}:onboarding"}
+            | {"interval": "total", "hard_limit": 5 * DOLLAR},
+        ),
+        (
+            "GPT-4.1, requests a minute",
+            {"scope": "model", "value": "openai/gpt-4.1", "metric": "requests"}
+            | {"interval": "minute", "hard_limit": 60, "action": "alert"},
+        ),
+        ("Each run of a schedule", {"scope": "job", "interval": "run"}),
+    ):
+        BudgetPolicy.objects.create(name=name, **{"hard_limit": 20 * DOLLAR, **fields})
 
 
 def _processes(now: datetime) -> dict[str, ProcessHeartbeat]:
@@ -340,13 +375,22 @@ def _runs(made_jobs: list[CronJob], ledger: Ledger, now: datetime) -> list[CronR
     return made
 
 
-def _open_windows(now: datetime) -> None:
-    for row in BudgetPolicy.objects.all():
+def _open_windows(member: User, now: datetime) -> None:
+    for row in BudgetPolicy.objects.exclude(interval="run"):
         policy = policy_entry(row)
-        for team in Team.objects.all() if row.scope == "team" else (None,):
-            subject = Subject(team_id=team.pk if team else 0, call_id=new_id())
-            if policy.counts(subject):
-                open_window(policy, policy.window(subject, now))
+        subjects = [
+            Subject(
+                team_id=team.pk,
+                call_id=new_id(),
+                user_id=member.pk,
+                session="onboarding",
+                provider="openai",
+                model="gpt-4.1",
+            )
+            for team in Team.objects.all()
+        ]
+        for key in {policy.window(one, now) for one in subjects if policy.counts(one)}:
+            open_window(policy, key)
 
 
 def _fit_to_what_was_used() -> None:

@@ -209,7 +209,8 @@ def give_holds_to_latest() -> None:
                 "charged": _charged(call, window.policy.metric),
             }
             for window in windows
-            if window.scope_value in {"", str(call.team_id)}
+            if window.policy.scope in {"global", "team"}
+            and window.scope_value in {"", str(call.team_id)}
             and call.admitted_at >= window.starts_at
         ]
     ModelCall.objects.bulk_update(latest, ["holds"])

@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.chromium import watched_page
 from tests.browser.conftest import sign_in
-from tests.browser.console import VIEWER, Console
+from tests.browser.console import MEMBER, VIEWER, Console
 
 pytestmark = [pytest.mark.browser, pytest.mark.processes]
 
@@ -93,18 +93,80 @@ def test_a_limit_is_refused_in_words_and_then_set(page: Page) -> None:
     page.goto("/admin/governance/budgetpolicy/add/")
     page.get_by_label("Name").fill("Browser limit")
     page.get_by_label("Metric").select_option("tokens")
-    page.get_by_label("Hard limit").fill("10.5")
+    page.get_by_label("Hard limit", exact=True).fill("10.5")
     _save(page)
     expect(page.locator("#main")).to_contain_text("give a whole number")
 
     page.get_by_label("Scope").select_option("global")
     expect(page.locator("#id_team")).to_be_hidden()
-    page.get_by_label("Hard limit").fill("1000000000")
+    page.get_by_label("Hard limit", exact=True).fill("1000000000")
     _save(page)
 
     _success(page, "was added successfully")
     row = page.locator("#result_list tr", has_text="Browser limit")
     expect(row).to_contain_text("of 1,000,000,000 tokens")
+
+
+def test_a_policy_of_a_person_shows_what_it_needs_and_is_said_in_words(page: Page) -> None:
+    page.goto("/admin/governance/budgetpolicy/add/")
+    page.get_by_label("Name").fill("Browser policy")
+    which = page.get_by_label("Which one")
+    expect(which).to_be_hidden()
+    page.get_by_label("Scope").select_option("user")
+    which.fill("nobody")
+    page.get_by_label("Interval").select_option("total")
+    expect(page.get_by_label("Rolling")).to_be_hidden()
+    page.get_by_label("Interval").select_option("hour")
+    page.get_by_label("Rolling").check()
+    page.get_by_label("Hard limit", exact=True).fill("2.50")
+    page.get_by_label("At the hard limit").select_option("degrade")
+    page.get_by_label("Alert at").fill("75, 75")
+    _save(page)
+    expect(page.locator("#main")).to_contain_text("There is no person “nobody”")
+    expect(page.locator("#main")).to_contain_text("Give each percentage once.")
+
+    # What was filled in stays in sight, however little it suits the scope.
+    page.get_by_label("Scope").select_option("global")
+    expect(which).to_be_visible()
+    page.get_by_label("Scope").select_option("user")
+    which.fill(MEMBER)
+    page.get_by_label("Alert at").fill("90 %, 75")
+    _save(page)
+
+    _success(page, "was added successfully")
+    row = page.locator("#result_list tr", has_text="Browser policy")
+    expect(row).to_contain_text(
+        "Mira Okafor: at most $2.50 in any 60 minutes, then uses a cheaper model that fits, else "
+        "blocks; alerts at 75 and 90 %"
+    )
+
+
+def test_what_a_policy_counts_is_fixed_where_it_has_counted(page: Page) -> None:
+    page.goto("/admin/governance/budgetpolicy/?q=Each+colleague")
+    page.locator("#result_list tbody th a").first.click()
+    expect(page.locator("#id_thresholds")).to_have_value("75, 90")
+    expect(page.locator("#id_scope")).to_have_count(0)
+    expect(page.locator("#main")).to_contain_text("Each person of Customer support: at most $20.00")
+    page.get_by_label("Alert at").fill("80")
+    _save(page)
+
+    _success(page, "was changed successfully")
+
+
+def test_the_models_of_a_team_and_the_settings_are_changed(page: Page) -> None:
+    page.goto("/admin/governance/team/?q=Research")
+    page.locator("#result_list tbody th a").first.click()
+    expect(page.locator("#main")).to_contain_text("It may use 3 of the 3 models")
+    page.get_by_label("Allowed models").fill("in-house/*\nopnai/*")
+    _save(page)
+    expect(page.locator("#result_list")).to_contain_text("in-house/* and 1 more")
+    page.get_by_role("link", name="Settings").first.click()
+    page.get_by_label("Output floor").fill("0")
+    _save(page)
+    expect(page.locator("#main")).to_contain_text("greater than or equal to 1")
+    page.get_by_label("Output floor").fill("300")
+    _save(page)
+    _success(page, "changed successfully")
 
 
 def test_a_request_is_approved_with_a_comment(page: Page) -> None:

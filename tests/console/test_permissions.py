@@ -204,6 +204,7 @@ def test_what_was_sent_would_have_changed_something(root: Client) -> None:
         "providers_providermodel_change",
         "governance_team_change",
         "governance_apikey_do",
+        "governance_apikey_change",
         "governance_approval_do",
         "governance_budgetpolicy_change",
         "scheduling_cronjob_change",

@@ -185,9 +185,27 @@ def test_every_field_is_stored_and_shown_again(browser: Client) -> None:
         "alerts at 75 and 90 %; routing is a dry run"
     ) in text_of(page)
 
+    browser.post(_page(policy), {**form, "name": "renamed"})
+    policy.refresh_from_db()
+    assert (policy.name, policy.value) == ("renamed", str(person.pk))
+
     browser.post(_page(policy), {**form, "scope": "session", "value": "chat"})
     policy.refresh_from_db()
     assert policy.value == f"{team.pk}:chat"
+
+
+def test_a_refused_change_still_says_what_holds(browser: Client) -> None:
+    policy = make_policy(scope="user", value=str(User.objects.create_user("pat").pk))
+    form = filled(browser.get(_page(policy)).content.decode(), "budgetpolicy_form")
+
+    response = browser.post(
+        _page(policy), {**form, "scope": "job", "interval": "total", "rolling": "on"}
+    )
+
+    said = text_of(response.content.decode())
+    assert "“pat” is not the identifier of a scheduled job." in said
+    assert "A run, and all time, cannot roll." in said
+    assert "pat: at most $10.00 a month, blocks" in said
 
 
 def test_whoever_is_named_and_gone_is_kept(browser: Client) -> None:
