@@ -31,7 +31,7 @@ from governance.ledger.changes import (
 )
 from governance.ledger.exclusion import share_ledger
 from governance.ledger.lease_counters import LeaseCounters, LeasesMissing, LockedLeases
-from governance.ledger.opening import open_window
+from governance.ledger.opening import open_windows
 from governance.ledger.operations import (
     AdmissionRequest,
     Admitted,
@@ -94,11 +94,13 @@ NOTHING_SAID = Admission((), ())
 
 
 class _WindowsMissing(Exception):
-    """A batch needs windows that are not open; they are opened before it is tried again."""
+    """A batch needs windows that are not open; they are opened before it is tried again. Those
+    that are `counted` on it cannot do without a row."""
 
-    def __init__(self, missing: dict[WindowKey, Policy]) -> None:
+    def __init__(self, missing: dict[WindowKey, Policy], counted: set[WindowKey]) -> None:
         super().__init__("windows missing")
         self.missing = missing
+        self.counted = counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +148,8 @@ class LedgerStore:
         self._version = -1
         self._policies: tuple[Policy, ...] = ()
         self._window_ids: dict[WindowKey, int] = {}
+        # Buckets that had no call when their policy was made, and so need no row.
+        self._empty: set[WindowKey] = set()
         self._leases = LeaseCounters()
         self.published = Published()
 
@@ -156,10 +160,9 @@ class LedgerStore:
             try:
                 return self._try(operations)
             except _WindowsMissing as error:
-                # Sorted, so that two processes open the same windows in the same order.
-                for key in sorted(error.missing, key=_sort_key):
-                    window = open_window(error.missing[key], key)
-                    self._window_ids[key] = window.pk
+                opened = open_windows(error.missing, error.counted)
+                self._window_ids |= opened
+                self._empty |= error.missing.keys() - opened.keys()
             except LeasesMissing as error:
                 self._leases.open(error.missing)
         raise RuntimeError("The budget windows of this batch keep disappearing.")
@@ -248,9 +251,11 @@ class LedgerStore:
     def _read_policies(self) -> None:
         """Decide on the policies of this commit: a changed limit counts from the next batch on."""
         version = versioned.current_version()
-        if version != self._version or len(self._window_ids) > MOST_REMEMBERED:
+        remembered = len(self._window_ids) + len(self._empty)
+        if version != self._version or remembered > MOST_REMEMBERED:
             self._policies = load_policies()
             self._window_ids.clear()
+            self._empty.clear()
             self._leases.forget()
             self._version = version
 
@@ -269,10 +274,11 @@ class LedgerStore:
         missing = {
             key: policy
             for key, policy in needed.items()
-            if key not in self._window_ids and (key in counted or policy.must_open(key))
+            if key not in self._window_ids
+            and (key in counted or (key not in self._empty and policy.must_open(key)))
         }
         if missing:
-            raise _WindowsMissing(missing)
+            raise _WindowsMissing(missing, counted)
         found = {key: self._window_ids[key] for key in needed if key in self._window_ids}
         ids = {*found.values(), *(hold["window"] for call in calls for hold in call.holds)}
         locked = _lock(ids)
@@ -280,7 +286,7 @@ class LedgerStore:
         if gone:
             for key in gone:
                 del self._window_ids[key]
-            raise _WindowsMissing({key: needed[key] for key in gone})
+            raise _WindowsMissing({key: needed[key] for key in gone}, counted)
         return LockedWindows(locked, found, now)
 
     def _find_windows(self, needed: dict[WindowKey, Policy]) -> None:
@@ -289,6 +295,7 @@ class LedgerStore:
             return
         known = BudgetWindow.objects.filter(
             policy_id__in={key.policy_id for key in unknown},
+            scope_value__in={key.scope_value for key in unknown},
             starts_at__in={key.period.starts_at for key in unknown},
         ).values_list("pk", "policy_id", "scope_value", "starts_at")
         found = {(policy, value, starts): pk for pk, policy, value, starts in known}
@@ -352,10 +359,6 @@ def _subject(call: ModelCall, rehold: Rehold) -> Subject:
         job_id=call.job_id,
         run_id=call.run_id,
     )
-
-
-def _sort_key(key: WindowKey) -> tuple[int, str, Any]:
-    return key.policy_id, key.scope_value, key.period.starts_at
 
 
 def _lock_calls(ids: Iterable[UUID]) -> dict[UUID, ModelCall]:

@@ -240,6 +240,7 @@ class LedgerMachine(RuleBasedStateMachine):
     ) -> int:
         who = self.callers[named or 0]
         value = "" if named is None or scope in ("global", "team") else value_of(who, scope)
+        of_a_session = scope == "session" and value != ""
         policy = make_policy(
             scope=scope,
             metric=metric,
@@ -247,7 +248,7 @@ class LedgerMachine(RuleBasedStateMachine):
             rolling=interval[1],
             hard_limit=limit // 40 if metric == "requests" else limit,
             value=value,
-            team=who.team if of_team and scope != "global" else None,
+            team=who.team if scope != "global" and (of_team or of_a_session) else None,
             action=action,
         )
         BudgetPolicy.objects.filter(pk=policy.pk).update(created_at=Clock.present)
