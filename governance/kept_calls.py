@@ -32,6 +32,7 @@ TOLD_AGAIN_AFTER = timedelta(seconds=60)
 # What is entered as waiting is kept in the same moment, or its process died in between.
 ORPHANED_AFTER = timedelta(minutes=5)
 MOST_AT_ONCE = 50
+LONGEST_COMMENT = 500
 NOT_DECIDED = "Nobody decided whether this call may be made while it was kept; it was not made."
 NOT_KEPT = "The process that took this call ended before it was kept, so it was not made."
 
@@ -55,7 +56,7 @@ def decided(approval: Approval) -> None:
 def _go_on(call_id: UUID, now: datetime) -> None:
     denied = Approval.objects.filter(call_id=call_id, status=ApprovalStatus.DENIED).first()
     if denied is not None:
-        _dismiss(call_id, CallStatus.DENIED, _denial(denied), now)
+        _dismiss(call_id, _denial(denied), now)
     elif not _undecided(call_id):
         _send(call_id, now)
 
@@ -81,10 +82,15 @@ def _denial(approval: Approval) -> str:
     return f"{by} denied what this call needed of “{approval.policy}”{comment} It was not made."
 
 
-def _dismiss(call_id: UUID, status: str, error: str, now: datetime) -> None:
-    dismiss(Dismissal(call_id=call_id, status=status, settled_at=now, error=error))
-    told = {"status": 402, "code": str(status), "message": error}
-    _end(call_id, now, error=told)
+def _dismiss(call_id: UUID, error: str, now: datetime) -> None:
+    """End a call that is not to be made, unless it is being made already."""
+    denied = CallStatus.DENIED
+    if dismiss(Dismissal(call_id=call_id, status=denied, settled_at=now, error=error)):
+        _end(call_id, now, error={"status": 402, "code": str(denied), "message": error})
+    # Whatever else it asked for, nobody needs to decide any more.
+    Approval.objects.filter(call_id=call_id, status=ApprovalStatus.PENDING).update(
+        status=ApprovalStatus.DENIED, decided_at=now, comment=error[:LONGEST_COMMENT]
+    )
 
 
 def _end(call_id: UUID, now: datetime, **columns: Any) -> bool:
@@ -96,7 +102,7 @@ def _end(call_id: UUID, now: datetime, **columns: Any) -> bool:
 def make(call_id: UUID, runtime: BlockingRuntime) -> None:
     """Make the call, in a worker, if it still waits. Whatever comes of it can be fetched."""
     kept = KeptCall.objects.filter(pk=call_id, ended_at__isnull=True).first()
-    if kept is None or kept.request is None:
+    if kept is None or kept.request is None or _undecided(call_id):
         return
     request = _read(kept.pk, kept.request)
     try:
@@ -164,10 +170,7 @@ def sweep(now: datetime) -> int:
         _resume(kept, now)
     forgotten = list(open_.filter(expires_at__lt=now)[:MOST_AT_ONCE])
     for kept in forgotten:
-        _dismiss(kept.pk, CallStatus.DENIED, NOT_DECIDED, now)
-        Approval.objects.filter(call_id=kept.pk, status=ApprovalStatus.PENDING).update(
-            status=ApprovalStatus.DENIED, decided_at=now, comment=NOT_DECIDED
-        )
+        _dismiss(kept.pk, NOT_DECIDED, now)
     orphans = list(_orphans(now)[:MOST_AT_ONCE])
     for call_id in orphans:
         dismiss(
@@ -182,9 +185,11 @@ def _resume(kept: KeptCall, now: datetime) -> None:
     call = ModelCall.objects.filter(pk=kept.pk).first()
     if call is None or call.status == CallStatus.WAITING:
         _go_on(kept.pk, now)
-    elif call.status != CallStatus.IN_FLIGHT:
+    elif call.settled_at is not None and call.settled_at < now - TOLD_AGAIN_AFTER:
+        # Until then whoever made it may be about to say so.
+        status = 402 if call.status in (CallStatus.DENIED, CallStatus.BLOCKED) else 502
         message = call.error or "The process that made this call ended before it kept its answer."
-        told = {"status": 502, "code": call.status, "message": message}
+        told = {"status": status, "code": call.status, "message": message}
         _end(kept.pk, now, error=told)
 
 
