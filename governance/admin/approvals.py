@@ -71,6 +71,8 @@ def _what_denying_does(approval: Approval) -> str:
 
 
 def _is_kept(approval: Approval) -> bool:
+    if approval.call_id is None:
+        return False
     waits = KeptCall.objects.filter(pk=approval.call_id, ended_at__isnull=True)
     return bool(remembered(approval, "kept", waits.exists))
 
