@@ -20,7 +20,14 @@ from governance.call_approvals import WAITS_FOR
 from governance.calls import Caller, CallRequest, CallResult, execute
 from governance.errors import CallError, CallGone
 from governance.ledger import Dismissal, dismiss
-from governance.models import Approval, ApprovalStatus, CallStatus, KeptCall, ModelCall
+from governance.models import (
+    ApiKey,
+    Approval,
+    ApprovalStatus,
+    CallStatus,
+    KeptCall,
+    ModelCall,
+)
 from governance.runtime import BlockingRuntime
 from providers.response_cache import CacheUse
 
@@ -34,6 +41,10 @@ ORPHANED_AFTER = timedelta(minutes=5)
 MOST_AT_ONCE = 50
 LONGEST_COMMENT = 500
 NOT_DECIDED = "Nobody decided whether this call may be made while it was kept; it was not made."
+NO_LONGER_ALLOWED = (
+    "By the time it was approved, the team or the key that asked for this call was no longer let "
+    "in; it was not made."
+)
 NOT_KEPT = "The process that took this call ended before it was kept, so it was not made."
 
 Tell = Callable[[UUID], None]
@@ -101,10 +112,14 @@ def _end(call_id: UUID, now: datetime, **columns: Any) -> bool:
 
 def make(call_id: UUID, runtime: BlockingRuntime) -> None:
     """Make the call, in a worker, if it still waits. Whatever comes of it can be fetched."""
-    kept = KeptCall.objects.filter(pk=call_id, ended_at__isnull=True).first()
+    open_ = KeptCall.objects.filter(pk=call_id, ended_at__isnull=True)
+    kept = open_.select_related("team").first()
     if kept is None or kept.request is None or _undecided(call_id):
         return
     request = _read(kept.pk, kept.request)
+    if not _may_still_ask(kept, request.caller):
+        _dismiss(call_id, NO_LONGER_ALLOWED, timezone.now())
+        return
     try:
         result = runtime.call(lambda one: execute(request, runtime=one, settled=True))
     except CallGone:
@@ -113,6 +128,15 @@ def make(call_id: UUID, runtime: BlockingRuntime) -> None:
         _failed(call_id, error)
     else:
         _end(call_id, timezone.now(), answer=_answer(result))
+
+
+def _may_still_ask(kept: KeptCall, caller: Caller) -> bool:
+    """Whether the team and the key may make calls, as whoever asks now is looked at."""
+    if caller.api_key_id is None or not kept.team.enabled:
+        return bool(kept.team.enabled)
+    lasts = Q(expires_at__isnull=True) | Q(expires_at__gt=timezone.now())
+    works = ApiKey.objects.filter(lasts, pk=caller.api_key_id, revoked_at__isnull=True)
+    return works.exists()
 
 
 def _failed(call_id: UUID, error: CallError) -> None:

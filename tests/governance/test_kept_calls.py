@@ -17,7 +17,7 @@ from django.contrib.auth.models import User
 from django.db import connections
 from django.utils import timezone
 
-from governance import approvals, kept_calls
+from governance import approvals, kept_calls, keys
 from governance.calls import CallRequest, execute, open_stream
 from governance.errors import (
     ApprovalRequired,
@@ -27,12 +27,14 @@ from governance.errors import (
     RateLimited,
 )
 from governance.models import (
+    ApiKey,
     Approval,
     BudgetPolicy,
     BudgetWindow,
     CallStatus,
     KeptCall,
     ModelCall,
+    Team,
 )
 from governance.runtime import BlockingRuntime
 from providers.failures import FailureClass
@@ -546,6 +548,54 @@ async def test_a_call_whose_worker_died_ends_as_the_ledger_says(
     assert stored.error == {"status": code, "code": str(ended), "message": "It is over."}
     assert stored.request is None
     assert told.calls == []
+
+
+@pytest.mark.parametrize("how", ["revoked", "expired", "deleted", "team disabled"])
+async def test_who_is_no_longer_let_in_has_no_call_made(
+    two: TwoProviders, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    script = scripted.install(monkeypatch, first=scripted.answer())
+    key = (await sync_to_async(keys.create)(team=two.team, name="Mine")).record
+    caller = replace(two.request().caller, api_key_id=key.pk)
+    call_id = await kept(two, caller=caller)
+    now = timezone.now()
+    if how == "revoked":
+        await sync_to_async(keys.revoke)(key)
+    elif how == "expired":
+        await ApiKey.objects.aupdate(expires_at=now - timedelta(seconds=1))
+    elif how == "deleted":
+        await ApiKey.objects.all().adelete()
+    else:
+        await Team.objects.aupdate(enabled=False)
+    await decide()
+    await make(call_id)
+    assert script.asked == []
+    row = await ModelCall.objects.aget()
+    assert (row.status, row.error) == ("denied", kept_calls.NO_LONGER_ALLOWED)
+    stored = await KeptCall.objects.aget()
+    assert stored.request is None
+    assert stored.error is not None
+
+
+async def test_a_fault_of_our_own_ends_it_as_failed(
+    two: TwoProviders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_: object) -> None:
+        raise RuntimeError("A fault of ours.")
+
+    scripted.install(monkeypatch, first=broken)
+    call_id = await kept(two)
+    await decide()
+    with pytest.raises(RuntimeError):
+        await make(call_id)
+    assert await status(call_id) == "failed"
+    await sweep(timezone.now() + timedelta(seconds=61))
+    stored = await KeptCall.objects.aget()
+    assert stored.error is not None
+    assert (stored.error["status"], stored.error["code"]) == (502, "failed")
+    # The provider may have been at work.
+    consumed, held, raised_by = await raised(two)
+    assert (consumed > 0, held, raised_by) == (True, 0, consumed)
 
 
 async def test_what_has_ended_is_forgotten_after_a_day(two: TwoProviders) -> None:
