@@ -278,7 +278,7 @@ class LedgerMachine(RuleBasedStateMachine):
         )
         self.raised.append((policy_id, value, amount, until))
 
-    @rule(minutes=st.sampled_from([1, 4, 26, 59, 61, 700]))
+    @rule(minutes=st.sampled_from([1, 4, 26, 61, 61, 63, 700]))
     def time_passes(self, minutes: int) -> None:
         Clock.present += timedelta(minutes=minutes)
 
