@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 import pytest
+from django.db import connection
 from django.utils import timezone
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -451,5 +454,22 @@ def _counted(window: BudgetWindow) -> tuple[int, int, int]:
 
 def test_limits_hold_and_what_is_approved_is_nobody_elses(db: None) -> None:
     run_state_machine_as_test(
-        Approvals, settings=settings(max_examples=20, stateful_step_count=20, deadline=None)
+        Approvals, settings=settings(max_examples=12, stateful_step_count=15, deadline=None)
     )
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_several_processes_at_once_one_uses_it(team: Team, policy: BudgetPolicy) -> None:
+    given = approved(policy, team, 2000)
+    start = threading.Barrier(4)
+
+    def begin(_: int) -> bool:
+        start.wait()
+        try:
+            return began(LedgerStore(new_id()), asked(team, 2000, given))
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(4) as threads:
+        assert sorted(threads.map(begin, range(4))) == [False, False, False, True]
+    assert counters(policy) == (0, 2000, 2000)
