@@ -106,6 +106,8 @@ def admitting(
     """
     standing, used = with_allowances(windows.standing(wanted), request.demand, allowances)
     admission, cap = admit(request.demand, standing), None
+    if admission.blocking is not None and _worth_counting(request, windows, wanted, allowances):
+        return Admitted(request.call_id, admission, countable=True), None, ()
     if request.degrades and admission.may_degrade:
         return Admitted(request.call_id, admission), None, ()
     if admission.blocking is not None and request.shorter is not None:
@@ -128,6 +130,20 @@ def admitting(
     row.holds = _holds(admission, request.expected, raised)
     row.leases = lease.rows
     return Admitted(request.call_id, admission, lease.credential_id, output_cap=cap), row, spent
+
+
+def _worth_counting(
+    request: AdmissionRequest,
+    windows: LockedWindows,
+    wanted: Wanted,
+    allowances: Sequence[Allowance],
+) -> bool:
+    """Whether budgets pay for the least that the call might take."""
+    least = request.tightest() if request.tightest is not None else None
+    if least is None:
+        return False
+    standing, _ = with_allowances(windows.standing(wanted), least, allowances)
+    return admit(least, standing).blocking is None
 
 
 def _cap_paid_for(

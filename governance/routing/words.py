@@ -17,6 +17,8 @@ from providers.registry import AUTO
 CLAMPED = "output_clamped"
 # And of one that goes to a cheaper model, because they do not pay for the one chosen.
 DEGRADED = "degraded"
+# And of one whose input was counted, because they do not pay for as much as it might have been.
+COUNTED = "input_counted"
 # What two decimals can show.
 LEAST_SHOWN = 0.005
 RULES = {
@@ -110,6 +112,15 @@ def clamping(held: Option, cap: int) -> str:
     return (
         f"The budgets pay for no more than {cap:,} of the {held.output_cap:,} output tokens that "
         f"{held.name} was asked for, so it is asked for that many."
+    )
+
+
+def counting(option: Option) -> str:
+    """That the input was counted, and what that changed."""
+    return (
+        f"The budgets do not pay for as many input tokens as the request has bytes at most, "
+        f"{option.asked.input_bound:,}, so its texts were counted as {option.name} does: it has at "
+        f"most {option.input_bound:,}."
     )
 
 
