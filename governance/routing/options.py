@@ -80,9 +80,14 @@ class Option:
         return self.output_cap * self.asked.choices
 
     @property
+    def expected_input(self) -> int:
+        """The input tokens that are likely; what is counted may be fewer than most texts have."""
+        return min(self.asked.expected_input, self.input_bound)
+
+    @property
     def expected_tokens(self) -> tuple[int, int]:
         """The input and the output tokens that are likely."""
-        return self.asked.expected_input, self.asked.expected_output(self.output_cap)
+        return self.expected_input, self.asked.expected_output(self.output_cap)
 
     def preference(self) -> tuple[bool, bool, int, str]:
         """By merit, and by name where that is the same."""
