@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,7 +11,7 @@ import orjson
 
 from governance import complexity
 from governance.errors import InvalidRequest
-from governance.parsed_request import requested_model
+from governance.parsed_request import BoundedText, requested_model
 from providers.candidates import Needs
 from providers.models import ModelRole
 from providers.registry import ModelEntry
@@ -20,6 +20,8 @@ from providers.requests import ChatRequest
 ROLES = {"system", "developer", "user", "assistant", "tool", "function"}
 MAX_CHOICES = 16
 BYTES_PER_TOKEN = 4
+# The bytes around a text in JSON.
+QUOTES = 2
 EXPECTED_OUTPUT = 512
 # What chat templates add around messages, tools and images is counted generously: a bound that can
 # be low is no bound. The dearest image of a current provider is one of eight tiles for gpt-4o-mini:
@@ -51,6 +53,8 @@ SURCHARGES = (
     "audio",
     "prediction",
 )
+# Whose words hosts put before the model as they are; answers of tools they may write anew.
+VERBATIM = {"system", "developer", "user", "assistant"}
 STREAM_FIELDS = ("stream", "stream_options")
 JSON_FORMATS = ("json_object", "json_schema")
 IN_PROMPT = ("tools", "functions", "response_format")
@@ -108,6 +112,14 @@ class ParsedChat:
         """Whether the client of a stream asked for a last chunk with the usage."""
         options = self.body.get("stream_options")
         return isinstance(options, Mapping) and options.get("include_usage") is True
+
+    def texts(self) -> Iterator[BoundedText]:
+        """What the messages say. Names, calls of tools and what describes them are written into the
+        prompt in a host's own way, so nothing but their bytes is known of them."""
+        for message in self.body["messages"]:
+            text = _only_text(message.get("content")) if message["role"] in VERBATIM else None
+            if text:
+                yield text, _size(text) - QUOTES
 
     def request_for(self, model: ModelEntry, output_cap: int) -> ChatRequest:
         """The request as it is made of one model."""
@@ -280,6 +292,18 @@ def _measure(messages: Iterable[Mapping[str, Any]]) -> tuple[int, int]:
             images += sum(_is_image(part) for part in parts)
         total += _size(bare)
     return total, images
+
+
+def _only_text(content: Any) -> str | None:
+    """The text of a content that has a single one. Where hosts join several, the whole may be other
+    tokens than its parts, and more."""
+    if isinstance(content, str):
+        return content
+    parts = content if isinstance(content, list) else ()
+    words = [part for part in parts if not _says_image(part)]
+    part = words[0] if len(words) == 1 else None
+    text = part.get("text") if isinstance(part, Mapping) and part.get("type") == "text" else None
+    return text if isinstance(text, str) else None
 
 
 def _size(value: Any) -> int:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
 from governance.errors import InvalidRequest
-from governance.parsed_request import requested_model
+from governance.parsed_request import BoundedText, requested_model
 from providers.candidates import Needs
 from providers.models import ModelRole
 from providers.registry import ModelEntry
@@ -48,6 +48,12 @@ class ParsedEmbeddings:
     def needs(self) -> Needs:
         """What it takes of a model."""
         return Needs(role=self.role, input_tokens=self.expected_input)
+
+    def texts(self) -> Iterator[BoundedText]:
+        """The inputs that are texts; token ids are counted as it is."""
+        for one in _as_list(self.body["input"]):
+            if isinstance(one, str):
+                yield one, _bound(one)
 
     def output_cap(self, model_cap: int) -> int:
         """No output tokens, whatever the model could give."""
@@ -90,8 +96,7 @@ def parse(body: Any) -> ParsedEmbeddings:
 
 def _inputs(value: Any) -> Sequence[str | list[int]]:
     """The single inputs: a text or a list of token ids each."""
-    if isinstance(value, str) or (isinstance(value, list) and value and type(value[0]) is int):
-        return [value]
+    value = _as_list(value)
     if not isinstance(value, list) or not value:
         raise InvalidRequest(
             "Give a text, a list of texts, a list of token ids or a list of such lists.",
@@ -109,6 +114,12 @@ def _inputs(value: Any) -> Sequence[str | list[int]]:
                 "The inputs are all texts or all lists of token ids.", param=f"input[{index}]"
             )
     return value
+
+
+def _as_list(value: Any) -> Any:
+    """The inputs, where a single one may stand for itself."""
+    single = isinstance(value, str) or (isinstance(value, list) and value and type(value[0]) is int)
+    return [value] if single else value
 
 
 def _size(one: str | list[int], index: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 from governance.complexity import Features
@@ -11,6 +12,8 @@ from providers.registry import ModelEntry
 from providers.requests import ModelRequest
 
 LONGEST_NAME = 200
+# A text as a host reads it, and how many tokens of the input bound are its own.
+BoundedText = tuple[str, int]
 
 
 def requested_model(value: Any) -> str:
@@ -52,6 +55,10 @@ class ParsedRequest(Protocol):
     @property
     def expected_input(self) -> int: ...
 
+    def texts(self) -> Iterable[BoundedText]:
+        """The texts that hosts read as they are, each by itself; those whose bounds may be replaced
+        by exact counts."""
+
     @property
     def least_output(self) -> int | None:
         """The tokens of each choice that any answer takes; None if no cap can shorten it."""
@@ -72,3 +79,9 @@ class ParsedRequest(Protocol):
 
     def request_for(self, model: ModelEntry, output_cap: int) -> ModelRequest:
         """The request as it is made of one model."""
+
+
+def bound_by(asked: ParsedRequest, count: Callable[[str], int]) -> int:
+    """The input bound where `count` says of each text how many tokens it is; never more than the
+    request's own."""
+    return asked.input_bound - sum(max(0, size - count(text)) for text, size in asked.texts())

@@ -76,6 +76,10 @@ class ParsedTranscription:
         """What it takes of a model."""
         return Needs(role=self.role, input_tokens=self.expected_input)
 
+    def texts(self) -> tuple[()]:
+        """None: a prompt is next to nothing beside the audio."""
+        return ()
+
     def output_cap(self, model_cap: int) -> int:
         """As much as the model gives: the caller has no say in how much is spoken."""
         return model_cap

@@ -6,11 +6,13 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 from django.utils import timezone
 
 from governance.budgets import Admission, Demand
+from governance.calls import counting
 from governance.calls.planning import CallPlan, Spending, expiry
 from governance.calls.refusing import refused
 from governance.errors import CallError, CallGone, ProviderFailed, ProviderUnavailable
@@ -67,21 +69,22 @@ async def hold(plan: CallPlan, runtime: Runtime) -> Held:
     `CallGone`, and waits on where no provider has a place for it.
     """
     usable, skipped = _usable(plan, runtime)
-    for index, candidate in enumerate(usable):
-        admitted = await _admitted(plan, candidate, runtime, degrades=True)
-        if admitted.admission.may_degrade and candidate.option is plan.route.chosen:
+    for index in range(len(usable)):
+        plan, usable, admitted = await _asked(plan, usable, index, runtime, degrades=True)
+        if admitted.admission.may_degrade and usable[index].option is plan.route.chosen:
             degraded = await _degraded(plan, admitted.admission, runtime)
             if degraded is not None:
                 return degraded
-            admitted = await _admitted(plan, candidate, runtime, degrades=False)
+            plan, usable, admitted = await _asked(plan, usable, index, runtime, degrades=False)
+        option = usable[index].option
         if admitted.busy:
-            skipped.append(_skipped(candidate.option, BUSY))
+            skipped.append(_skipped(option, BUSY))
             continue
         refusing = admitted.admission.blocking
         if refusing is not None:
-            if candidate.option is plan.route.chosen:
+            if option is plan.route.chosen:
                 raise await refused(plan, admitted.admission)
-            skipped.append(_skipped(candidate.option, refusing.explanation))
+            skipped.append(_skipped(option, refusing.explanation))
             continue
         return _held(plan, usable[index:], admitted, skipped)
     raise _unmade(plan, skipped, runtime)
@@ -95,11 +98,33 @@ async def _degraded(plan: CallPlan, refused: Admission, runtime: Runtime) -> Hel
         usable, _ = _usable(instead, runtime)
         if not usable or usable[0].option is not option:
             continue
-        asked = _as_asked(instead, option, usable[0], timezone.now())
-        admitted = await _submitted(replace(asked, stands_in=True), runtime)
+        admitted = await _submitted(_standing_in(instead, usable[0]), runtime)
+        if admitted.countable:
+            instead, usable = await _counted(instead, usable, option)
+            admitted = await _submitted(_standing_in(instead, usable[0]), runtime)
         if not admitted.busy and admitted.admission.blocking is None:
             return _held(instead, usable, admitted, [])
     return None
+
+
+async def _asked(
+    plan: CallPlan, usable: list[_Usable], index: int, runtime: Runtime, *, degrades: bool
+) -> tuple[CallPlan, list[_Usable], Admitted]:
+    """The ledger's answer to the option at `index`; where budgets may pay for what the input is and
+    not for its bound, after counting it, with the call and its options as they are then."""
+    admitted = await _admitted(plan, usable[index], runtime, degrades=degrades)
+    if admitted.countable:
+        plan, usable = await _counted(plan, usable, usable[index].option)
+        admitted = await _admitted(plan, usable[index], runtime, degrades=degrades)
+    return plan, usable, admitted
+
+
+async def _counted(
+    plan: CallPlan, usable: Sequence[_Usable], option: Option
+) -> tuple[CallPlan, list[_Usable]]:
+    """The call with its input counted, and the same options of it."""
+    plan = await asyncio.to_thread(counting.counted, plan, option)
+    return plan, [replace(one, option=plan.option_at(one.option.model)) for one in usable]
 
 
 def _held(
@@ -212,6 +237,7 @@ def _request(plan: CallPlan, candidate: _Usable, now: datetime) -> AdmissionRequ
     """What the ledger is asked, and what of it may be given up: a shorter answer is one still,
     shorter embeddings or half a transcript are not."""
     request = _as_asked(plan, candidate.option, candidate, now)
+    request = replace(request, tightest=partial(counting.tightest, plan, candidate.option))
     least = plan.asked.least_output
     if least is None:
         return request
@@ -231,6 +257,13 @@ def _request(plan: CallPlan, candidate: _Usable, now: datetime) -> AdmissionRequ
         at_cap=at_cap,
     )
     return replace(request, shorter=shorter)
+
+
+def _standing_in(plan: CallPlan, candidate: _Usable) -> AdmissionRequest:
+    """The whole call, in place of one at the model that was chosen."""
+    request = _as_asked(plan, candidate.option, candidate, timezone.now())
+    tightest = partial(counting.tightest, plan, candidate.option, whole=True)
+    return replace(request, stands_in=True, tightest=tightest)
 
 
 def _as_asked(

@@ -6,10 +6,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from governance.budgets import Admission, BudgetEvaluation, admit, largest
+from governance.calls import counting
 from governance.calls.planning import CallPlan, Spending, plan
 from governance.calls.request import CallRequest
 from governance.ledger.looking import look
-from governance.routing import Option, RoutingDecision, cheaper
+from governance.routing import RoutingDecision, cheaper
 from governance.snapshot import Snapshot
 
 
@@ -28,20 +29,30 @@ def foresee(request: CallRequest, snapshot: Snapshot, now: datetime) -> Foreseen
     refuse, the decision says that and why.
     """
     planned = plan(request, snapshot, now, most_candidates=len(snapshot.registry.models))
-    admission = _ask(planned, planned.route.chosen, snapshot, now)
+    planned, admission = _asked(planned, snapshot, now)
     if admission.may_degrade:
         because = admission.refusals[0].explanation
         for option in cheaper(planned.route):
-            said = _ask(planned, option, snapshot, now)
+            instead, said = _asked(planned.instead(option, because), snapshot, now, whole=True)
             if said.blocking is None:
-                return _foreseen(planned.instead(option, because), said)
+                return _foreseen(instead, said)
     if admission.blocking is not None:
         planned, admission = _shortened(planned, admission, snapshot, now)
     return _foreseen(planned, admission)
 
 
-def _ask(planned: CallPlan, option: Option, snapshot: Snapshot, now: datetime) -> Admission:
-    return admit(Spending(option).demand, look(planned.subject(option), snapshot.policies, now))
+def _asked(
+    planned: CallPlan, snapshot: Snapshot, now: datetime, *, whole: bool = False
+) -> tuple[CallPlan, Admission]:
+    """What budgets say of the call at its model, its input counted if that may change it."""
+    option = planned.route.chosen
+    standing = look(planned.subject(option), snapshot.policies, now)
+    admission = admit(Spending(option).demand, standing)
+    least = counting.tightest(planned, option, whole=whole) if admission.blocking else None
+    if least is None or admit(least, standing).blocking is not None:
+        return planned, admission
+    planned = counting.counted(planned, option)
+    return planned, admit(Spending(planned.route.chosen).demand, standing)
 
 
 def _shortened(

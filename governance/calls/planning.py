@@ -49,7 +49,7 @@ class Spending:
         billed_input, billed_output = self._billed_tokens
         return Demand(
             cost=cost,
-            input_tokens=self.option.asked.input_bound + billed_input,
+            input_tokens=self.option.input_bound + billed_input,
             output_tokens=self.option.output_bound + billed_output,
         )
 

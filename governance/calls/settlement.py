@@ -106,7 +106,7 @@ def answer_usage(option: Option, answer: Answer) -> Usage:
     if answer.usage is not None:
         return answer.usage
     return Usage(
-        uncached_input=option.asked.expected_input,
+        uncached_input=option.expected_input,
         output=_output_tokens(option, answer.body),
         reported=False,
     )
@@ -116,7 +116,7 @@ def generated_usage(option: Option, size: int, reported: Usage | None) -> Usage:
     """What a stream used that broke off after `size` bytes, by what it reported until then."""
     output = -(-size // BYTES_PER_TOKEN)
     if reported is None:
-        return Usage(uncached_input=option.asked.expected_input, output=output, reported=False)
+        return Usage(uncached_input=option.expected_input, output=output, reported=False)
     return Usage(
         uncached_input=reported.uncached_input,
         cache_read=reported.cache_read,

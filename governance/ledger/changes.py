@@ -114,6 +114,8 @@ def admitting(
     """
     standing, cap = windows.standing(wanted), None
     admission, used = _said(request.demand, standing, allowances)
+    if admission.blocking is not None and _worth_counting(request, standing, allowances):
+        return Admitted(request.call_id, admission, countable=True), None, ()
     if request.degrades and admission.may_degrade:
         return Admitted(request.call_id, admission), None, ()
     if admission.blocking is not None and request.shorter is not None:
@@ -144,6 +146,17 @@ def _said(
     """What the budgets say of `demand`, and what it would use of the allowances."""
     raised, used = with_allowances(standing, demand, allowances)
     return admit(demand, raised), used
+
+
+def _worth_counting(
+    request: AdmissionRequest, standing: Standing, allowances: Sequence[Allowance]
+) -> bool:
+    """Whether budgets pay for the least that the call might take."""
+    least = request.tightest() if request.tightest is not None else None
+    if least is None:
+        return False
+    admission, _ = _said(least, standing, allowances)
+    return admission.blocking is None
 
 
 def _cap_paid_for(

@@ -24,10 +24,12 @@ class AdmissionRequest:
     another than the model chosen: if budgets refuse that one, no row is written. `shorter` makes
     the same request with a lower output cap, for budgets that do not pay for all of it. With
     `degrades` there are cheaper models to ask for: where all budgets that refuse want that, no row
-    is written, and nothing shortened. `approvals` are those that were given for this one call; one
-    that is used up is the call's for good. With `waits_for_approval` a call that lacks nothing but
-    approval is entered as one that waits for it, and with `waited` it is such a one: it begins if,
-    and only if, it is still waiting.
+    is written, and nothing shortened. `tightest` gives the least that the call might take, once
+    its input is counted: where budgets refuse the call and would pay for that, no row is written
+    either, and the answer is `countable`. `approvals` are those that were given for this one call;
+    one that is used up is the call's for good. With `waits_for_approval` a call that lacks nothing
+    but approval is entered as one that waits for it, and with `waited` it is such a one: it begins
+    if, and only if, it is still waiting.
     """
 
     call_id: UUID
@@ -41,6 +43,7 @@ class AdmissionRequest:
     stands_in: bool = False
     shorter: Shorter | None = None
     degrades: bool = False
+    tightest: Callable[[], Demand | None] | None = None
     approvals: tuple[UUID, ...] = ()
     waits_for_approval: bool = False
     waited: bool = False
@@ -63,14 +66,17 @@ class Admitted:
     blocks, with the credential `credential_id` if a lease was asked for, and with `output_cap` in
     place of its own if that is not None.
 
-    With `busy` the provider has no room: nothing was held, and no row written. With `gone` the call
-    had waited for approval and no longer does: whoever else began or ended it did so for good.
+    With `countable` budgets refuse what the call may take by its bound, and may pay for it once its
+    input is counted: no row was written. With `busy` the provider has no room: nothing was held,
+    and no row written. With `gone` the call had waited for approval and no longer does: whoever
+    else began or ended it did so for good.
     """
 
     call_id: UUID
     admission: Admission
     credential_id: int | None = None
     busy: bool = False
+    countable: bool = False
     output_cap: int | None = None
     gone: bool = False
 

@@ -1,7 +1,7 @@
 """Which model a call goes to, and why: a pure decision that explains itself."""
 
 from governance.routing.conditions import NO_CONDITIONS, Conditions
-from governance.routing.deciding import Route, cheaper, clamped, decide, degraded
+from governance.routing.deciding import Route, cheaper, clamped, counted, decide, degraded
 from governance.routing.decision import MOST_CANDIDATES, Candidate, Compared, RoutingDecision
 from governance.routing.modes import DRY_RUN, ENFORCED, SUGGEST, Mode, resolve
 from governance.routing.options import Option
@@ -21,6 +21,7 @@ __all__ = [
     "RoutingDecision",
     "cheaper",
     "clamped",
+    "counted",
     "decide",
     "degraded",
     "resolve",

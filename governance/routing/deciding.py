@@ -19,9 +19,11 @@ from governance.routing.options import Option
 from governance.routing.rules import recommend
 from governance.routing.words import (
     CLAMPED,
+    COUNTED,
     DEGRADED,
     Choice,
     clamping,
+    counting,
     degrading,
     explain,
     reason_codes,
@@ -61,9 +63,30 @@ def clamped(route: Route, held: Option, cap: int) -> Route:
         output_cap=min(route.decision.output_cap, cap),
         estimate=options[0].estimate,
         reason_codes=(*route.decision.reason_codes, CLAMPED),
-        explanation=(*route.decision.explanation, clamping(held, cap)),
+        explanation=(
+            *route.decision.explanation,
+            clamping(held, cap, replace(held, cap=cap).estimate),
+        ),
     )
     return replace(route, decision=decision, options=options)
+
+
+def counted(route: Route, bounds: Mapping[int, int], asked: Option) -> Route:
+    """The same route with `bounds`, by model, in place of the bounds on the input, for budgets do
+    not pay for that at `asked`, one of the models; the decision says so."""
+    new = {
+        one.model.id: replace(one, counted=bounds.get(one.model.id))
+        for one in (*route.eligible, *route.options)
+    }
+    options = tuple(new[one.model.id] for one in route.options)
+    decision = replace(
+        route.decision,
+        estimate=options[0].estimate,
+        reason_codes=(*route.decision.reason_codes, COUNTED),
+        explanation=(*route.decision.explanation, counting(new[asked.model.id])),
+    )
+    eligible = tuple(new[one.model.id] for one in route.eligible)
+    return replace(route, decision=decision, options=options, eligible=eligible)
 
 
 def cheaper(route: Route) -> tuple[Option, ...]:

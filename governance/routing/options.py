@@ -13,12 +13,13 @@ from providers.requests import ModelRequest
 @dataclass(frozen=True, slots=True, eq=False)
 class Option:
     """One model, measured against one request; with `cap`, no more output than that is asked of
-    it for each choice."""
+    it for each choice, and with `counted` its input is no more than that."""
 
     model: ModelEntry
     asked: ParsedRequest
     price: PriceEntry | None
     cap: int | None = None
+    counted: int | None = None
     merit: tuple[bool, bool, int] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -56,16 +57,22 @@ class Option:
         expected_input, expected_output = self.expected_tokens
         return estimate(
             self.price,
-            input_bound=self.asked.input_bound,
+            input_bound=self.input_bound,
             expected_input=expected_input,
             output_cap=self.output_cap * self.asked.choices,
             expected_output=expected_output,
         )
 
     @property
+    def input_bound(self) -> int:
+        """The most tokens of input."""
+        bound = self.asked.input_bound
+        return bound if self.counted is None else min(bound, self.counted)
+
+    @property
     def token_bound(self) -> int:
         """The most tokens of input and output together."""
-        return self.asked.input_bound + self.output_bound
+        return self.input_bound + self.output_bound
 
     @property
     def output_bound(self) -> int:
@@ -73,9 +80,14 @@ class Option:
         return self.output_cap * self.asked.choices
 
     @property
+    def expected_input(self) -> int:
+        """The input tokens that are likely; what is counted may be fewer than most texts have."""
+        return min(self.asked.expected_input, self.input_bound)
+
+    @property
     def expected_tokens(self) -> tuple[int, int]:
         """The input and the output tokens that are likely."""
-        return self.asked.expected_input, self.asked.expected_output(self.output_cap)
+        return self.expected_input, self.asked.expected_output(self.output_cap)
 
     def preference(self) -> tuple[bool, bool, int, str]:
         """By merit, and by name where that is the same."""
