@@ -121,6 +121,8 @@ def apply(picked: Collection[int] | None, *, now: datetime) -> PriceImport:
     What is given back says what was done. Raises `ValidationError` with every fault, and changes
     nothing then.
     """
+    # Whatever it looks up is remembered, so that nobody waits for that while rows are locked.
+    preview(now=now)
     with transaction.atomic():
         # Whoever sets a price of these by hand does so before this is read, or after it is done.
         models = _models().select_for_update(of=("self",))

@@ -115,10 +115,7 @@ def test_of_ten_thousand_calls_each_is_answered_and_paid_for_once(
     assert records.window("tokens").consumed == sum(sum(one.usage) for one in answers)
     assert records.window("requests").consumed == CALLS
     # Nothing is under way any more: no place at a provider is taken.
-    ((leases, in_use),) = records.rows(
-        "SELECT COUNT(*), COALESCE(SUM(in_use), 0) FROM governance_providerlease"
-    )
-    assert (leases, in_use) == (4, 0)
+    assert records.leases() == (4, 0)
     administrator.close()
 
 

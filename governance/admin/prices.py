@@ -15,7 +15,7 @@ from governance.display import dollars
 from governance.fields import NanoDollarsField
 from governance.models import ModelCall, Price, PricePrecision, PriceTier
 from providers.admin.base import ConsoleAdmin, TabularInline
-from providers.display import badge, moment, muted, two_lines, viewers_zone_name
+from providers.display import badge, moment, muted, number, two_lines, viewers_zone_name
 
 if TYPE_CHECKING:
     from django.forms import TextInput as UnfoldAdminTextInputWidget
@@ -54,6 +54,39 @@ class TiersInline(TabularInline):
         if isinstance(db_field, NanoDollarsField):
             kwargs["widget"] = _money_input()
         return super().formfield_for_dbfield(db_field, request, **kwargs)
+
+    def get_fields(self, request: HttpRequest, obj: Price | None = None) -> Any:
+        """Whoever may only look sees dollars, as in the price itself."""
+        if self.has_change_permission(request, obj):
+            return super().get_fields(request, obj)
+        return ("above_tokens", *(f"amount_{bucket}" for bucket in BUCKETS))
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Price | None = None) -> Any:
+        return () if self.has_change_permission(request, obj) else self.get_fields(request, obj)
+
+    @admin.display(description="above")
+    def above_tokens(self, tier: PriceTier) -> str:
+        return number(tier.above)
+
+    @admin.display(description="input / M")
+    def amount_uncached_input(self, tier: PriceTier) -> str:
+        return dollars(tier.uncached_input)
+
+    @admin.display(description="output / M")
+    def amount_output(self, tier: PriceTier) -> str:
+        return dollars(tier.output)
+
+    @admin.display(description="cache read / M")
+    def amount_cache_read(self, tier: PriceTier) -> str:
+        return _cache(tier.cache_read)
+
+    @admin.display(description="cache write, 5 min / M")
+    def amount_cache_write_5m(self, tier: PriceTier) -> str:
+        return _cache(tier.cache_write_5m)
+
+    @admin.display(description="cache write, 1 h / M")
+    def amount_cache_write_1h(self, tier: PriceTier) -> str:
+        return _cache(tier.cache_write_1h)
 
     def has_view_permission(self, request: HttpRequest, obj: Price | None = None) -> bool:
         return request.user.has_perm("governance.view_price")
@@ -117,6 +150,7 @@ class PriceAdmin(PriceImportPage, ConsoleAdmin):
         return prices.annotate(
             is_charged=Exists(ModelCall.objects.filter(price=OuterRef("pk"))),
             is_replaced=Exists(later),
+            has_tiers=Exists(PriceTier.objects.filter(price=OuterRef("pk"))),
         )
 
     def formfield_for_dbfield(self, db_field: Any, request: Any, **kwargs: Any) -> Any:
@@ -171,8 +205,9 @@ class PriceAdmin(PriceImportPage, ConsoleAdmin):
         return moment(price.effective_from)
 
     @admin.display(description="input / M", ordering="uncached_input")
-    def amount_input(self, price: Price) -> str:
-        return dollars(price.uncached_input)
+    def amount_input(self, price: Any) -> str:
+        amount = dollars(price.uncached_input)
+        return two_lines(amount, muted("other for long contexts")) if price.has_tiers else amount
 
     @admin.display(description="output / M", ordering="output")
     def amount_output(self, price: Price) -> str:

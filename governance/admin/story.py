@@ -122,6 +122,7 @@ class Story:
     per_request: str
     cost: str
     usage_note: str
+    overrun: str
     latency: str
 
 
@@ -146,6 +147,7 @@ def tell(call: ModelCall) -> Story:
         per_request=dollars(call.price.per_request) if call.price else "",
         cost=dollars(call.cost),
         usage_note=_usage_note(call),
+        overrun=dollars(call.overrun) if call.overrun else "",
         latency=_latency(call),
     )
 
@@ -243,7 +245,9 @@ def _nothing_held(call: ModelCall) -> str:
         return ""
     if call.cached:
         return "The answer was kept from a call just before, so nothing had to be held."
-    if call.status == CallStatus.BLOCKED:
+    if call.status == CallStatus.WAITING:
+        return "Nothing is held yet, and nothing was sent: the call waits for approval."
+    if call.status in (CallStatus.BLOCKED, CallStatus.DENIED):
         return "Nothing was held and nothing was sent: a budget refused the call."
     if _was_sent_nowhere(call):
         return "No provider could take the call, so nothing was held and nothing was sent."

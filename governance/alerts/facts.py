@@ -34,20 +34,11 @@ from governance.models import (
     UsageHour,
 )
 from governance.usage.pace import FORECAST_AFTER
+from governance.windows import ROLLING
 from providers.models import Breaker, BreakerState, ProviderProbe
 
-DAY = timedelta(days=1)
+DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 USUAL = 14 * DAY
-# How long a rolling policy looks back.
-TRAILING = {
-    BudgetInterval.MINUTE: timedelta(minutes=1),
-    BudgetInterval.HOUR: timedelta(hours=1),
-    BudgetInterval.DAY: DAY,
-    BudgetInterval.WEEK: 7 * DAY,
-    BudgetInterval.MONTH: 30 * DAY,
-    BudgetInterval.QUARTER: 91 * DAY,
-    BudgetInterval.YEAR: 365 * DAY,
-}
 EARLIEST_SHARE = round(FORECAST_AFTER * WHOLE)
 
 
@@ -81,10 +72,12 @@ def gather(now: datetime) -> Gathered:
         hours=_hours(names, now),
         shares=_shares(names, now),
         providers=_providers(),
-        overridden=_calls(lately.filter(decision__mode_source=FROM_POLICY), names),
-        overrun=_calls(lately.filter(overrun__gt=0), names, amount="overrun"),
-        unconfirmed=_calls(lately.filter(status=CallStatus.UNCONFIRMED), names),
-        prices=_prices(lately, now),
+        overridden=_calls(_overridden(lately), names),
+        overrun=_calls(_marked(lately, "overrun", now).filter(overrun__gt=0), names, "overrun"),
+        unconfirmed=_calls(
+            _marked(lately, "unconfirmed", now).filter(status=CallStatus.UNCONFIRMED), names
+        ),
+        prices=_prices(now),
         spike_factor=settings.spike_factor,
         price_stale_days=settings.price_stale_days,
     )
@@ -151,7 +144,7 @@ def _rolling(policies: list[BudgetPolicy], now: datetime) -> list[WindowFact]:
         return []
     within = Q(pk__in=())
     for policy in looked_at.values():
-        back = TRAILING[BudgetInterval(policy.interval)]
+        back = ROLLING[policy.interval].length
         within |= Q(policy=policy, ends_at__gt=now - back, starts_at__lte=now)
     rows = BudgetWindow.objects.filter(within).order_by().values("policy", "scope_value")
     sums = rows.annotate(used=Sum(F("consumed") + F("held")), raised=Sum("raised_by"))
@@ -168,7 +161,7 @@ def _trailing(policy: BudgetPolicy, row: dict[str, Any], now: datetime) -> Windo
         limit=_limit(policy) + row["raised"],
         used=row["used"],
         thresholds=tuple(policy.thresholds),
-        starts_at=now - TRAILING[BudgetInterval(policy.interval)],
+        starts_at=now - ROLLING[policy.interval].length,
         ends_at=None,
         rolling=True,
     )
@@ -245,6 +238,26 @@ def _providers() -> tuple[HealthFact, ...]:
     return tuple(found.values())
 
 
+def _overridden(lately: QuerySet[ModelCall]) -> QuerySet[ModelCall]:
+    """Those that a policy set the routing mode of; where none sets any, no call is looked at."""
+    if not BudgetPolicy.objects.exclude(routing_mode="").exists():
+        return lately.none()
+    return lately.filter(decision__mode_source=FROM_POLICY)
+
+
+def _marked(lately: QuerySet[ModelCall], sum_of: str, now: datetime) -> QuerySet[ModelCall]:
+    """The calls of those teams and hours whose sums say that there are such; mostly there are
+    none, and the ledger is not looked at."""
+    marked = UsageHour.objects.filter(hour__gt=now - DAY - HOUR, **{f"{sum_of}__gt": 0})
+    found = list(marked.values_list("team_id", "hour").distinct())
+    if not found:
+        return lately.none()
+    return lately.filter(
+        team_id__in={team_id for team_id, _ in found},
+        admitted_at__gte=min(hour for _, hour in found),
+    )
+
+
 def _calls(
     calls: QuerySet[ModelCall], names: dict[int, str], amount: str = "cost"
 ) -> tuple[CallsFact, ...]:
@@ -264,8 +277,9 @@ def _calls(
     )
 
 
-def _prices(lately: QuerySet[ModelCall], now: datetime) -> tuple[PriceFact, ...]:
-    called = set(lately.order_by().values_list("provider", "model").distinct())
+def _prices(now: datetime) -> tuple[PriceFact, ...]:
+    hours = UsageHour.objects.filter(hour__gt=now - DAY - HOUR, calls__gt=0).order_by()
+    called = set(hours.values_list("provider", "model").distinct())
     newest = Price.objects.filter(effective_from__lte=now).order_by()
     rows = newest.values_list("model__provider__name", "model__name").annotate(
         confirmed=Max("effective_from")

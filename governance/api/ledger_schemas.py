@@ -54,6 +54,11 @@ class CallOut(Schema):
     estimate_lower: str | None
     estimate_upper: str | None
     cost: str | None = Field(description="US dollars; null while it is not known.")
+    overrun: str = Field(description="How much of the cost went beyond what was held.")
+    compared_cost: str | None = Field(
+        description="What the other choice of model would have cost; null if none is compared."
+    )
+    session: str = Field(description="The caller's name for calls that belong together.")
 
     @classmethod
     def values(cls, call: ModelCall) -> dict[str, Any]:
@@ -70,6 +75,8 @@ class CallOut(Schema):
             "estimate_lower": dollars_json(call.estimate_lower),
             "estimate_upper": dollars_json(call.estimate_upper),
             "cost": dollars_json(call.cost),
+            "overrun": str(dollars_json(call.overrun)),
+            "compared_cost": dollars_json(call.compared_cost),
         }
 
 
@@ -89,6 +96,7 @@ _PLAIN = (
     "settled_at",
     "latency_ms",
     "first_token_ms",
+    "session",
 )
 
 

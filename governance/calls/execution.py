@@ -14,6 +14,7 @@ from django.utils import timezone
 from governance.budgets import Admission, BudgetEvaluation, tightest
 from governance.calls import settlement
 from governance.calls.admission import hold, hold_for_nothing
+from governance.calls.conditions import conditions
 from governance.calls.faults import provider_failed
 from governance.calls.gate import LedgerGate
 from governance.calls.keeping import Keeping
@@ -22,7 +23,7 @@ from governance.calls.request import CallRequest
 from governance.calls.stream import CallStream, KeptStream, LiveStream
 from governance.errors import CallError
 from governance.ledger import Settlement
-from governance.routing import Conditions, RoutingDecision
+from governance.routing import RoutingDecision
 from governance.snapshot import Snapshot
 from providers import invocation
 from providers.failures import Failure
@@ -149,16 +150,12 @@ def _planned(request: CallRequest, runtime: Runtime, *, stream: bool = False) ->
     """The call decided as things stand now."""
     now, snapshot = timezone.now(), runtime.snapshot
     return plan(
-        request, snapshot, now, stream=stream, conditions=_conditions(runtime, snapshot, now)
+        request,
+        snapshot,
+        now,
+        stream=stream,
+        conditions=conditions(request, runtime, snapshot, now),
     )
-
-
-def _conditions(runtime: Runtime, snapshot: Snapshot, now: datetime) -> Conditions:
-    """Which providers cannot be called now, as this process sees their breakers."""
-    providers = {model.provider.id: model.provider for model in snapshot.registry.models}
-    breakers = runtime.providers.breakers
-    why = {key: breakers.usable(one, now, turn=False)[1] for key, one in providers.items()}
-    return Conditions(unhealthy={key: words for key, words in why.items() if words})
 
 
 async def _from_kept(

@@ -177,7 +177,7 @@ class CallPlan:
 
     def subject(self, option: Option) -> Subject:
         """Whose call it is, where it goes to `option`."""
-        return _subject(self.request.caller, self.call_id, option.model)
+        return subject_of(self.request.caller, self.call_id, option.model)
 
     def columns(self) -> dict[str, Any]:
         """The columns of the call's row that stay as they are wherever it goes."""
@@ -234,7 +234,7 @@ def _mode(
 ) -> Mode:
     """The routing mode of a call that would go to `model` without routing."""
     caller = request.caller
-    subject = _subject(caller, call_id, model)
+    subject = subject_of(caller, call_id, model)
     team = snapshot.teams.get(caller.team_id)
     return routing.resolve(
         policies=[
@@ -250,7 +250,8 @@ def _mode(
     )
 
 
-def _subject(caller: Caller, call_id: UUID, model: ModelEntry) -> Subject:
+def subject_of(caller: Caller, call_id: UUID, model: ModelEntry) -> Subject:
+    """Whose call it is, where it goes to `model`."""
     return Subject(
         team_id=caller.team_id,
         call_id=call_id,

@@ -91,6 +91,10 @@ class LockedLeases:
         """A call is no longer under way."""
         self._count(held, -1)
 
+    def by_key(self) -> dict[LeaseKey, int]:
+        """How many calls are under way by each counter that is locked."""
+        return {key: self.in_use[pk] for key, pk in self.ids.items() if pk in self.in_use}
+
     def write(self) -> None:
         """Store what changed."""
         changed = [

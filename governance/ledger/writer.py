@@ -34,6 +34,7 @@ from governance.ledger.operations import (
     Unmade,
     never_sent,
 )
+from governance.ledger.published import Published
 from governance.ledger.store import LedgerStore
 
 logger = logging.getLogger(__name__)
@@ -73,6 +74,11 @@ class LedgerWriter:
         self._queue.put(None)
         if self._thread.is_alive():
             self._thread.join()
+
+    @property
+    def published(self) -> Published:
+        """What the last commits saw of budgets and places."""
+        return self._store.published
 
     def submit(self, operation: Operation) -> Future[Any]:
         """Queue `operation`; the future has its result once it is committed."""

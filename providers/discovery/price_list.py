@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from genai_prices.types import ModelInfo, ModelPrice
 
 PACKAGE = "genai-prices"
+# Looking a model up takes the better part of a millisecond, and a host may have a thousand.
+MOST_REMEMBERED = 10_000
 NO_LIST = "Neither the host nor Palyra's list of prices says what it costs; set a price yourself."
 NOT_BY_TOKENS = "It is priced by something other than tokens; set a price per request yourself."
 # What the package calls each bucket; the first that is there holds. A write to the cache that has
@@ -91,6 +93,7 @@ def price_of(model: ModelInfo, role: str, at: datetime) -> ProposedPrice | NoPri
     return price if price.is_believable else NoPrice(NO_LIST)
 
 
+@lru_cache(maxsize=MOST_REMEMBERED)
 def _find(name: str, base_url: str) -> ModelInfo | None:
     # A third of a second and thirty thousand lines: only for who discovers or imports.
     from genai_prices.data_snapshot import get_snapshot  # noqa: PLC0415

@@ -133,7 +133,7 @@ def test_a_price_is_editable_until_a_call_is_charged_by_it(
     _charge(price)
     page = browser.get(_page(price))
 
-    assert "200000" in text_of(page.content.decode())
+    assert "200,000 $2.00 $6.00 As input As input As input" in text_of(page.content.decode())
     assert "so it stays as it is" in text_of(page.content.decode())
     assert 'name="_save"' not in page.content.decode()
     assert browser.post(_page(price), {**form, "output": "4"}).status_code == 403
@@ -165,3 +165,7 @@ def test_the_list_says_which_price_is_in_force(browser: Client, model: ProviderM
     for state in ("In force", "Replaced", "Not yet in force"):
         assert html.count(f">{state}</span>") == 1
     assert "As input" in html
+    assert "other for long contexts" not in html
+    make_tier(Price.objects.latest("effective_from"))
+    html = browser.get(reverse("admin:governance_price_changelist")).content.decode()
+    assert html.count("other for long contexts") == 1

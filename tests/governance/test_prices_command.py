@@ -76,7 +76,9 @@ def test_it_answers_in_json(claude: Provider) -> None:
 
 
 def test_an_empty_registry_has_nothing_to_import() -> None:
-    assert "no model to ask about" in says()
+    head, advice = says().splitlines()
+    assert head.endswith(": no model to ask about.")
+    assert "discover its models first" in advice
 
 
 def test_what_cannot_be_is_said_with_its_status(

@@ -122,6 +122,25 @@ class Records:
         )
         return Window(*row)
 
+    def windows(self) -> list[Window]:
+        """What every budget has for each of its values, as of one instant; the buckets of a
+        rolling one together, so that this holds while none of them has left."""
+        rows = self.rows(
+            "SELECT p.name, p.metric, p.hard_limit, SUM(w.consumed), SUM(w.held),"
+            " SUM(w.raised_by) FROM governance_budgetpolicy p"
+            " JOIN governance_budgetwindow w ON p.id = w.policy_id"
+            " GROUP BY p.id, p.name, p.metric, p.hard_limit, w.scope_value,"
+            " CASE WHEN p.rolling THEN NULL ELSE w.starts_at END"
+        )
+        return [Window(name, *rest[:2], *map(int, rest[2:])) for name, *rest in rows]
+
+    def leases(self) -> tuple[int, int]:
+        """How many counters of places at providers there are, and the places taken."""
+        ((counters, in_use),) = self.rows(
+            "SELECT COUNT(*), COALESCE(SUM(in_use), 0) FROM governance_providerlease"
+        )
+        return int(counters), int(in_use)
+
     def held(self) -> int:
         """What is held in all windows together."""
         ((held,),) = self.rows("SELECT COALESCE(SUM(held), 0) FROM governance_budgetwindow")
@@ -172,7 +191,7 @@ def _call(row: tuple[Any, ...]) -> Call:
     number, status, model, job, run, entered, left, reported, cost, *estimates, holds, error = row
     lower, expected, upper = estimates
     return Call(
-        id=_uuid(number),
+        id=as_uuid(number),
         status=status,
         model=model,
         job_id=_uuid_or_none(job),
@@ -192,8 +211,8 @@ def _call(row: tuple[Any, ...]) -> Call:
 def _run(row: tuple[Any, ...]) -> Run:
     number, slot, trigger, status, reason, call, output, entered, left, cost = row
     return Run(
-        id=_uuid(number),
-        slot=_instant(slot),
+        id=as_uuid(number),
+        slot=as_instant(slot),
         trigger=trigger,
         status=status,
         reason=reason,
@@ -209,15 +228,15 @@ def _for_sqlite(value: Any) -> Any:
     return value.hex if isinstance(value, UUID) else value
 
 
-def _uuid(value: Any) -> UUID:
+def as_uuid(value: Any) -> UUID:
     return value if isinstance(value, UUID) else UUID(value)
 
 
 def _uuid_or_none(value: Any) -> UUID | None:
-    return None if value is None else _uuid(value)
+    return None if value is None else as_uuid(value)
 
 
-def _instant(value: Any) -> datetime:
+def as_instant(value: Any) -> datetime:
     if isinstance(value, datetime):
         return value
     return datetime.fromisoformat(value).replace(tzinfo=UTC)

@@ -14,6 +14,8 @@ PAUSE = 0.002
 class WindowSampler:
     """Reads a policy's window again and again in a thread of its own; `samples` is what it saw."""
 
+    pause = PAUSE
+
     def __init__(self, records: Records, policy: str) -> None:
         self._records = records
         self._policy = policy
@@ -24,12 +26,15 @@ class WindowSampler:
 
     def _run(self) -> None:
         try:
-            while not self._stop.wait(PAUSE):
-                self.samples.append(self._records.window(self._policy))
+            while not self._stop.wait(self.pause):
+                self.samples += self._read()
         except Exception as error:
             self._failure = error
         finally:
             self._records.close()
+
+    def _read(self) -> list[Window]:
+        return [self._records.window(self._policy)]
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -54,3 +59,16 @@ class WindowSampler:
             for sample in self.samples
             if sample.consumed + sample.held > sample.limit + sample.raised_by
         ]
+
+
+class BudgetsSampler(WindowSampler):
+    """Reads what every budget allows and has, all of them as of one instant each time."""
+
+    # There is much to add up, and the machine is needed for those who spend.
+    pause = 0.02
+
+    def __init__(self, records: Records) -> None:
+        super().__init__(records, "every budget")
+
+    def _read(self) -> list[Window]:
+        return self._records.windows()

@@ -79,9 +79,13 @@ def _text(found: PriceImport, *, is_applied: bool) -> str:
         (line.model, WORDS[line.standing], _price(line), line.comparison.says)
         for line in found.lines
     ]
-    lines = [str(found), aligned(("MODEL", "STANDING", "LISTED, PER M", "NOTE"), rows)]
+    lines = [str(found)]
+    if rows:
+        lines.append(aligned(("MODEL", "STANDING", "LISTED, PER M", "NOTE"), rows))
     count = "1 price" if found.to_set == 1 else f"{found.to_set or 'No'} prices"
-    if is_applied:
+    if not rows:
+        lines.append("Add a provider and discover its models first: palyra models --help")
+    elif is_applied:
         lines.append(f"{count} set.")
     elif found.to_set:
         lines.append(f"{count} would be set. Take over: palyra prices import --apply")

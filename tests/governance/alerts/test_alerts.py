@@ -15,6 +15,7 @@ from pytest_django import Settings
 from governance.alerts import deliveries
 from governance.alerts.deliveries import BACKOFF, CLAIMED_FOR, claim_due, record, send_all
 from governance.alerts.evaluation import evaluate
+from governance.ledger.rebuilding import rebuild
 from governance.models import (
     Alert,
     AlertKind,
@@ -284,6 +285,8 @@ def test_calls_and_prices_are_looked_at(team: Team) -> None:
     ModelCall.objects.create(**fields, status="succeeded", overrun=5, cost=9)
     ModelCall.objects.create(**fields, status="unconfirmed", cost=9)
     ModelCall.objects.create(**fields, status="succeeded", decision={"mode_source": "policy"})
+    make_policy(hard_limit=10**12, routing_mode="enforced")
+    rebuild(mend=True)
     evaluate(NOON)
     assert kinds() == ["overrun", "routing_override", "stale_price", "unconfirmed_calls"]
 
@@ -294,6 +297,7 @@ def test_calls_and_prices_are_looked_at(team: Team) -> None:
     ModelCall.objects.create(
         **{**fields, "admitted_at": NOON + SECOND}, status="unconfirmed", cost=9
     )
+    rebuild(mend=True)
     evaluate(NOON + 2 * SECOND)
     assert kinds() == ["unconfirmed_calls"]
 

@@ -1,0 +1,76 @@
+"""How things stand as a call is decided, as far as this process knows without asking anybody."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from governance.budgets import Policy, Subject
+from governance.calls.planning import subject_of
+from governance.calls.request import CallRequest
+from governance.ledger.published import Published
+from governance.routing import Conditions
+from governance.snapshot import Snapshot
+from providers.identifiers import new_id
+
+if TYPE_CHECKING:
+    from governance.runtime import Runtime
+
+# Whose windows depend on where a call goes.
+BY_PLACE = ("provider", "model")
+
+
+def conditions(
+    request: CallRequest, runtime: Runtime, snapshot: Snapshot, now: datetime
+) -> Conditions:
+    """Which providers cannot be called, how full they are, and what budgets leave at each model."""
+    providers = {model.provider.id: model.provider for model in snapshot.registry.models}
+    breakers = runtime.providers.breakers
+    why = {key: breakers.usable(one, now, turn=False)[1] for key, one in providers.items()}
+    published = runtime.ledger.published
+    return Conditions(
+        unhealthy={key: words for key, words in why.items() if words},
+        lease_pressure=published.pressure(providers.values()),
+        remaining=remaining(request, snapshot, published, now),
+    )
+
+
+def remaining(
+    request: CallRequest, snapshot: Snapshot, published: Published, now: datetime
+) -> dict[int, int]:
+    """By model, the nano-dollars that cost budgets leave a call there; without those of which
+    nothing is known. A rolling budget is not among them: this process knows no sum of it."""
+    limiting = [one for one in snapshot.policies if _limits_cost(one)]
+    if not limiting:
+        return {}
+    call_id = request.waiting or new_id()
+    anywhere = [one for one in limiting if one.scope not in BY_PLACE]
+    by_place = [one for one in limiting if one.scope in BY_PLACE]
+    found: dict[int, int] = {}
+    everywhere: int | None = None
+    for index, model in enumerate(snapshot.registry.models):
+        subject = subject_of(request.caller, call_id, model)
+        if index == 0:
+            everywhere = _least(anywhere, subject, published, now)
+        here = _least(by_place, subject, published, now)
+        known = [one for one in (everywhere, here) if one is not None]
+        if known:
+            found[model.id] = min(known)
+    return found
+
+
+def _limits_cost(policy: Policy) -> bool:
+    stops = policy.enabled and policy.hard_limit is not None and policy.action != "alert"
+    return stops and policy.metric == "cost" and not policy.rolling and policy.interval != "run"
+
+
+def _least(
+    policies: Iterable[Policy], subject: Subject, published: Published, now: datetime
+) -> int | None:
+    left = [
+        published.left(policy, policy.window(subject, now))
+        for policy in policies
+        if policy.counts(subject)
+    ]
+    return min((one for one in left if one is not None), default=None)
