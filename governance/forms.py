@@ -12,6 +12,7 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.utils import timezone
 
+from governance.amounts import units_text
 from governance.approval_words import without_run
 from governance.models import (
     ApiKey,
@@ -212,6 +213,7 @@ class RequestForm(forms.Form):
             return to_nano_dollars(amount)
         if amount != amount.to_integral_value():
             self.add_error(
-                "amount", f"“{policy}” counts {policy.metric}: ask for a whole number of them."
+                "amount",
+                f"“{policy}” counts {units_text(policy.metric)}: ask for a whole number of them.",
             )
         return int(amount)
