@@ -117,6 +117,15 @@ def clamping(held: Option, cap: int, cost: PricingEstimate | None) -> str:
     return f"{said}, which cost up to {dollars_text(cost.upper)}." if cost else f"{said}."
 
 
+def counting(option: Option) -> str:
+    """That the input was counted, and what that changed."""
+    return (
+        f"The budgets do not pay for as many input tokens as the request has bytes at most, "
+        f"{option.asked.input_bound:,}, so its texts were counted as {option.name} does: it has at "
+        f"most {option.input_bound:,}."
+    )
+
+
 def degrading(chosen: Option, option: Option, because: str) -> str:
     """That a cheaper model is used, and which budget wants it so."""
     return f"{because} So the cheaper {option.name} is used in place of {chosen.name}."
