@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 # How long a call waits for somebody to decide.
 WAITS_FOR = timedelta(days=7)
 LONGEST_REASON = 500
+# How many calls of a team may wait at a time.
+MOST_KEPT = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,13 +39,17 @@ def ask(asked: Asked, now: datetime) -> list[Approval]:
         return [_waiting(asked, said) or _made(asked, said, now) for said in asked.refusals]
 
 
-def keep(asked: Asked, now: datetime) -> list[Approval]:
-    """Ask for what this very call lacks, and keep it until that is decided."""
+def keep(asked: Asked, now: datetime) -> list[Approval] | None:
+    """Ask for what this very call lacks, and keep it until that is decided. None, and nothing is
+    asked, where as many calls of the team are kept as may be: each has its whole request."""
+    team_id = asked.request.caller.team_id
     with transaction.atomic():
+        if KeptCall.objects.filter(team_id=team_id, ended_at=None).count() >= MOST_KEPT:
+            return None
         approvals = [_made(asked, said, now) for said in asked.refusals]
         KeptCall.objects.create(
             id=asked.call_id,
-            team_id=asked.request.caller.team_id,
+            team_id=team_id,
             request=_written(asked.request),
             created_at=now,
             expires_at=now + WAITS_FOR,

@@ -21,7 +21,8 @@ from governance.errors import (
     RateLimited,
     UnpricedModel,
 )
-from governance.models import Approval
+from governance.ledger import Dismissal, dismiss
+from governance.models import Approval, CallStatus
 
 ResultT = TypeVar("ResultT")
 APPROVALS = "/api/v1/approvals"
@@ -70,10 +71,10 @@ async def _approval_asked(plan: CallPlan, admission: Admission) -> CallError:
     asked = call_approvals.Asked(
         call_id=plan.call_id, request=plan.request, refusals=admission.refusals
     )
-    waits = plan.request.may_wait
-    ask = call_approvals.keep if waits else call_approvals.ask
-    approvals: list[Approval] = await _in_thread(lambda: ask(asked, timezone.now()))
     said = admission.refusals[0]
+    kept = await _in_thread(lambda: _keep(asked)) if plan.request.may_wait else None
+    waits = kept is not None
+    approvals = kept or await _in_thread(lambda: call_approvals.ask(asked, timezone.now()))
     addresses = [
         {"id": str(one.pk), "url": f"{APPROVALS}/{one.pk}", "policy": refusal.policy}
         for one, refusal in zip(approvals, admission.refusals, strict=True)
@@ -91,6 +92,19 @@ async def _approval_asked(plan: CallPlan, admission: Admission) -> CallError:
         call_id=plan.call_id,
         detail=detail,
     )
+
+
+def _keep(asked: call_approvals.Asked) -> list[Approval] | None:
+    """Keep the call that the ledger has entered as waiting. Where no more are kept, it is blocked
+    as it would be had it not asked for that."""
+    now = timezone.now()
+    kept = call_approvals.keep(asked, now)
+    if kept is None:
+        error = asked.refusals[0].explanation
+        dismiss(
+            Dismissal(call_id=asked.call_id, status=CallStatus.BLOCKED, settled_at=now, error=error)
+        )
+    return kept
 
 
 async def _in_thread(work: Callable[[], ResultT]) -> ResultT:

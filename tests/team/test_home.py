@@ -55,7 +55,7 @@ def test_a_budget_shows_its_numbers(
     assert "Held for calls under way $0.50" in shown
     assert "Left $8.00" in shown
     assert "Stops calls at $11.00, warns from $8.00." in shown
-    assert "Raised by $1.00 until it resets." in shown
+    assert "Raised by $1.00 by what was approved." in shown
     assert "Within limits" in shown
     assert "Yes." in shown
 
