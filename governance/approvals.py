@@ -30,6 +30,7 @@ from governance.models import (
 )
 from governance.snapshot import policy_entry
 
+OWN = "This is your own request, or your key's; somebody else has to decide it."
 DECIDE_PERMISSION = "governance.decide_approval"
 # A window's limit with everything it was raised by must stay within a database integer.
 LARGEST_LIMIT = 2**63 - 1
@@ -180,7 +181,7 @@ def decide(
     `Approval.DoesNotExist` for an unknown request. Nothing is changed by a decision that raises.
     """
     with transaction.atomic():
-        approval = Approval.objects.select_related("team", "policy", "requested_by").get(
+        approval = Approval.objects.select_related("team", "policy", "requested_by", "api_key").get(
             pk=approval_id
         )
         _refuse_unless_allowed(approval, decided_by)
@@ -204,11 +205,18 @@ def decide(
     return approval
 
 
+def is_own(approval: Approval, person: Any) -> bool:
+    """Whether it is that person's request: made by them, or by a call with a key they made."""
+    if approval.requested_by_id is not None:
+        return bool(approval.requested_by_id == person.pk)
+    return approval.api_key is not None and approval.api_key.created_by_id == person.pk
+
+
 def _refuse_unless_allowed(approval: Approval, decided_by: User) -> None:
     if not decided_by.has_perm(DECIDE_PERMISSION):
         raise ApprovalNotAllowed("You do not have the permission to decide requests for budget.")
-    if approval.requested_by_id == decided_by.pk:
-        raise ApprovalNotAllowed("This is your own request; somebody else has to decide it.")
+    if is_own(approval, decided_by):
+        raise ApprovalNotAllowed(OWN)
 
 
 def _let(approval: Approval, now: datetime) -> None:

@@ -19,7 +19,8 @@ from governance.snapshot import price_entry
 from providers.usage import Usage
 
 CORRECT_PERMISSION = "governance.change_modelcall"
-LARGEST = 2**63 - 1
+# What the ledger's columns take.
+LARGEST = {"input_tokens": 2**31 - 1, "output_tokens": 2**31 - 1, "cost": 2**63 - 1}
 LONGEST_REASON = 500
 
 
@@ -61,6 +62,8 @@ def correct(call_id: UUID, correction: Correction, *, now: datetime) -> ModelCal
     if faults:
         raise ValidationError(faults)
     cost = _cost(correction, call.price)
+    if cost is not None and cost > LARGEST["cost"]:
+        raise ValidationError({"cost": "That many tokens cost more than can be written down."})
     with transaction.atomic():
         if call.status != CallStatus.UNCONFIRMED or not settle_now(
             _settlement(call, correction, cost, now), only=CallStatus.UNCONFIRMED
@@ -77,11 +80,11 @@ def _faults(correction: Correction) -> dict[str, str]:
         faults["reason"] = "Say how you know."
     elif len(correction.reason) > LONGEST_REASON:
         faults["reason"] = f"Say it in at most {LONGEST_REASON} characters."
-    for name in ("input_tokens", "output_tokens", "cost"):
+    for name, largest in LARGEST.items():
         amount = getattr(correction, name)
         if amount is None:
             continue
-        if not 0 <= amount <= LARGEST:
+        if not 0 <= amount <= largest:
             faults[name] = "Give a number that is not negative, and not beyond all measure."
         elif amount and not correction.answered:
             faults[name] = "A call that was not answered used nothing."

@@ -28,6 +28,7 @@ from governance.models import (
     KeptCall,
     ModelCall,
 )
+from governance.money import decimal_text
 from governance.runtime import BlockingRuntime
 from providers.response_cache import CacheUse
 
@@ -45,6 +46,8 @@ NO_LONGER_ALLOWED = (
     "By the time it was approved, the team or the key that asked for this call was no longer let "
     "in; it was not made."
 )
+LOST = "The process that made this call ended before it kept its answer; the call is charged."
+NOT_FOUND_A_PLACE = "It was approved, but no provider had a place for it while it was kept."
 NOT_KEPT = "The process that took this call ended before it was kept, so it was not made."
 
 Tell = Callable[[UUID], None]
@@ -178,7 +181,7 @@ def _answer(result: CallResult) -> dict[str, Any]:
         "body": result.body,
         "content_type": result.content_type,
         "model": f"{result.provider}/{result.model}",
-        "cost": result.cost,
+        "cost": None if result.cost is None else decimal_text(result.cost),
     }
 
 
@@ -194,7 +197,7 @@ def sweep(now: datetime) -> int:
         _resume(kept, now)
     forgotten = list(open_.filter(expires_at__lt=now)[:MOST_AT_ONCE])
     for kept in forgotten:
-        _dismiss(kept.pk, NOT_DECIDED, now)
+        _dismiss(kept.pk, NOT_DECIDED if _undecided(kept.pk) else NOT_FOUND_A_PLACE, now)
     orphans = list(_orphans(now)[:MOST_AT_ONCE])
     for call_id in orphans:
         dismiss(
@@ -212,8 +215,8 @@ def _resume(kept: KeptCall, now: datetime) -> None:
     elif call.settled_at is not None and call.settled_at < now - TOLD_AGAIN_AFTER:
         # Until then whoever made it may be about to say so.
         status = 402 if call.status in (CallStatus.DENIED, CallStatus.BLOCKED) else 502
-        message = call.error or "The process that made this call ended before it kept its answer."
-        told = {"status": status, "code": call.status, "message": message}
+        code = "answer_lost" if call.status == CallStatus.SUCCEEDED else call.status
+        told = {"status": status, "code": code, "message": call.error or LOST}
         _end(kept.pk, now, error=told)
 
 

@@ -150,14 +150,14 @@ class ApprovalAdmin(ReadOnlyAdmin):
 
     def has_decide_permission(self, request: HttpRequest, obj: Approval | None = None) -> bool:
         """Those with the permission, and never the one who asked."""
-        own = obj is not None and obj.requested_by_id == request.user.pk
+        own = obj is not None and approvals.is_own(obj, request.user)
         return not own and request.user.has_perm(approvals.DECIDE_PERMISSION)
 
     def object_note(self, request: HttpRequest, obj: Approval) -> str:
         if not _is_pending(obj) or self.has_decide_permission(request, obj):
             return ""
-        if obj.requested_by_id == request.user.pk:
-            return "This is your own request: somebody else has to decide it."
+        if approvals.is_own(obj, request.user):
+            return approvals.OWN
         return "It waits for somebody who may decide requests."
 
     @object_action(

@@ -16,6 +16,7 @@ from providers.display import Tone, duration, moment, number
 OUTCOMES: dict[str, tuple[str, Tone]] = {
     "ok": ("Has room", "good"),
     "soft_limit": ("Past soft limit", "warning"),
+    "hard_limit": ("Past hard limit", "warning"),
     "blocked": ("Refused", "bad"),
     "override_applied": ("Raised on request", "busy"),
     "unknown": ("Cost unknown", "bad"),

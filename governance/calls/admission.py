@@ -313,9 +313,9 @@ def _unmade(plan: CallPlan, skipped: list[Attempt], runtime: Runtime) -> CallErr
     if plan.request.waiting is None:
         _record_unmade(plan, skipped, runtime, failure_class=failure_class, error=message)
     detail = {"failure_class": failure_class, "provider": plan.route.decision.provider}
-    if not passing:
-        return ProviderFailed(message, call_id=plan.call_id, detail=detail)
-    return ProviderUnavailable(message, call_id=plan.call_id, detail=detail, retry_after=1.0)
+    kind, wait = (ProviderUnavailable, 1.0) if passing else (ProviderFailed, None)
+    error = kind(message, call_id=plan.call_id, detail=detail, retry_after=wait)
+    return error.of_call(model=plan.route.chosen.name, cost=0, tightest=None)
 
 
 def _record_unmade(

@@ -100,7 +100,7 @@ def test_all_faults_are_told_at_once_and_nothing_changes() -> None:
     with pytest.raises(ValidationError) as refused:
         correct(
             call.pk,
-            said(answered=False, reason=" ", input_tokens=-1, output_tokens=3, cost=2**63),
+            said(answered=False, reason=" ", input_tokens=2**31, output_tokens=3, cost=2**63),
             now=timezone.now(),
         )
     faults = refused.value.message_dict

@@ -36,6 +36,7 @@ from governance.models import (
     ModelCall,
     Team,
 )
+from governance.money import decimal_text
 from governance.runtime import BlockingRuntime
 from providers.failures import FailureClass
 from providers.identifiers import new_id
@@ -259,7 +260,10 @@ async def test_once_approved_it_is_made_once_and_its_answer_kept(
     assert stored.error is None
     assert stored.answer is not None
     assert stored.answer["body"]["choices"][0]["message"]["content"].startswith("You asked:")
-    assert (stored.answer["model"], stored.answer["cost"]) == ("first/cheap", row.cost)
+    assert (stored.answer["model"], stored.answer["cost"]) == (
+        "first/cheap",
+        decimal_text(row.cost or 0),
+    )
     assert stored.expires_at - stored.ended_at == timedelta(days=1)
     assert await raised(two) == (row.cost, 0, row.cost)
     approval = await Approval.objects.aget()
