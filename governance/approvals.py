@@ -188,7 +188,7 @@ def decide(
         approval.decided_by = decided_by
         approval.decided_at = now
         approval.comment = comment.strip()
-        approval.clean_fields(exclude=["reason", "amount", "window"])
+        approval.clean_fields(exclude=["reason", "amount", "window", "requested_by", "api_key"])
         # Only the first decision finds the request pending; the database says which that is.
         decided = Approval.objects.filter(pk=approval.pk, status=ApprovalStatus.PENDING).update(
             status=approval.status,

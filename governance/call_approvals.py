@@ -12,7 +12,6 @@ from django.db import transaction
 
 from governance.budgets import BudgetEvaluation
 from governance.models import Approval, ApprovalStatus, ApprovalUntil, KeptCall
-from providers.models import ModelRole
 
 if TYPE_CHECKING:
     from governance.calls.request import CallRequest
@@ -29,11 +28,6 @@ class Asked:
     call_id: UUID
     request: CallRequest
     refusals: Sequence[BudgetEvaluation]
-
-
-def may_be_kept(request: CallRequest) -> bool:
-    """Whether the call can be written down: a recording of speech is too large for that."""
-    return request.role != ModelRole.AUDIO_TRANSCRIPTION
 
 
 def ask(asked: Asked, now: datetime) -> list[Approval]:
@@ -85,7 +79,7 @@ def _waiting(asked: Asked, said: BudgetEvaluation) -> Approval | None:
             requested_by_id=caller.user_id,
             amount__gte=said.requested or 0,
         )
-        .exclude(call_id__in=KeptCall.objects.values("pk"))
+        .exclude(call_id__in=KeptCall.objects.filter(ended_at__isnull=True).values("pk"))
         .first()
     )
     return pending

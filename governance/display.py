@@ -20,6 +20,8 @@ CALL_TONES: dict[str, Tone] = {
     CallStatus.CANCELLED: "quiet",
     CallStatus.BLOCKED: "warning",
     CallStatus.UNCONFIRMED: "warning",
+    CallStatus.WAITING: "busy",
+    CallStatus.DENIED: "bad",
 }
 APPROVAL_TONES: dict[str, Tone] = {
     ApprovalStatus.PENDING: "busy",

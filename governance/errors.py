@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import ceil
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 from uuid import UUID
 
@@ -44,6 +45,14 @@ class CallError(Exception):
         self.model = ""
         self.cost: int | None = None
         self.tightest: BudgetEvaluation | None = None
+
+    @property
+    def seconds_to_wait(self) -> int | None:
+        """Whole seconds until it may be tried again, at least one; None if nobody says."""
+        wait = self.retry_after
+        if wait is None and not self.retryable:
+            return None
+        return max(1, ceil(wait or 0))
 
     def of_call(self, *, model: str, cost: int | None, tightest: BudgetEvaluation | None) -> Self:
         """The same error, with what is known of its call."""

@@ -20,7 +20,14 @@ from governance.call_approvals import WAITS_FOR
 from governance.calls import Caller, CallRequest, CallResult, execute
 from governance.errors import CallError, CallGone
 from governance.ledger import Dismissal, dismiss
-from governance.models import Approval, ApprovalStatus, CallStatus, KeptCall, ModelCall
+from governance.models import (
+    ApiKey,
+    Approval,
+    ApprovalStatus,
+    CallStatus,
+    KeptCall,
+    ModelCall,
+)
 from governance.runtime import BlockingRuntime
 from providers.response_cache import CacheUse
 
@@ -32,7 +39,12 @@ TOLD_AGAIN_AFTER = timedelta(seconds=60)
 # What is entered as waiting is kept in the same moment, or its process died in between.
 ORPHANED_AFTER = timedelta(minutes=5)
 MOST_AT_ONCE = 50
+LONGEST_COMMENT = 500
 NOT_DECIDED = "Nobody decided whether this call may be made while it was kept; it was not made."
+NO_LONGER_ALLOWED = (
+    "By the time it was approved, the team or the key that asked for this call was no longer let "
+    "in; it was not made."
+)
 NOT_KEPT = "The process that took this call ended before it was kept, so it was not made."
 
 Tell = Callable[[UUID], None]
@@ -55,7 +67,7 @@ def decided(approval: Approval) -> None:
 def _go_on(call_id: UUID, now: datetime) -> None:
     denied = Approval.objects.filter(call_id=call_id, status=ApprovalStatus.DENIED).first()
     if denied is not None:
-        _dismiss(call_id, CallStatus.DENIED, _denial(denied), now)
+        _dismiss(call_id, _denial(denied), now)
     elif not _undecided(call_id):
         _send(call_id, now)
 
@@ -81,10 +93,15 @@ def _denial(approval: Approval) -> str:
     return f"{by} denied what this call needed of “{approval.policy}”{comment} It was not made."
 
 
-def _dismiss(call_id: UUID, status: str, error: str, now: datetime) -> None:
-    dismiss(Dismissal(call_id=call_id, status=status, settled_at=now, error=error))
-    told = {"status": 402, "code": str(status), "message": error}
-    _end(call_id, now, error=told)
+def _dismiss(call_id: UUID, error: str, now: datetime) -> None:
+    """End a call that is not to be made, unless it is being made already."""
+    denied = CallStatus.DENIED
+    if dismiss(Dismissal(call_id=call_id, status=denied, settled_at=now, error=error)):
+        _end(call_id, now, error={"status": 402, "code": str(denied), "message": error})
+    # Whatever else it asked for, nobody needs to decide any more.
+    Approval.objects.filter(call_id=call_id, status=ApprovalStatus.PENDING).update(
+        status=ApprovalStatus.DENIED, decided_at=now, comment=error[:LONGEST_COMMENT]
+    )
 
 
 def _end(call_id: UUID, now: datetime, **columns: Any) -> bool:
@@ -95,10 +112,14 @@ def _end(call_id: UUID, now: datetime, **columns: Any) -> bool:
 
 def make(call_id: UUID, runtime: BlockingRuntime) -> None:
     """Make the call, in a worker, if it still waits. Whatever comes of it can be fetched."""
-    kept = KeptCall.objects.filter(pk=call_id, ended_at__isnull=True).first()
-    if kept is None or kept.request is None:
+    open_ = KeptCall.objects.filter(pk=call_id, ended_at__isnull=True)
+    kept = open_.select_related("team").first()
+    if kept is None or kept.request is None or _undecided(call_id):
         return
     request = _read(kept.pk, kept.request)
+    if not _may_still_ask(kept, request.caller):
+        _dismiss(call_id, NO_LONGER_ALLOWED, timezone.now())
+        return
     try:
         result = runtime.call(lambda one: execute(request, runtime=one, settled=True))
     except CallGone:
@@ -107,6 +128,15 @@ def make(call_id: UUID, runtime: BlockingRuntime) -> None:
         _failed(call_id, error)
     else:
         _end(call_id, timezone.now(), answer=_answer(result))
+
+
+def _may_still_ask(kept: KeptCall, caller: Caller) -> bool:
+    """Whether the team and the key may make calls, as whoever asks now is looked at."""
+    if caller.api_key_id is None or not kept.team.enabled:
+        return bool(kept.team.enabled)
+    lasts = Q(expires_at__isnull=True) | Q(expires_at__gt=timezone.now())
+    works = ApiKey.objects.filter(lasts, pk=caller.api_key_id, revoked_at__isnull=True)
+    return works.exists()
 
 
 def _failed(call_id: UUID, error: CallError) -> None:
@@ -164,10 +194,7 @@ def sweep(now: datetime) -> int:
         _resume(kept, now)
     forgotten = list(open_.filter(expires_at__lt=now)[:MOST_AT_ONCE])
     for kept in forgotten:
-        _dismiss(kept.pk, CallStatus.DENIED, NOT_DECIDED, now)
-        Approval.objects.filter(call_id=kept.pk, status=ApprovalStatus.PENDING).update(
-            status=ApprovalStatus.DENIED, decided_at=now, comment=NOT_DECIDED
-        )
+        _dismiss(kept.pk, NOT_DECIDED, now)
     orphans = list(_orphans(now)[:MOST_AT_ONCE])
     for call_id in orphans:
         dismiss(
@@ -182,9 +209,11 @@ def _resume(kept: KeptCall, now: datetime) -> None:
     call = ModelCall.objects.filter(pk=kept.pk).first()
     if call is None or call.status == CallStatus.WAITING:
         _go_on(kept.pk, now)
-    elif call.status != CallStatus.IN_FLIGHT:
+    elif call.settled_at is not None and call.settled_at < now - TOLD_AGAIN_AFTER:
+        # Until then whoever made it may be about to say so.
+        status = 402 if call.status in (CallStatus.DENIED, CallStatus.BLOCKED) else 502
         message = call.error or "The process that made this call ended before it kept its answer."
-        told = {"status": 502, "code": call.status, "message": message}
+        told = {"status": status, "code": call.status, "message": message}
         _end(kept.pk, now, error=told)
 
 

@@ -136,8 +136,8 @@ def _mine(
 ) -> scope_names.OfTeam | None:
     if team is None:
         return None
-    each = [one for one in policies if one.team_id is None and not one.value]
-    return scope_names.of_team(team, person_id, {one.scope for one in each})
+    shared = {one.scope for one in policies if one.team_id is None}
+    return scope_names.of_team(team, person_id, shared)
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +196,8 @@ def _values(
     mine: scope_names.OfTeam | None,
 ) -> Sequence[str]:
     """Whose standing is shown: those that have used it, and whom it names."""
+    if policy.value and mine is not None and not mine.may_see(policy, policy.value):
+        return []
     if policy.interval != "run":
         if policy.scope == BudgetScope.GLOBAL:
             return [""]

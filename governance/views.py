@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -15,18 +16,20 @@ from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_safe
 
-from governance import approvals, keys
+from governance import approval_words, approvals, keys
 from governance.access import TeamAccess, team_page
 from governance.amounts import amount_text
-from governance.forms import KeyForm, RequestForm, add_faults
-from governance.models import ApiKey, Approval, ApprovalStatus, ModelCall
-from governance.standing import Standing, standings
+from governance.forms import Choice, KeyForm, RequestForm, add_faults, choices_of
+from governance.models import ApiKey, Approval, ApprovalStatus, ApprovalUntil, ModelCall
+from governance.standing import standings
 
 # The session remembers the latest forms that made a key, so that a reload makes no second one.
 SUBMISSIONS = "submitted_keys"
 REMEMBERED_SUBMISSIONS = 20
 SHOWN_ENDED_KEYS = 50
 SHOWN_REQUESTS = 50
+# Of a policy with a budget for each of something, the fullest.
+MOST_OF_EACH = 20
 
 
 @require_safe
@@ -142,7 +145,7 @@ def request_list(request: HttpRequest, access: TeamAccess) -> HttpResponse:
         {
             "access": access,
             "now": timezone.now(),
-            "requests": requests_of(access)[:SHOWN_REQUESTS],
+            "requests": approval_words.with_whose(requests_of(access)[:SHOWN_REQUESTS]),
             "may_ask": approvals.policies_for(access.team).exists(),
         },
     )
@@ -160,22 +163,19 @@ def requests_of(access: TeamAccess) -> QuerySet[Approval]:
 def request_create(request: HttpRequest, access: TeamAccess) -> HttpResponse:
     """Ask for more of one of the budgets that can stop the team."""
     now = timezone.now()
-    choices = [
-        standing
-        for standing in standings(team=access.team, now=now)
-        if standing.policy.hard_limit is not None
-    ]
+    found = standings(
+        team=access.team, person_id=access.user.pk, now=now, most_of_each=MOST_OF_EACH
+    )
+    choices = choices_of(found, access.team.pk)
     form = RequestForm(
-        request.POST or None,
-        policies=[standing.policy for standing in choices],
-        initial={"policy": request.GET.get("policy", "")},
+        request.POST or None, choices=choices, initial={"policy": request.GET.get("policy", "")}
     )
     if request.method == "POST" and form.is_valid() and _ask(form, access, now):
-        policy, amount = form.cleaned_data["policy"], form.cleaned_data["amount"]
+        asked = form.asked()
         messages.success(
             request,
-            f"Asked for {amount_text(policy.metric, amount)} more of “{policy}”. "
-            "The answer will show here.",
+            f"Asked for {amount_text(asked['policy'].metric, asked['amount'])} more of "
+            f"“{asked['policy']}”. The answer will show here.",
         )
         return redirect("team:requests", access.team.slug)
     return render(
@@ -187,20 +187,20 @@ def request_create(request: HttpRequest, access: TeamAccess) -> HttpResponse:
 
 def _ask(form: RequestForm, access: TeamAccess, now: datetime) -> bool:
     try:
-        approvals.request_more(
-            team=access.team, requested_by=access.user, now=now, **form.cleaned_data
-        )
+        approvals.request_more(team=access.team, requested_by=access.user, now=now, **form.asked())
     except ValidationError as error:
-        add_faults(form, error)
+        add_faults(form, error, shown_at={"expires_at": "last_day"})
         return False
     return True
 
 
-def _marked(choices: list[Standing], access: TeamAccess) -> list[tuple[Standing, bool]]:
-    """Each budget, and whether a request for more of it is waiting."""
+def _marked(choices: Mapping[str, Choice], access: TeamAccess) -> list[tuple[str, Choice, bool]]:
+    """Each budget by its name, and whether a request for more of it is waiting."""
     waiting = set(
-        Approval.objects.filter(team=access.team, status=ApprovalStatus.PENDING).values_list(
-            "policy_id", flat=True
-        )
+        Approval.objects.filter(team=access.team, status=ApprovalStatus.PENDING)
+        .exclude(until=ApprovalUntil.CALL)
+        .values_list("policy_id", "scope_value")
     )
-    return [(standing, standing.policy.pk in waiting) for standing in choices]
+    return [
+        (name, one, (one.policy.pk, one.scope_value) in waiting) for name, one in choices.items()
+    ]

@@ -22,7 +22,7 @@ from tests.support.processes import ChildProcess, eventually
 from tests.support.records import Records
 from tests.support.sampler import BudgetsSampler
 from tests.support.spending import LIMITS, PROVIDERS, START
-from tests.support.tallies import rows, tallies
+from tests.support.tallies import reported, rows, tallies, used
 from tests.support.upstream import Upstream, start_upstream
 
 pytestmark = pytest.mark.processes
@@ -78,6 +78,9 @@ def _assert_it_adds_up(records: Records) -> None:
     assert [one for one in every if (one.consumed, one.held) != (one.summed, 0)] == []
     assert {one.policy for one in every if one.consumed} >= set(LIMITS)
     assert records.leases() == (len(PROVIDERS), 0)
+    expected = used(records)
+    for table in ("governance_usagehour", "governance_usageday"):
+        assert reported(records, table) == expected
 
 
 def _kill_some(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any, cast
+from uuid import UUID
 
 from django import forms
 from django.contrib import admin
@@ -10,14 +11,15 @@ from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.db.models import Case, QuerySet, Value, When
 from django.http import HttpRequest
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 
-from governance import approvals
+from governance import approval_words, approvals
 from governance.amounts import amount_text
 from governance.approvals import ApprovalAlreadyDecided, ApprovalNotAllowed
 from governance.display import APPROVAL_TONES, resets, standing_badge, standing_meter
-from governance.models import Approval, ApprovalStatus, BudgetScope
+from governance.models import Approval, ApprovalStatus, ApprovalUntil, KeptCall
 from governance.standing import Standing, standings
 from providers.admin.actions import object_action
 from providers.admin.base import ReadOnlyAdmin, remembered
@@ -41,11 +43,38 @@ def _is_pending(approval: Approval) -> bool:
 
 
 def _what_approving_does(approval: Approval) -> str:
-    whose = "everyone's" if approval.policy.scope == BudgetScope.GLOBAL else f"{approval.team}'s"
-    return (
-        f"Raises {whose} limit of “{approval.policy}” by {asked_for(approval)} until it "
-        "resets; then the limit is the policy's own again. A decision cannot be taken back."
-    )
+    more, policy = asked_for(approval), approval.policy
+    if approval.until == ApprovalUntil.CALL:
+        does = (
+            f"Lets one call take “{policy}” past its limit, by {more} at most, and nobody else. "
+            f"{_which_call(approval)}"
+        )
+    else:
+        whose = approval_words.whose(approval)
+        does = (
+            f"Raises the limit of “{policy}” for {whose} by {more} "
+            f"{approval_words.lasts(approval)}; then the limit is the policy's own again."
+        )
+    return f"{does} A decision cannot be taken back."
+
+
+def _which_call(approval: Approval) -> str:
+    if _is_kept(approval):
+        return "The call waits and is made at once, unless it needs another approval as well."
+    return "Whoever was refused may repeat the call with this request's identifier, once."
+
+
+def _what_denying_does(approval: Approval) -> str:
+    if approval.until == ApprovalUntil.CALL and _is_kept(approval):
+        return "The call that waits is not made, and whoever asks for its answer is told so."
+    return "The limit stays as it is, and the team is told so with your comment."
+
+
+def _is_kept(approval: Approval) -> bool:
+    if approval.call_id is None:
+        return False
+    waits = KeptCall.objects.filter(pk=approval.call_id, ended_at__isnull=True)
+    return bool(remembered(approval, "kept", waits.exists))
 
 
 def asked_for(approval: Approval) -> str:
@@ -57,8 +86,17 @@ def asked_for(approval: Approval) -> str:
 class ApprovalAdmin(ReadOnlyAdmin):
     """Requests for more, those that wait first."""
 
-    list_display = ("what", "team", "amount_asked", "requester", "asked", "state", "decision")
-    list_filter = ("status", "team", "policy")
+    list_display = (
+        "what",
+        "team",
+        "amount_asked",
+        "lasts",
+        "requester",
+        "asked",
+        "state",
+        "decision",
+    )
+    list_filter = ("status", "until", "team", "policy")
     search_fields = ("team__name", "policy__name", "reason", "requested_by__username")
     search_help_text = "Team, budget, reason or person"
     list_select_related = ("team", "policy", "requested_by", "decided_by")
@@ -66,8 +104,11 @@ class ApprovalAdmin(ReadOnlyAdmin):
     object_actions = ("approve", "deny")
     readonly_fields = (
         "what",
+        "whose",
         "team",
         "amount_asked",
+        "lasts",
+        "call",
         "why",
         "requester",
         "asked",
@@ -79,7 +120,22 @@ class ApprovalAdmin(ReadOnlyAdmin):
         "said",
     )
     fieldsets = (
-        ("Asked", {"fields": ("team", "what", "amount_asked", "why", "requester", "asked")}),
+        (
+            "Asked",
+            {
+                "fields": (
+                    "team",
+                    "what",
+                    "whose",
+                    "amount_asked",
+                    "lasts",
+                    "call",
+                    "why",
+                    "requester",
+                    "asked",
+                )
+            },
+        ),
         ("Where the budget stands", {"fields": ("stands", "would_be", "before")}),
         ("Decision", {"fields": ("state", "decision", "said")}),
     )
@@ -115,13 +171,15 @@ class ApprovalAdmin(ReadOnlyAdmin):
     )
     def approve(self, request: HttpRequest, approval: Approval, data: dict[str, Any]) -> str:
         decided = _decide(request, approval, data, approve=True)
+        if decided.until == ApprovalUntil.CALL:
+            return f"Approved: one call may take “{approval.policy}” past its limit."
         return f"Approved: {decided.team} has {asked_for(approval)} more of “{approval.policy}”."
 
     @object_action(
         label="Deny",
         permission="decide",
         icon="close",
-        consequence="The limit stays as it is, and the team is told so with your comment.",
+        consequence=_what_denying_does,
         form_class=CommentForm,
         applies=_is_pending,
     )
@@ -137,13 +195,30 @@ class ApprovalAdmin(ReadOnlyAdmin):
     def amount_asked(self, approval: Approval) -> str:
         return asked_for(approval)
 
+    @admin.display(description="whose")
+    def whose(self, approval: Approval) -> str:
+        return approval_words.whose(approval)
+
+    @admin.display(description="how long", ordering="until")
+    def lasts(self, approval: Approval) -> str:
+        words = approval_words.lasts(approval)
+        return words[:1].upper() + words[1:]
+
+    @admin.display(description="call")
+    def call(self, approval: Approval) -> str:
+        if approval.call_id is None:
+            return NOTHING
+        link = _call_link(approval.call_id)
+        waits = _is_pending(approval) and _is_kept(approval)
+        return two_lines(link, muted("It waits for this")) if waits else link
+
     @admin.display(description="reason")
     def why(self, approval: Approval) -> str:
         return preformatted(approval.reason)
 
     @admin.display(description="asked by", ordering="requested_by__username")
     def requester(self, approval: Approval) -> str:
-        return _person(approval.requested_by)
+        return approval_words.requester(approval)
 
     @admin.display(description="asked", ordering="requested_at")
     def asked(self, approval: Approval) -> str:
@@ -177,6 +252,8 @@ class ApprovalAdmin(ReadOnlyAdmin):
         standing = _standing(approval)
         if not _is_pending(approval) or standing is None or standing.hard_limit is None:
             return NOTHING
+        if approval.until == ApprovalUntil.CALL:
+            return "As now, but for this one call"
         return amount_text(approval.policy.metric, standing.hard_limit + approval.amount)
 
     @admin.display(description="earlier requests")
@@ -186,7 +263,10 @@ class ApprovalAdmin(ReadOnlyAdmin):
 
 def _earlier(approval: Approval) -> str:
     earlier = Approval.objects.filter(
-        team=approval.team, policy=approval.policy, requested_at__lt=approval.requested_at
+        team=approval.team,
+        policy=approval.policy,
+        scope_value=approval.scope_value,
+        requested_at__lt=approval.requested_at,
     )
     approved = earlier.filter(status=ApprovalStatus.APPROVED).count()
     denied = earlier.filter(status=ApprovalStatus.DENIED).count()
@@ -208,10 +288,27 @@ def _decide(
         raise ValidationError(str(refused)) from None
 
 
+def _call_link(call_id: UUID) -> str:
+    """The call in the ledger."""
+    address = reverse("admin:governance_modelcall_change", args=[call_id])
+    return format_html('<a href="{}">{}</a>', address, call_id)
+
+
 def _standing(approval: Approval) -> Standing | None:
     def find() -> Standing | None:
-        found = standings(team=approval.team, now=timezone.now())
-        return next((one for one in found if one.policy.pk == approval.policy_id), None)
+        found = standings(
+            team=approval.team, person_id=approval.requested_by_id, now=timezone.now()
+        )
+        value, policy = approval_words.scope_value(approval), approval.policy
+        return next(
+            (
+                one
+                for one in found
+                if one.policy.pk == policy.pk
+                and approval_words.without_run(policy, one.scope_value) in {"", value}
+            ),
+            None,
+        )
 
     standing: Standing | None = remembered(approval, "standing", find)
     return standing

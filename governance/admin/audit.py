@@ -106,7 +106,9 @@ class AuditEntryAdmin(ReadOnlyAdmin):
         )
         head = '<tr><th scope="col">Field</th><th scope="col">Before</th><th scope="col">After</th>'
         return format_html(
-            '<table class="palyra-table"><thead>' + head + "</tr></thead><tbody>{}</tbody></table>",
+            '<table class="palyra-table palyra-changes"><thead>'
+            + head
+            + "</tr></thead><tbody>{}</tbody></table>",
             rows,
         )
 

@@ -241,6 +241,7 @@ class WindowForecastOut(Schema):
     policy: str
     policy_id: str
     team: str | None
+    whose: str = Field(description="In words, whose calls it counts.")
     metric: str
     since: Moment
     until: Moment
@@ -257,6 +258,7 @@ class WindowForecastOut(Schema):
             policy=one.policy.name,
             policy_id=str(one.policy.pk),
             team=one.team.slug if one.team else None,
+            whose=one.whose,
             metric=metric,
             since=one.since,
             until=one.until,

@@ -164,6 +164,8 @@ async def hold_for_nothing(plan: CallPlan, model: str, runtime: Runtime) -> Admi
         | nothing
         | tokens
         | {"cached": True, "provider": provider, "model": name, "price_id": None},
+        approvals=plan.request.approvals,
+        waits_for_approval=plan.request.may_wait,
     )
     admitted = await _submitted(request, runtime)
     if admitted.admission.blocking is not None:
@@ -279,7 +281,7 @@ def _as_asked(
         lease=lease if lease.keys else None,
         stands_in=option is not plan.route.chosen,
         approvals=plan.request.approvals,
-        waits_for_approval=plan.request.respond_async,
+        waits_for_approval=plan.request.may_wait,
         waited=plan.request.waiting is not None,
     )
 

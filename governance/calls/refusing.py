@@ -70,7 +70,7 @@ async def _approval_asked(plan: CallPlan, admission: Admission) -> CallError:
     asked = call_approvals.Asked(
         call_id=plan.call_id, request=plan.request, refusals=admission.refusals
     )
-    waits = plan.request.respond_async and call_approvals.may_be_kept(plan.request)
+    waits = plan.request.may_wait
     ask = call_approvals.keep if waits else call_approvals.ask
     approvals: list[Approval] = await _in_thread(lambda: ask(asked, timezone.now()))
     said = admission.refusals[0]

@@ -50,6 +50,11 @@ class CallRequest:
     approvals: tuple[UUID, ...] = ()
     waiting: UUID | None = None
 
+    @property
+    def may_wait(self) -> bool:
+        """Whether it is kept if it needs approval: a recording of speech is too large for that."""
+        return self.respond_async and self.role != ModelRole.AUDIO_TRANSCRIPTION
+
     def parse(self, *, stream: bool = False) -> ParsedRequest:
         """What is asked, checked. Raises `InvalidRequest` naming the field at fault."""
         if self.role == ModelRole.EMBEDDINGS:

@@ -11,6 +11,7 @@ from uuid import UUID
 from governance.budgets import (
     Admission,
     Counter,
+    Demand,
     Policy,
     WindowKey,
     admit,
@@ -18,7 +19,14 @@ from governance.budgets import (
     together,
 )
 from governance.leases import BUSY
-from governance.ledger.allowances import Allowance, Used, taken, with_allowances
+from governance.ledger.allowances import (
+    Allowance,
+    Standing,
+    Used,
+    going_on,
+    taken,
+    with_allowances,
+)
 from governance.ledger.lease_counters import LockedLeases
 from governance.ledger.operations import (
     AdmissionRequest,
@@ -104,17 +112,17 @@ def admitting(
 
     Budgets speak first: a call that they refuse is refused at once and does not wait for a place.
     """
-    standing, used = with_allowances(windows.standing(wanted), request.demand, allowances)
-    admission, cap = admit(request.demand, standing), None
-    if admission.blocking is not None and _worth_counting(request, windows, wanted, allowances):
+    standing, cap = windows.standing(wanted), None
+    admission, used = _said(request.demand, standing, allowances)
+    if admission.blocking is not None and _worth_counting(request, standing, allowances):
         return Admitted(request.call_id, admission, countable=True), None, ()
     if request.degrades and admission.may_degrade:
         return Admitted(request.call_id, admission), None, ()
     if admission.blocking is not None and request.shorter is not None:
-        cap = _cap_paid_for(request.shorter, standing)
+        cap = _cap_paid_for(request.shorter, standing, allowances)
         if cap is not None:
             request = replace(request.shorter.at_cap(cap), lease=request.lease)
-            admission = admit(request.demand, standing)
+            admission, used = _said(request.demand, standing, allowances)
     if admission.blocking is not None:
         row = None if request.stands_in else _blocked_row(request, admission)
         return Admitted(request.call_id, admission), row, ()
@@ -132,27 +140,32 @@ def admitting(
     return Admitted(request.call_id, admission, lease.credential_id, output_cap=cap), row, spent
 
 
+def _said(
+    demand: Demand, standing: Standing, allowances: Sequence[Allowance]
+) -> tuple[Admission, Mapping[int, Used]]:
+    """What the budgets say of `demand`, and what it would use of the allowances."""
+    raised, used = with_allowances(standing, demand, allowances)
+    return admit(demand, raised), used
+
+
 def _worth_counting(
-    request: AdmissionRequest,
-    windows: LockedWindows,
-    wanted: Wanted,
-    allowances: Sequence[Allowance],
+    request: AdmissionRequest, standing: Standing, allowances: Sequence[Allowance]
 ) -> bool:
     """Whether budgets pay for the least that the call might take."""
     least = request.tightest() if request.tightest is not None else None
     if least is None:
         return False
-    standing, _ = with_allowances(windows.standing(wanted), least, allowances)
-    return admit(least, standing).blocking is None
+    admission, _ = _said(least, standing, allowances)
+    return admission.blocking is None
 
 
 def _cap_paid_for(
-    shorter: Shorter, standing: Sequence[tuple[Policy, WindowKey, Counter]]
+    shorter: Shorter, standing: Standing, allowances: Sequence[Allowance]
 ) -> int | None:
     """The largest output cap that every budget still pays for; None if that is below the floor."""
 
     def fits(cap: int) -> bool:
-        return admit(shorter.demand(cap), standing).blocking is None
+        return _said(shorter.demand(cap), standing, allowances)[0].blocking is None
 
     return largest(fits, shorter.floor, shorter.most)
 
@@ -171,7 +184,8 @@ def reholding(
     own = {hold["window"]: hold for hold in call.holds}
     counting = wanted[rehold.call_id]
     standing = windows.standing(counting, {pk: hold["amount"] for pk, hold in own.items()})
-    admission = admit(rehold.demand, standing)
+    raised = {pk: hold["raised"] for pk, hold in own.items() if "raised" in hold}
+    admission = admit(rehold.demand, going_on(standing, raised))
     if admission.blocking is not None:
         return Reheld(refusal=admission.blocking.explanation)
     taken = leases.move(call.leases, rehold.lease)
@@ -179,11 +193,11 @@ def reholding(
         return Reheld(refusal=BUSY)
     call.leases = taken.rows
     held = {hold.window_id: hold.amount for hold in admission.holds}
-    raised = {pk: hold["raised"] for pk, hold in own.items() if "raised" in hold}
+    # What was approved for the call is not taken along to another window, nor left for others.
+    stays_raised = {pk: min(amount, held.get(pk, 0)) for pk, amount in raised.items()}
     for window_id in own.keys() | held.keys():
         before = own[window_id]["amount"] if window_id in own else 0
-        # What was approved for the call is not taken along to another window.
-        given_back = 0 if window_id in held else raised.get(window_id, 0)
+        given_back = raised.get(window_id, 0) - stays_raised.get(window_id, 0)
         if window_id in windows.by_id:
             windows.by_id[window_id].add(
                 held=held.get(window_id, 0) - before, raised_by=-given_back
@@ -195,7 +209,7 @@ def reholding(
         for window, hold in own.items()
         if window in stays
     ]
-    call.holds = [*_holds(admission, rehold.expected, raised), *kept]
+    call.holds = [*_holds(admission, rehold.expected, stays_raised), *kept]
     call.expires_at = rehold.expires_at
     for name, value in rehold.row.items():
         setattr(call, name, value)

@@ -6,6 +6,10 @@ made are held on it like any other.
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from django.db import transaction
@@ -15,6 +19,7 @@ from django.db.models.functions import Coalesce
 from governance.budgets import OF_RUN, Policy, WindowKey
 from governance.ledger.exclusion import own_ledger
 from governance.models import BudgetWindow, CallStatus, ModelCall
+from governance.windows import Period
 
 TOKEN_COLUMNS = (
     "uncached_input_tokens",
@@ -42,17 +47,54 @@ def open_window(policy: Policy, key: WindowKey) -> BudgetWindow:
     """The window of `key`, made with its opening balance if there is none yet."""
     with transaction.atomic():
         own_ledger()
-        window, created = BudgetWindow.objects.get_or_create(
-            policy_id=key.policy_id,
-            scope_value=key.scope_value,
-            starts_at=key.period.starts_at,
-            defaults={"ends_at": key.period.ends_at},
-        )
-        if created:
-            window.consumed, _ = balance(policy, key)
-            window.held = _hold_in_flight(calls_of(policy, key), window, policy.metric)
-            window.save(update_fields=["consumed", "held"])
+        return _opened(policy, key)
+
+
+def open_windows(
+    missing: Mapping[WindowKey, Policy], counted: Collection[WindowKey]
+) -> dict[WindowKey, int]:
+    """The ids of those windows, all opened in one commit. A bucket that is not `counted` on, and
+    that no call is in, stays without a row: a policy just made has many of them for each value."""
+    opened = {}
+    with transaction.atomic():
+        own_ledger()
+        used = _used(missing.keys() - counted, missing)
+        # Sorted, so that they are written in the order in which they are locked.
+        for key in sorted(used | (missing.keys() & counted), key=_sort_key):
+            opened[key] = _opened(missing[key], key).pk
+    return opened
+
+
+def _opened(policy: Policy, key: WindowKey) -> BudgetWindow:
+    window, created = BudgetWindow.objects.get_or_create(
+        policy_id=key.policy_id,
+        scope_value=key.scope_value,
+        starts_at=key.period.starts_at,
+        defaults={"ends_at": key.period.ends_at},
+    )
+    if created:
+        window.consumed, _ = balance(policy, key)
+        window.held = _hold_in_flight(calls_of(policy, key), window, policy.metric)
+        window.save(update_fields=["consumed", "held"])
     return window
+
+
+def _used(buckets: Collection[WindowKey], policies: Mapping[WindowKey, Policy]) -> set[WindowKey]:
+    """The buckets that there are calls in; most values have none in any of theirs."""
+    by_value: dict[tuple[int, str], list[WindowKey]] = defaultdict(list)
+    for key in buckets:
+        by_value[key.policy_id, key.scope_value].append(key)
+    used: set[WindowKey] = set()
+    for keys in by_value.values():
+        keys.sort(key=_sort_key)
+        policy, whole = policies[keys[0]], Period(keys[0].period.starts_at, keys[-1].period.ends_at)
+        if calls_of(policy, replace(keys[0], period=whole)).exists():
+            used |= {key for key in keys if calls_of(policy, key).exists()}
+    return used
+
+
+def _sort_key(key: WindowKey) -> tuple[int, str, datetime]:
+    return key.policy_id, key.scope_value, key.period.starts_at
 
 
 def balance(policy: Policy, key: WindowKey) -> tuple[int, int]:

@@ -7,7 +7,9 @@ other in a circle.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -16,7 +18,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from governance.budgets import Admission, Counter, Policy, Subject, WindowKey
-from governance.ledger import rows, waiting
+from governance.ledger import rows
 from governance.ledger.changes import (
     SETTLEABLE,
     LockedWindow,
@@ -28,8 +30,8 @@ from governance.ledger.changes import (
     unmade_row,
 )
 from governance.ledger.exclusion import share_ledger
-from governance.ledger.lease_counters import LeaseCounters, LeasesMissing
-from governance.ledger.opening import open_window
+from governance.ledger.lease_counters import LeaseCounters, LeasesMissing, LockedLeases
+from governance.ledger.opening import open_windows
 from governance.ledger.operations import (
     AdmissionRequest,
     Admitted,
@@ -43,6 +45,7 @@ from governance.ledger.operations import (
 )
 from governance.ledger.published import Published
 from governance.ledger.rollups import Rollups
+from governance.ledger.waiting import Waiting
 from governance.models import BudgetWindow, CallStatus, ModelCall
 from governance.snapshot import load_policies
 from providers import versioned
@@ -91,11 +94,50 @@ NOTHING_SAID = Admission((), ())
 
 
 class _WindowsMissing(Exception):
-    """A batch needs windows that are not open; they are opened before it is tried again."""
+    """A batch needs windows that are not open; they are opened before it is tried again. Those
+    that are `counted` on it cannot do without a row."""
 
-    def __init__(self, missing: dict[WindowKey, Policy]) -> None:
+    def __init__(self, missing: dict[WindowKey, Policy], counted: set[WindowKey]) -> None:
         super().__init__("windows missing")
         self.missing = missing
+        self.counted = counted
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Operations that are decided together, by what they are."""
+
+    settlements: Sequence[Settlement]
+    reholds: Sequence[Rehold]
+    admissions: Sequence[AdmissionRequest]
+    unmade: Sequence[Unmade]
+    dismissals: Sequence[Dismissal]
+
+    @classmethod
+    def of(cls, operations: Iterable[Operation]) -> Batch:
+        """Each kind keeps its order."""
+        kinds: dict[type, list[Any]] = defaultdict(list)
+        for one in operations:
+            kinds[type(one)].append(one)
+        return cls(
+            kinds[Settlement],
+            kinds[Rehold],
+            kinds[AdmissionRequest],
+            kinds[Unmade],
+            kinds[Dismissal],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Locked:
+    """What a batch has locked, and the rows of calls that begin with it."""
+
+    calls: dict[UUID, ModelCall]
+    wanted: Mapping[UUID, Wanted]
+    windows: LockedWindows
+    leases: LockedLeases
+    waits: Waiting
+    new: list[ModelCall] = field(default_factory=list)
 
 
 class LedgerStore:
@@ -106,6 +148,8 @@ class LedgerStore:
         self._version = -1
         self._policies: tuple[Policy, ...] = ()
         self._window_ids: dict[WindowKey, int] = {}
+        # Buckets that had no call when their policy was made, and so need no row.
+        self._empty: set[WindowKey] = set()
         self._leases = LeaseCounters()
         self.published = Published()
 
@@ -116,87 +160,102 @@ class LedgerStore:
             try:
                 return self._try(operations)
             except _WindowsMissing as error:
-                # Sorted, so that two processes open the same windows in the same order.
-                for key in sorted(error.missing, key=_sort_key):
-                    window = open_window(error.missing[key], key)
-                    self._window_ids[key] = window.pk
+                opened = open_windows(error.missing, error.counted)
+                self._window_ids |= opened
+                self._empty |= error.missing.keys() - opened.keys()
             except LeasesMissing as error:
                 self._leases.open(error.missing)
         raise RuntimeError("The budget windows of this batch keep disappearing.")
 
     def _try(self, operations: Sequence[Operation]) -> list[Result]:
-        settlements = [one for one in operations if isinstance(one, Settlement)]
-        reholds = [one for one in operations if isinstance(one, Rehold)]
-        dismissals = [one for one in operations if isinstance(one, Dismissal)]
-        admissions = [one for one in operations if isinstance(one, AdmissionRequest)]
-        unmade = [one for one in operations if isinstance(one, Unmade)]
+        batch = Batch.of(operations)
         with transaction.atomic(durable=not connection.in_atomic_block):
             share_ledger()
             self._read_policies()
-            calls = _lock_calls(
-                [*(one.call_id for one in settlements), *(one.call_id for one in reholds)]
-            )
+            locked = self._lock(batch)
             usage = Rollups()
-            usage.take_back(calls.values())
-            now = timezone.now()
-            wanted = {
-                request.call_id: self._windows_of(request.subject, request.admitted_at, now)
-                for request in admissions
-            } | {
-                one.call_id: self._windows_of(_subject(call, one), call.admitted_at, now)
-                for one in reholds
-                if (call := calls.get(one.call_id))
-            }
-            windows = self._lock_windows(wanted.values(), calls.values(), now)
-            leases = self._leases.lock(
-                [*(one.lease for one in reholds), *(one.lease for one in admissions)],
-                (pk for call in calls.values() for pk in call.leases),
-                now,
-            )
-            waits = waiting.Waiting.lock(operations)
-            results: dict[int, Result] = {}
-            # What ends makes room for what goes on, and that for what begins.
-            for settlement in settlements:
-                results[id(settlement)] = settle(settlement, calls, windows, leases)
-            for rehold in reholds:
-                results[id(rehold)] = reholding(rehold, calls, wanted, windows, leases)
-            new = []
-            for request in admissions:
-                if waits.lost(request):
-                    results[id(request)] = Admitted(request.call_id, NOTHING_SAID, gone=True)
-                    continue
-                admitted, row, used = admitting(
-                    request,
-                    wanted[request.call_id],
-                    windows,
-                    leases,
-                    waits.allowances(request),
-                )
-                results[id(request)] = admitted
-                waits.use(used)
-                if row is not None:
-                    waits.begun(request)
-                    row.owner = self._owner if row.status == CallStatus.IN_FLIGHT else None
-                    new.append(row)
-            results |= {id(one): True for one in unmade}
-            results |= {id(one): waits.dismiss(one) for one in dismissals}
-            waits.write()
-            new += [unmade_row(one) for one in unmade]
-            rows.insert(new)
-            _write_calls(settlements, reholds, calls, results)
-            _write_windows(windows)
-            leases.write()
-            usage.add([*calls.values(), *new, *waits.dismissed])
+            usage.take_back(locked.calls.values())
+            results = self._decide(batch, locked)
+            locked.waits.write()
+            rows.insert(locked.new)
+            _write_calls(batch, locked.calls, results)
+            _write_windows(locked.windows)
+            locked.leases.write()
+            usage.add([*locked.calls.values(), *locked.new, *locked.waits.dismissed])
             usage.write()
-        self.published.put(windows.named(), leases.by_key())
+        self.published.put(locked.windows.named(), locked.leases.by_key())
         return [results[id(operation)] for operation in operations]
+
+    def _lock(self, batch: Batch) -> _Locked:
+        """Lock whatever the batch touches, in the one order."""
+        calls = _lock_calls(
+            [*(one.call_id for one in batch.settlements), *(one.call_id for one in batch.reholds)]
+        )
+        now = timezone.now()
+        wanted = {
+            request.call_id: self._windows_of(request.subject, request.admitted_at, now)
+            for request in batch.admissions
+        } | {
+            one.call_id: self._windows_of(_subject(call, one), call.admitted_at, now)
+            for one in batch.reholds
+            if (call := calls.get(one.call_id))
+        }
+        windows = self._lock_windows(wanted.values(), calls.values(), now)
+        leases = self._leases.lock(
+            [*(one.lease for one in batch.reholds), *(one.lease for one in batch.admissions)],
+            (pk for call in calls.values() for pk in call.leases),
+            now,
+        )
+        waits = Waiting.lock([*batch.admissions, *batch.dismissals])
+        return _Locked(calls, wanted, windows, leases, waits)
+
+    def _decide(self, batch: Batch, locked: _Locked) -> dict[int, Result]:
+        """The result of each operation, by its identity. What ends makes room for what goes on, and
+        that for what begins."""
+        results: dict[int, Result] = {}
+        for settlement in batch.settlements:
+            results[id(settlement)] = settle(
+                settlement, locked.calls, locked.windows, locked.leases
+            )
+        for rehold in batch.reholds:
+            results[id(rehold)] = reholding(
+                rehold, locked.calls, locked.wanted, locked.windows, locked.leases
+            )
+        for request in batch.admissions:
+            results[id(request)] = self._admit(request, locked)
+        for unmade in batch.unmade:
+            locked.new.append(unmade_row(unmade))
+            results[id(unmade)] = True
+        for dismissal in batch.dismissals:
+            results[id(dismissal)] = locked.waits.dismiss(dismissal)
+        return results
+
+    def _admit(self, request: AdmissionRequest, locked: _Locked) -> Admitted:
+        waits = locked.waits
+        if waits.lost(request):
+            return Admitted(request.call_id, NOTHING_SAID, gone=True)
+        admitted, row, used = admitting(
+            request,
+            locked.wanted[request.call_id],
+            locked.windows,
+            locked.leases,
+            waits.allowances(request),
+        )
+        waits.use(used)
+        if row is not None:
+            waits.begun(request)
+            row.owner = self._owner if row.status == CallStatus.IN_FLIGHT else None
+            locked.new.append(row)
+        return admitted
 
     def _read_policies(self) -> None:
         """Decide on the policies of this commit: a changed limit counts from the next batch on."""
         version = versioned.current_version()
-        if version != self._version or len(self._window_ids) > MOST_REMEMBERED:
+        remembered = len(self._window_ids) + len(self._empty)
+        if version != self._version or remembered > MOST_REMEMBERED:
             self._policies = load_policies()
             self._window_ids.clear()
+            self._empty.clear()
             self._leases.forget()
             self._version = version
 
@@ -215,10 +274,11 @@ class LedgerStore:
         missing = {
             key: policy
             for key, policy in needed.items()
-            if key not in self._window_ids and (key in counted or policy.must_open(key))
+            if key not in self._window_ids
+            and (key in counted or (key not in self._empty and policy.must_open(key)))
         }
         if missing:
-            raise _WindowsMissing(missing)
+            raise _WindowsMissing(missing, counted)
         found = {key: self._window_ids[key] for key in needed if key in self._window_ids}
         ids = {*found.values(), *(hold["window"] for call in calls for hold in call.holds)}
         locked = _lock(ids)
@@ -226,7 +286,7 @@ class LedgerStore:
         if gone:
             for key in gone:
                 del self._window_ids[key]
-            raise _WindowsMissing({key: needed[key] for key in gone})
+            raise _WindowsMissing({key: needed[key] for key in gone}, counted)
         return LockedWindows(locked, found, now)
 
     def _find_windows(self, needed: dict[WindowKey, Policy]) -> None:
@@ -235,6 +295,7 @@ class LedgerStore:
             return
         known = BudgetWindow.objects.filter(
             policy_id__in={key.policy_id for key in unknown},
+            scope_value__in={key.scope_value for key in unknown},
             starts_at__in={key.period.starts_at for key in unknown},
         ).values_list("pk", "policy_id", "scope_value", "starts_at")
         found = {(policy, value, starts): pk for pk, policy, value, starts in known}
@@ -300,10 +361,6 @@ def _subject(call: ModelCall, rehold: Rehold) -> Subject:
     )
 
 
-def _sort_key(key: WindowKey) -> tuple[int, str, Any]:
-    return key.policy_id, key.scope_value, key.period.starts_at
-
-
 def _lock_calls(ids: Iterable[UUID]) -> dict[UUID, ModelCall]:
     calls = (
         ModelCall.objects.select_for_update()
@@ -314,15 +371,10 @@ def _lock_calls(ids: Iterable[UUID]) -> dict[UUID, ModelCall]:
     return {call.pk: call for call in calls}
 
 
-def _write_calls(
-    settlements: Sequence[Settlement],
-    reholds: Sequence[Rehold],
-    calls: dict[UUID, ModelCall],
-    results: dict[int, Result],
-) -> None:
+def _write_calls(batch: Batch, calls: dict[UUID, ModelCall], results: dict[int, Result]) -> None:
     """Write the calls that changed; one that a batch both moved and settled is written once."""
-    settled = {one.call_id for one in settlements if results[id(one)]}
-    moved = {one.call_id for one in reholds if not _refused(results[id(one)])} - settled
+    settled = {one.call_id for one in batch.settlements if results[id(one)]}
+    moved = {one.call_id for one in batch.reholds if not _refused(results[id(one)])} - settled
     rows.update([calls[call_id] for call_id in sorted(settled)], SETTLED_COLUMNS)
     rows.update([calls[call_id] for call_id in sorted(moved)], REHELD_COLUMNS)
 

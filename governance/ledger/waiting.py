@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
+from django.db.models import Exists, OuterRef
+
 from governance.ledger import rows
 from governance.ledger.allowances import Allowance, Used
 from governance.ledger.changes import dismissing
@@ -20,6 +22,7 @@ from governance.models import (
     ApprovalUntil,
     BudgetInterval,
     CallStatus,
+    KeptCall,
     ModelCall,
 )
 
@@ -94,13 +97,15 @@ def _locked_approvals(ids: Sequence[UUID]) -> dict[UUID, Approval]:
         until=ApprovalUntil.CALL,
         window__isnull=True,
     )
-    return {one.pk: one for one in given.select_related("policy").order_by("pk")}
+    kept = KeptCall.objects.filter(pk=OuterRef("call_id"), ended_at__isnull=True)
+    found = given.select_related("policy").annotate(for_kept_call=Exists(kept)).order_by("pk")
+    return {one.pk: one for one in found}
 
 
-def _is_for(approval: Approval, request: AdmissionRequest) -> bool:
-    """A call that waited has approvals of its own; any other call of the team may use one that was
-    given for a call that did not."""
-    return approval.team_id == request.subject.team_id
+def _is_for(approval: Any, request: AdmissionRequest) -> bool:
+    """What is for a call that waits is its own; any other call of the team may use the rest."""
+    own: bool = approval.call_id == request.call_id or not approval.for_kept_call
+    return own and approval.team_id == request.subject.team_id
 
 
 def _allowance(approval: Approval) -> Allowance:

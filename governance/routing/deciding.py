@@ -63,7 +63,10 @@ def clamped(route: Route, held: Option, cap: int) -> Route:
         output_cap=min(route.decision.output_cap, cap),
         estimate=options[0].estimate,
         reason_codes=(*route.decision.reason_codes, CLAMPED),
-        explanation=(*route.decision.explanation, clamping(held, cap)),
+        explanation=(
+            *route.decision.explanation,
+            clamping(held, cap, replace(held, cap=cap).estimate),
+        ),
     )
     return replace(route, decision=decision, options=options)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from governance.complexity import ComplexityScore
 from governance.money import dollars_text
 from governance.parsed_request import ParsedRequest
+from governance.pricing import PricingEstimate
 from governance.routing.exclusions import TOO_LARGE, UNPRICED, Exclusion
 from governance.routing.modes import DRY_RUN, ENFORCED, Mode
 from governance.routing.options import Option
@@ -107,12 +108,13 @@ def explain(choice: Choice) -> list[str]:
     return said
 
 
-def clamping(held: Option, cap: int) -> str:
-    """That the answer may be shorter than was asked for, and why."""
-    return (
+def clamping(held: Option, cap: int, cost: PricingEstimate | None) -> str:
+    """That the answer may be shorter than was asked for, why, and what it may cost then."""
+    said = (
         f"The budgets pay for no more than {cap:,} of the {held.output_cap:,} output tokens that "
-        f"{held.name} was asked for, so it is asked for that many."
+        f"{held.name} was asked for, so it is asked for that many"
     )
+    return f"{said}, which cost up to {dollars_text(cost.upper)}." if cost else f"{said}."
 
 
 def counting(option: Option) -> str:

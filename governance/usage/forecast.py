@@ -29,6 +29,7 @@ class WindowForecast:
 
     policy: BudgetPolicy
     team: Team | None
+    whose: str
     since: datetime
     until: datetime
     used: int
@@ -66,6 +67,7 @@ def _window(one: Standing, until: datetime, now: datetime) -> WindowForecast:
     return WindowForecast(
         policy=one.policy,
         team=one.team,
+        whose=one.whose,
         since=one.starts_at,
         until=until,
         used=used,

@@ -131,8 +131,18 @@ def _call_error(request: HttpRequest, error: CallError) -> HttpResponse:
         error.message,
         code=error.code,
         faults=found,
+        headers=_headers_of_call(error),
         members={"call": error.detail} if error.detail else None,
     )
+
+
+def _headers_of_call(error: CallError) -> dict[str, str]:
+    """What `/v1` says beside such an error: of which call it is, and who may try again when."""
+    headers = {} if error.retryable else {"x-should-retry": "false"}
+    if error.call_id:
+        headers["x-palyra-call-id"] = str(error.call_id)
+    wait = error.seconds_to_wait
+    return headers if wait is None else headers | {"Retry-After": str(wait)}
 
 
 def _integrity(request: HttpRequest, error: IntegrityError) -> HttpResponse:

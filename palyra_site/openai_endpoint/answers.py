@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from math import ceil
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -22,7 +21,6 @@ HeaderList = tuple[tuple[bytes, bytes], ...]
 JSON = (b"content-type", b"application/json")
 # The official clients retry 408, 409, 429 and 5xx by themselves unless they are told not to.
 DO_NOT_RETRY = (b"x-should-retry", b"false")
-SHORTEST_WAIT = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +105,9 @@ def of_error(error: CallError) -> Answer:
     detail = dict(error.detail)
     if error.call_id:
         detail["call_id"] = str(error.call_id)
-    wait = error.retry_after
-    if wait is None and error.retryable:
-        wait = SHORTEST_WAIT
+    wait = error.seconds_to_wait
     if wait is not None:
-        headers.append((b"retry-after", str(max(SHORTEST_WAIT, ceil(wait))).encode()))
+        headers.append((b"retry-after", str(wait).encode()))
     return refusal(
         error.status,
         error.message,

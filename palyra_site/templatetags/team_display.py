@@ -9,6 +9,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from governance import approval_words
 from governance.amounts import amount_text
 from governance.display import APPROVAL_TONES, CALL_TONES, STANDING_TONES
 from governance.display import dollars as dollars_or_nothing
@@ -24,6 +25,8 @@ from scheduling.models import CronRun
 register = template.Library()
 register.filter("count", number)
 register.filter("dollars", dollars_or_nothing)
+register.filter("lasts", approval_words.lasts)
+register.filter("requester", approval_words.requester)
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
 JUST_NOW = timedelta(seconds=5)

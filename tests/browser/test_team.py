@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.utils import timezone
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.accessibility import violations
@@ -175,6 +177,23 @@ def test_asking_for_more_shows_the_request_as_pending(mine: Page) -> None:
     mine.get_by_role("button", name="Send the request").click()
     expect(mine.get_by_role("listitem").filter(has_text="A conference deadline.")).to_contain_text(
         "Pending"
+    )
+
+
+def test_more_can_be_asked_for_until_a_date(mine: Page) -> None:
+    mine.goto(f"{TEAM}requests/new/")
+    mine.get_by_role("radio", name="Everyone, a month").check()
+    mine.get_by_label("How much more?").fill("7.00")
+    mine.get_by_role("radio", name="Until a date").check()
+    mine.get_by_label("Why?").fill("A longer experiment.")
+    mine.get_by_role("button", name="Send the request").click()
+    expect(mine.get_by_role("alert")).to_contain_text("Say until when.")
+    assert violations(mine) == []
+    last = timezone.localdate() + timedelta(days=30)
+    mine.get_by_label("Last day, if it ends on a date").fill(last.isoformat())
+    mine.get_by_role("button", name="Send the request").click()
+    expect(mine.get_by_role("listitem").filter(has_text="A longer experiment.")).to_contain_text(
+        "until"
     )
 
 

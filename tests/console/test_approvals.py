@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -11,7 +12,16 @@ from django.urls import reverse
 from django.utils import timezone
 
 from governance import approvals
-from governance.models import Approval, ApprovalStatus, BudgetPolicy, BudgetWindow, Team
+from governance.models import (
+    Approval,
+    ApprovalStatus,
+    BudgetPolicy,
+    BudgetWindow,
+    KeptCall,
+    ModelCall,
+    Team,
+)
+from governance.snapshot import load_overrides
 from tests.console.conftest import signed_in, staff
 from tests.console.pages import text_of
 from tests.support.factories import make_policy, make_team
@@ -164,6 +174,94 @@ def test_what_waits_comes_first_and_is_counted(
     browser.post(_do(asked, "deny"), {})
 
     assert "badge" not in _entry(browser)
+
+
+def test_until_a_date_is_said_and_raises_no_window(
+    browser: Client, team: Team, policy: BudgetPolicy
+) -> None:
+    ends = timezone.now().replace(hour=12, minute=0, second=0) + timedelta(days=30)
+    asked = approvals.request_more(
+        team=team,
+        policy=policy,
+        requested_by=User.objects.create_user("mira"),
+        amount=5 * DOLLAR,
+        reason="The launch.",
+        now=timezone.now(),
+        until="date",
+        expires_at=ends,
+    )
+
+    text = text_of(browser.get(_page(asked)).content.decode())
+    browser.post(_do(asked, "approve"), {})
+
+    day = f"until {ends.day} {ends:%b %Y}, 12:00 UTC"
+    assert f"Raises the limit of “Blue, a month” for Blue by $5.00 {day}; then" in text
+    assert f"U{day[1:]}" in text
+    asked.refresh_from_db()
+    assert asked.status == ApprovalStatus.APPROVED
+    assert not BudgetWindow.objects.filter(raised_by__gt=0).exists()
+    assert [one.amount for one in load_overrides()[policy.pk]] == [5 * DOLLAR]
+
+
+def _asked_by_a_call(team: Team, policy: BudgetPolicy) -> Approval:
+    call: ModelCall = ModelCall.objects.create(
+        team=team,
+        surface="openai",
+        task_class="primary_interactive",
+        requested_model="m",
+        provider="p",
+        model="m",
+        status="waiting",
+        admitted_at=timezone.now(),
+    )
+    made: Approval = Approval.objects.create(
+        team=team,
+        policy=policy,
+        amount=5 * DOLLAR,
+        scope_value=str(team.pk),
+        until="call",
+        call_id=call.pk,
+        reason="“Blue, a month” allows $10.00 without approval.",
+    )
+    return made
+
+
+def test_what_a_call_asked_for_says_which_call_and_what_approving_does(
+    browser: Client, team: Team, policy: BudgetPolicy
+) -> None:
+    asked = _asked_by_a_call(team, policy)
+    html = browser.get(_page(asked)).content.decode()
+    text = text_of(html)
+
+    assert reverse("admin:governance_modelcall_change", args=[asked.call_id]) in html
+    assert "Nobody (a call made with a key)" in text
+    assert "For this call only" in text
+    assert "Lets one call take “Blue, a month” past its limit, by $5.00 at most" in text
+    assert "may repeat the call with this request's identifier, once" in text
+    assert "It waits for this" not in text
+
+    said = browser.post(_do(asked, "approve"), {}, follow=True)
+
+    assert "Approved: one call may take “Blue, a month” past its limit." in text_of(
+        said.content.decode()
+    )
+    assert not BudgetWindow.objects.filter(raised_by__gt=0).exists()
+
+
+def test_a_call_that_waits_for_it_is_said_to(
+    browser: Client, team: Team, policy: BudgetPolicy
+) -> None:
+    asked = _asked_by_a_call(team, policy)
+    assert asked.call_id is not None
+    KeptCall.objects.create(
+        id=asked.call_id, team=team, request={}, expires_at=timezone.now() + timedelta(days=7)
+    )
+
+    text = text_of(browser.get(_page(asked)).content.decode())
+
+    assert "It waits for this" in text
+    assert "The call waits and is made at once" in text
+    assert "The call that waits is not made" in text
 
 
 def _entry(browser: Client) -> dict[str, Any]:

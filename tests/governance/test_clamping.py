@@ -13,6 +13,7 @@ from django.utils import timezone
 from governance.calls import Caller, CallRequest, execute, explain, open_stream
 from governance.errors import BudgetBlocked
 from governance.models import BudgetPolicy, GovernanceSettings, ModelCall
+from governance.money import dollars_text
 from governance.transcription_request import TranscriptionForm
 from providers.failures import FailureClass
 from providers.models import ModelRole, Provider
@@ -97,7 +98,7 @@ async def test_the_largest_cap_that_is_paid_for_is_asked_for(
     assert row.decision["reason_codes"][-1] == "output_clamped"
     assert row.decision["explanation"][-1] == (
         f"The budgets pay for no more than {cap} of the {ASKED} output tokens that first/cheap was "
-        "asked for, so it is asked for that many."
+        f"asked for, so it is asked for that many, which cost up to {dollars_text(paid)}."
     )
     assert await clamping.counters() == (row.cost, 0, 0)
 

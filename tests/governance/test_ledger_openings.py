@@ -10,6 +10,8 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from governance import processes
@@ -116,6 +118,20 @@ class TestMadeInTheMiddle:
         assert let_in(store.execute([asking(who)])) == [False]
         store.execute([ending(call.call_id, cost=50)])
         assert let_in(store.execute([asking(who)])) == [True]
+
+    def test_buckets_without_calls_cost_next_to_nothing(self, store: LedgerStore, who: Who) -> None:
+        """There are 74 of them for each session, and sessions are many."""
+        now = timezone.now()
+        store.execute([asking(who, at=now - timedelta(days=100))])
+        policy = make_policy(scope="session", interval="year", rolling=True, hard_limit=1000)
+        store.execute([asking(who)])
+        assert BudgetWindow.objects.filter(policy=policy).count() == 2
+        others = [replace(who, session=f"{number}") for number in range(20)]
+        with CaptureQueriesContext(connection) as queries:
+            store.execute([asking(one) for one in others])
+        assert BudgetWindow.objects.filter(policy=policy).count() == 22
+        # For each session one question, and what it takes to make its own bucket.
+        assert len(queries) < 20 * 12
 
     def test_what_a_policy_counts_can_change_until_it_has_counted(
         self, store: LedgerStore, who: Who

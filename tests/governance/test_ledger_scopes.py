@@ -89,7 +89,13 @@ class TestScopes:
     def test_a_policy_of_one_value_counts_that_one_alone(
         self, store: LedgerStore, who: Who, scope: str
     ) -> None:
-        policy = make_policy(scope=scope, value=value_of(who, scope), hard_limit=100)
+        policy = make_policy(
+            scope=scope,
+            value=value_of(who, scope),
+            # Each team names its own sessions.
+            team=who.team if scope == "session" else None,
+            hard_limit=100,
+        )
         other = another(who, scope)
         requests = [asking(other), asking(who), asking(other), asking(who)]
         assert let_in(store.execute(requests)) == [True, True, True, False]

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from governance.budgets import Demand, Subject
-from governance.ledger import AdmissionRequest, Settlement, Unmade, never_sent
+from governance.ledger import AdmissionRequest, Dismissal, Settlement, Unmade, never_sent
 from governance.ledger.rebuilding import rebuild
 from governance.ledger.rollups import SUMS, Rollups, counted
 from governance.ledger.store import LedgerStore
@@ -140,6 +140,28 @@ def test_calls_refused_and_never_begun_are_counted() -> None:
     assert (hour.calls, hour.blocked, hour.failed) == (2, 1, 1)
     assert (hour.requests, hour.unpriced, hour.cost) == (0, 0, 0)
     assert not LatencyHour.objects.exists()
+
+
+def test_a_call_that_waits_counts_once_it_is_dismissed() -> None:
+    team, store = make_team(), LedgerStore(new_id())
+    waiting = row(
+        team_id=team.pk,
+        status=CallStatus.WAITING,
+        session="s",
+        requested_model="m",
+        cost=None,
+        output_tokens=None,
+    )
+    waiting.save(force_insert=True)
+    assert rebuild(mend=False).equal
+    assert not UsageHour.objects.exists()
+
+    denied = Dismissal(call_id=waiting.pk, status="denied", settled_at=NOON, error="Not now.")
+    store.execute([denied])
+
+    for sums in (UsageHour.objects.get(), UsageDay.objects.get(), UsageSession.objects.get()):
+        assert (sums.calls, sums.denied, sums.requests, sums.unpriced) == (1, 1, 0, 0)
+    assert rebuild(mend=False).equal
 
 
 def row(**fields: Any) -> ModelCall:
@@ -338,6 +360,10 @@ def teams() -> tuple[Team, Team]:
     make_policy(hard_limit=1000)
     make_policy(metric="tokens", scope="global", hard_limit=10**6, interval="day")
     make_policy(metric="requests", hard_limit=10**6, interval="total")
+    make_policy(metric="cost", hard_limit=400, interval="year", rolling=True)
+    make_policy(metric="output_tokens", scope="session", hard_limit=10**6, interval="week")
+    make_policy(metric="input_tokens", scope="model", hard_limit=10**6, interval="run")
+    make_policy(metric="requests", scope="provider", soft_limit=2, interval="minute")
     return make_team(), make_team()
 
 

@@ -228,6 +228,22 @@ def test_a_team_is_told_of_what_may_stop_it_before_it_has_used_any(blue: Team) -
     assert people_of(own, found) == ["each person"]
 
 
+@pytest.mark.parametrize("interval", ["month", "run"])
+def test_a_policy_that_names_one_of_others_is_not_shown(
+    blue: Team, red: Team, interval: str
+) -> None:
+    ada, bob = (User.objects.create_user(name) for name in ("ada", "bob"))
+    for scope, mine, others in (
+        ("user", str(ada.pk), str(bob.pk)),
+        ("api_key", str(make_key(blue).pk), str(make_key(red).pk)),
+        ("job", str(make_job(blue).pk), str(make_job(red).pk)),
+    ):
+        for name, value in (("mine", mine), ("others", others)):
+            make_policy(name=f"{name} {scope}", scope=scope, value=value, interval=interval)
+    found = standings(now=NOW, team=blue, person_id=ada.pk)
+    assert {one.policy.name for one in found} == {"mine user", "mine api_key", "mine job"}
+
+
 def test_a_policy_that_names_one_shows_that_one_alone(blue: Team) -> None:
     policy = make_policy(scope="provider", value="openai", metric="tokens", hard_limit=10)
     open_window(policy, scope_value="openai", consumed=4)

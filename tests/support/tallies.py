@@ -74,6 +74,29 @@ def tallies(records: Records) -> list[Tally]:
     return [_tally(calls, dict(zip(WINDOWS, row, strict=True))) for row in found]
 
 
+def used(records: Records) -> dict[tuple[Any, ...], list[int]]:
+    """By team, key, person, provider and model: requests, tokens of output, and cost."""
+    found: dict[tuple[Any, ...], list[int]] = {}
+    for one in rows(records):
+        values = one.values
+        who = tuple(int(values[name] or 0) for name in ("team", "api_key", "user"))
+        provider, _, model = (values["model"] or "").partition("/")
+        sums = found.setdefault((*who, provider, model), [0, 0, 0])
+        for index, metric in enumerate(("requests", "output_tokens", "cost")):
+            sums[index] += one.amounts[metric]
+    return {key: sums for key, sums in found.items() if any(sums)}
+
+
+def reported(records: Records, table: str) -> dict[tuple[Any, ...], list[int]]:
+    """The same by a table of sums that reports are made of."""
+    by = "team_id, api_key_id, user_id, provider, model"
+    found = records.rows(
+        f"SELECT {by}, SUM(requests), SUM(output_tokens), SUM(cost) FROM {table} GROUP BY {by}"
+    )
+    every = {tuple(row[:5]): [int(one) for one in row[5:]] for row in found}
+    return {key: sums for key, sums in every.items() if any(sums)}
+
+
 def _tally(calls: list[Row], window: dict[str, Any]) -> Tally:
     summed = sum(one.amounts[window["p.metric"]] for one in calls if _counts(window, one))
     return Tally(

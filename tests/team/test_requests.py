@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from datetime import datetime, time, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
-from governance.models import Approval, ApprovalStatus, BudgetPolicy, Team
+from governance.budgets import WindowKey
+from governance.ledger import open_window
+from governance.models import Approval, ApprovalStatus, BudgetPolicy, BudgetWindow, Team
+from governance.snapshot import policy_entry
+from governance.windows import Period, period
+from providers.identifiers import new_id
 from tests.support.factories import make_policy
 from tests.team.conftest import DOLLAR, People
 
@@ -105,3 +113,94 @@ def test_a_decision_and_its_comment_are_shown(
     page = member.get(LIST).content.decode()
     assert "Denied" in page
     assert "Next month." in page
+
+
+def test_until_a_date_means_to_the_end_of_that_day_in_the_teams_zone(
+    member: Client, policy: BudgetPolicy
+) -> None:
+    last = timezone.localdate() + timedelta(days=40)
+    shown = member.post(ASK, _form(policy, until="date", last_day=last.isoformat()), follow=True)
+    approval = Approval.objects.get()
+    assert approval.until == "date"
+    assert approval.expires_at == datetime.combine(
+        last + timedelta(days=1), time(), ZoneInfo("Europe/Prague")
+    )
+    after = last + timedelta(days=1)
+    assert f"until {after.day} {after:%b %Y}, 00:00" in shown.content.decode()
+
+
+@pytest.mark.parametrize(
+    ("day", "words"),
+    [
+        ("", "Say until when."),
+        ("2020-01-01", "Choose today or a day of the next ten years."),
+        ("9999-12-31", "Choose today or a day of the next ten years."),
+        ("soon", "Give a day as 2026-12-31."),
+    ],
+)
+def test_a_day_that_is_none_stores_nothing(
+    member: Client, policy: BudgetPolicy, day: str, words: str
+) -> None:
+    response = member.post(ASK, _form(policy, until="date", last_day=day))
+    assert response.context["form"].errors == {"last_day": [words]}
+    assert not Approval.objects.exists()
+
+
+def test_a_day_counts_for_nothing_where_the_reset_is_meant(
+    member: Client, policy: BudgetPolicy
+) -> None:
+    member.post(ASK, _form(policy, until="reset", last_day="2020-01-01"))
+    approval = Approval.objects.get()
+    assert (approval.until, approval.expires_at) == ("reset", None)
+
+
+def test_a_runs_budget_can_only_be_asked_about_until_a_date(member: Client, team: Team) -> None:
+    of_run = make_policy(name="Each run", interval="run", hard_limit=DOLLAR)
+    refused = member.post(ASK, _form(of_run))
+    assert "ask until a date" in refused.content.decode()
+    last = timezone.localdate() + timedelta(days=3)
+    member.post(ASK, _form(of_run, until="date", last_day=last.isoformat()))
+    assert Approval.objects.get().scope_value == str(team.pk)
+
+
+def test_each_budget_of_a_policy_is_asked_about_by_itself(
+    member: Client, people: People, team: Team
+) -> None:
+    each = make_policy(name="Each session", scope="session", hard_limit=10 * DOLLAR)
+    for team_pk, session in ((team.pk, "north"), (team.pk, "south"), (0, "elsewhere")):
+        window = open_window(
+            policy_entry(each), WindowKey(each.pk, f"{team_pk}:{session}", _month())
+        )
+        BudgetWindow.objects.filter(pk=window.pk).update(consumed=DOLLAR)
+    page = member.get(ASK).content.decode()
+    assert 'value="Each session: session north"' in page
+    assert "session south" in page
+    assert "elsewhere" not in page
+    shown = member.post(ASK, {**_form(each), "policy": "Each session: session south"}, follow=True)
+    approval = Approval.objects.get()
+    assert approval.scope_value == f"{team.pk}:south"
+    assert "more of Each session (session south), until it resets" in shown.content.decode()
+    # Only of that one a request is waiting.
+    assert member.get(ASK).content.decode().count("A request is waiting") == 1
+
+
+def test_what_calls_asked_for_is_listed_and_stands_in_nobodys_way(
+    member: Client, team: Team, policy: BudgetPolicy
+) -> None:
+    Approval.objects.create(
+        team=team,
+        policy=policy,
+        amount=DOLLAR,
+        scope_value=str(team.pk),
+        until="call",
+        call_id=new_id(),
+        reason="Blocked.",
+    )
+    page = member.get(LIST).content.decode()
+    assert "for this call only" in page
+    assert "Asked by Nobody (a call made with a key)" in page
+    assert "A request is waiting" not in member.get(ASK).content.decode()
+
+
+def _month() -> Period:
+    return period("month", "UTC", timezone.now())

@@ -1,0 +1,170 @@
+"""Reports and an export of a ledger of a million calls, on SQLite and on PostgreSQL.
+
+    .venv/bin/python -m benchmarks.usage [--rows 1000000] [--database sqlite]
+
+Each database is filled anew in a directory that is gone afterwards. Printed are the best and the
+middle of several times, the queries made, and what the export took at most in memory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+DATABASES = ("sqlite", "postgresql")
+TIMES = 7
+# In this process, which has the settings of the one database it measures.
+INSIDE = "PALYRA_BENCHMARK_INSIDE"
+
+
+def main() -> None:
+    """Measure each database in a process of its own."""
+    parser = argparse.ArgumentParser(description="Measure reports of a large ledger.")
+    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--database", choices=DATABASES, action="append")
+    options = parser.parse_args()
+    if INSIDE in os.environ:
+        _measure(options.rows)
+        return
+    for kind in options.database or DATABASES:
+        _say(f"\n{kind}, {options.rows:,} calls")
+        _in_a_process(kind, options.rows)
+
+
+def _in_a_process(kind: str, rows: int) -> None:
+    from tests import postgres
+
+    with ExitStack() as until_done:
+        directory = until_done.enter_context(tempfile.TemporaryDirectory(prefix="palyra-bench-"))
+        environment = {
+            **{name: text for name, text in os.environ.items() if not name.startswith("PALYRA_")},
+            "PALYRA_DATA_DIR": directory,
+            "PALYRA_ENV_FILE": os.devnull,
+            "DJANGO_SETTINGS_MODULE": "palyra_site.settings",
+            "DATABASE_URL": f"sqlite:///{Path(directory) / 'palyra.sqlite3'}",
+            INSIDE: "1",
+        }
+        if kind == "postgresql":
+            environment["DATABASE_URL"] = until_done.enter_context(postgres.server())
+        command = [sys.executable, "-m", "benchmarks.usage", "--rows", str(rows)]
+        subprocess.run(command, env=environment, check=True)
+
+
+def _measure(rows: int) -> None:
+    import django
+
+    django.setup()
+    from django.core.management import call_command
+    from django.db import connection
+
+    from governance.ledger.rebuilding import rebuild
+    from tests.support.ledger_rows import fill_ledger
+
+    call_command("migrate", verbosity=0)
+    _timed("filling", lambda: fill_ledger(rows))
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE")
+    for name, report in _reports().items():
+        _repeat(name, report)
+    _timed("rebuild --check", lambda: rebuild(mend=False))
+    for name, lines in _exports().items():
+        _export(name, lines, rows)
+
+
+def _reports() -> dict[str, Callable[[], Any]]:
+    from governance import usage
+    from governance.models import Team
+    from governance.usage.latency import latencies
+    from tests.support.ledger_rows import BEGIN, DAYS
+
+    cut = timedelta(minutes=17)
+    since, until = BEGIN, BEGIN + timedelta(days=DAYS)
+    whole: dict[str, Any] = {"since": since, "until": until}
+    part: dict[str, Any] = {"since": since + cut, "until": until - cut}
+    prague = ZoneInfo("Europe/Prague")
+    team = Team.objects.order_by("pk").first()
+    return {
+        "summary": lambda: usage.summary(**whole),
+        "summary, hours cut": lambda: usage.summary(**part),
+        "summary of a team, hours cut": lambda: usage.summary(**part, team=team),
+        "breakdown by team": lambda: usage.breakdown(by="team", **whole),
+        "breakdown by model": lambda: usage.breakdown(by="model", **whole),
+        "breakdown by model, hours cut": lambda: usage.breakdown(by="model", **part),
+        "breakdown by key, hours cut": lambda: usage.breakdown(by="key", **part),
+        "breakdown by person, hours cut": lambda: usage.breakdown(by="person", **part),
+        "series by day": lambda: usage.series(step="day", zone=ZoneInfo("UTC"), **whole),
+        "series by day of Prague": lambda: usage.series(step="day", zone=prague, **whole),
+        "series by day of Prague and model": lambda: usage.series(
+            step="day", zone=prague, by="model", **whole
+        ),
+        "savings by team": lambda: usage.savings(**whole),
+        "latency by model": lambda: latencies(by="model", **whole),
+        "latency by model, one day": lambda: latencies(
+            by="model", since=since, until=since + timedelta(days=1)
+        ),
+    }
+
+
+def _exports() -> dict[str, Callable[[], Iterator[bytes]]]:
+    from governance.usage.export import csv_lines, json_lines
+    from tests.support.ledger_rows import BEGIN, DAYS
+
+    period: dict[str, Any] = {"since": BEGIN, "until": BEGIN + timedelta(days=DAYS), "where": {}}
+    return {
+        "export as CSV": lambda: csv_lines(**period),
+        "export as JSON Lines": lambda: json_lines(**period),
+    }
+
+
+def _repeat(name: str, report: Callable[[], Any]) -> None:
+    from django.db import connection
+    from django.test.utils import CaptureQueriesContext
+
+    with CaptureQueriesContext(connection) as queries:
+        report()
+    times = []
+    for _ in range(TIMES):
+        began = time.perf_counter()
+        report()
+        times.append((time.perf_counter() - began) * 1000)
+    middle = statistics.median(times)
+    _say(f"  {name:36}{min(times):9.1f}{middle:9.1f} ms  {len(queries)} queries")
+
+
+def _timed(name: str, work: Callable[[], Any]) -> None:
+    began = time.perf_counter()
+    work()
+    _say(f"  {name:36}{time.perf_counter() - began:9.1f} s")
+
+
+def _export(name: str, lines: Callable[[], Iterator[bytes]], rows: int) -> None:
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    began = time.perf_counter()
+    written = sum(len(chunk) for chunk in lines())
+    took = time.perf_counter() - began
+    grew = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    _say(
+        f"  {name:36}{took:9.1f} s  {rows / took:,.0f} calls a second, "
+        f"{written / 2**20:,.0f} MiB written, {max(0, grew) / 2**10:,.1f} MiB more memory"
+    )
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

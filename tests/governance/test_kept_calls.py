@@ -1,0 +1,627 @@
+"""Calls that need approval: asked for, kept until it is decided, and made exactly once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from asgiref.sync import sync_to_async
+from django.contrib.auth.models import User
+from django.db import connections
+from django.utils import timezone
+
+from governance import approvals, kept_calls, keys
+from governance.calls import CallRequest, execute, open_stream
+from governance.errors import (
+    ApprovalRequired,
+    BudgetBlocked,
+    CallError,
+    CallWaits,
+    RateLimited,
+)
+from governance.models import (
+    ApiKey,
+    Approval,
+    BudgetPolicy,
+    BudgetWindow,
+    CallStatus,
+    KeptCall,
+    ModelCall,
+    Team,
+)
+from governance.runtime import BlockingRuntime
+from providers.failures import FailureClass
+from providers.identifiers import new_id
+from providers.models import ModelRole
+from tests.governance import scripted
+from tests.governance.scenes import TwoProviders
+from tests.support.factories import make_model, make_policy, make_price
+
+# Less than anything costs.
+NOTHING = 1
+
+
+class Told:
+    """Which calls a worker was told to make."""
+
+    def __init__(self) -> None:
+        self.calls: list[UUID] = []
+
+    def __call__(self, call_id: UUID) -> None:
+        self.calls.append(call_id)
+
+
+@pytest.fixture(autouse=True)
+def told(two: TwoProviders) -> Iterator[Told]:
+    before = list(kept_calls._tell)
+    told = Told()
+    kept_calls.register_teller(told)
+    yield told
+    kept_calls._tell[:] = before
+
+
+@contextmanager
+def worker() -> Iterator[BlockingRuntime]:
+    """A process that makes what it is told to."""
+    runtime = BlockingRuntime(role="worker")
+    try:
+        yield runtime
+    finally:
+        runtime.stop()
+
+
+async def approval_needed(two: TwoProviders, **fields: Any) -> None:
+    changed = {"action": "approval", "hard_limit": NOTHING, **fields}
+    await BudgetPolicy.objects.filter(pk=two.policy.pk).aupdate(**changed)
+    await two.changed()
+
+
+def asked(two: TwoProviders, **fields: Any) -> CallRequest:
+    return replace(two.request(), respond_async=True, **fields)
+
+
+async def kept(two: TwoProviders, **fields: Any) -> UUID:
+    """A call that is kept."""
+    await approval_needed(two)
+    with pytest.raises(CallWaits) as waits:
+        await execute(asked(two, **fields), runtime=two.runtime)
+    assert waits.value.call_id is not None
+    return waits.value.call_id
+
+
+async def refusal(request: CallRequest, two: TwoProviders) -> CallError:
+    with pytest.raises(CallError) as raised:
+        await execute(request, runtime=two.runtime)
+    return raised.value
+
+
+@sync_to_async
+def decide(approve: bool = True, **wanted: Any) -> Approval:
+    boss, _ = User.objects.get_or_create(username="boss", is_superuser=True, is_active=True)
+    approval = Approval.objects.get(status="pending", **wanted)
+    return approvals.decide(
+        approval_id=approval.pk,
+        decided_by=boss,
+        approve=approve,
+        comment="" if approve else "Not today.",
+        now=timezone.now(),
+    )
+
+
+async def make(*call_ids: UUID) -> None:
+    """Have a worker make the calls, all at once."""
+
+    def one(call_id: UUID, runtime: BlockingRuntime) -> None:
+        try:
+            kept_calls.make(call_id, runtime)
+        finally:
+            connections.close_all()
+
+    def work() -> None:
+        with worker() as runtime, ThreadPoolExecutor(len(call_ids)) as threads:
+            list(threads.map(lambda call_id: one(call_id, runtime), call_ids))
+
+    await asyncio.to_thread(work)
+
+
+async def sweep(now: datetime | None = None) -> int:
+    return await sync_to_async(kept_calls.sweep)(now or timezone.now())
+
+
+async def status(call_id: UUID) -> str:
+    return (await ModelCall.objects.aget(pk=call_id)).status
+
+
+async def raised(two: TwoProviders) -> tuple[int, int, int]:
+    window = await BudgetWindow.objects.aget(policy=two.policy)
+    return window.consumed, window.held, window.raised_by
+
+
+async def test_a_refused_call_says_which_approval_it_lacks(two: TwoProviders) -> None:
+    await approval_needed(two)
+    error = await refusal(two.request(), two)
+    assert isinstance(error, ApprovalRequired)
+    assert (error.status, error.code, error.retryable) == (402, "approval_required", False)
+    approval = await Approval.objects.aget()
+    assert error.detail["approval"] == str(approval.pk)
+    assert error.detail["approval_url"] == f"/api/v1/approvals/{approval.pk}"
+    assert error.detail["approvals"] == [
+        {
+            "id": str(approval.pk),
+            "url": f"/api/v1/approvals/{approval.pk}",
+            "policy": "Monthly",
+        }
+    ]
+    assert (approval.status, approval.until, approval.call_id) == ("pending", "call", error.call_id)
+    assert (approval.team_id, approval.policy_id) == (two.team.pk, two.policy.pk)
+    assert approval.scope_value == str(two.team.pk)
+    row = await two.row()
+    assert approval.amount == row.estimate_upper
+    assert (row.status, row.decision["action"]) == ("blocked", "approval_required")
+    assert error.tightest is not None
+    assert not await KeptCall.objects.aexists()
+
+
+async def test_asking_again_does_not_ask_twice(two: TwoProviders) -> None:
+    await approval_needed(two)
+    first, second = [await refusal(two.request(), two) for _ in range(2)]
+    assert first.detail["approval"] == second.detail["approval"]
+    assert first.call_id != second.call_id
+    # One that needs more asks for more.
+    larger = await refusal(two.request(messages=[{"role": "user", "content": "a" * 900}]), two)
+    assert larger.detail["approval"] != first.detail["approval"]
+    assert await Approval.objects.acount() == 2
+
+
+async def test_another_budget_that_blocks_asks_for_nothing(two: TwoProviders) -> None:
+    await sync_to_async(make_policy)(name="Hard", hard_limit=NOTHING)
+    await approval_needed(two)
+    error = await refusal(asked(two), two)
+    assert isinstance(error, BudgetBlocked)
+    assert error.code == "budget_exceeded"
+    assert not await Approval.objects.aexists()
+    assert (await two.row()).status == "blocked"
+
+
+async def test_what_is_approved_lets_the_call_through_once(two: TwoProviders) -> None:
+    await approval_needed(two)
+    error = await refusal(two.request(), two)
+    given = (UUID(error.detail["approval"]),)
+    again = replace(two.request(), approvals=given)
+    assert isinstance(await refusal(again, two), ApprovalRequired)
+    await decide()
+    result = await execute(again, runtime=two.runtime, settled=True)
+    assert result.cost
+    assert await raised(two) == (result.cost, 0, result.cost)
+    assert isinstance(await refusal(again, two), ApprovalRequired)
+
+
+async def test_a_stream_is_let_through_as_well(two: TwoProviders) -> None:
+    await approval_needed(two)
+    with pytest.raises(ApprovalRequired) as refused:
+        await open_stream(two.request(), runtime=two.runtime)
+    await decide()
+    request = replace(two.request(), approvals=(UUID(refused.value.detail["approval"]),))
+    opened = await open_stream(request, runtime=two.runtime)
+    async for _ in opened:
+        pass
+    await opened.aclose()
+    assert (await Approval.objects.aget()).window_id is not None
+
+
+async def test_a_call_that_may_wait_is_kept(two: TwoProviders, told: Told) -> None:
+    await approval_needed(two)
+    error = await refusal(asked(two, task_class="auxiliary_summary", routing_mode="suggest"), two)
+    assert isinstance(error, CallWaits)
+    assert (error.status, error.code) == (202, "waiting_for_approval")
+    assert error.detail["answer_url"] == f"/api/v1/calls/{error.call_id}/answer"
+    row = await ModelCall.objects.aget()
+    assert (row.pk, row.status, row.settled_at) == (error.call_id, "waiting", None)
+    stored = await KeptCall.objects.aget()
+    assert (stored.pk, stored.team_id, stored.ended_at) == (row.pk, two.team.pk, None)
+    assert stored.request is not None
+    assert stored.request["body"] == two.request().body
+    assert stored.request["task_class"] == "auxiliary_summary"
+    assert stored.request["caller"]["team_id"] == two.team.pk
+    assert stored.expires_at - stored.created_at == timedelta(days=7)
+    assert told.calls == []
+
+
+async def test_each_kept_call_asks_for_itself(two: TwoProviders) -> None:
+    first, second = [await kept(two) for _ in range(2)]
+    found = Approval.objects.values_list("call_id", flat=True)
+    assert {one async for one in found} == {first, second}
+    # And nobody else's request is taken for one of those.
+    error = await refusal(two.request(), two)
+    approval = await Approval.objects.aget(pk=error.detail["approval"])
+    assert approval.call_id == error.call_id
+
+
+async def test_once_approved_it_is_made_once_and_its_answer_kept(
+    two: TwoProviders, told: Told
+) -> None:
+    call_id = await kept(two)
+    await decide()
+    assert told.calls == [call_id]
+    await make(call_id)
+    row = await ModelCall.objects.aget()
+    assert (row.pk, row.status, row.role) == (call_id, "succeeded", "chat")
+    stored = await KeptCall.objects.aget()
+    assert stored.request is None
+    assert stored.ended_at is not None
+    assert stored.error is None
+    assert stored.answer is not None
+    assert stored.answer["body"]["choices"][0]["message"]["content"].startswith("You asked:")
+    assert (stored.answer["model"], stored.answer["cost"]) == ("first/cheap", row.cost)
+    assert stored.expires_at - stored.ended_at == timedelta(days=1)
+    assert await raised(two) == (row.cost, 0, row.cost)
+    approval = await Approval.objects.aget()
+    assert approval.window_id is not None
+
+
+async def test_told_twice_it_is_made_once(
+    two: TwoProviders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = scripted.install(monkeypatch, first=scripted.answer())
+    call_id = await kept(two)
+    await decide()
+    await make(call_id)
+    stored = await KeptCall.objects.aget()
+    await make(call_id)
+    assert len(script.asked) == 1
+    assert (await KeptCall.objects.aget()).ended_at == stored.ended_at
+    assert await ModelCall.objects.acount() == 1
+
+
+async def test_told_several_times_at_once_it_is_made_once(
+    two: TwoProviders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = scripted.install(monkeypatch, first=scripted.answer())
+    call_id = await kept(two)
+    await decide()
+    await make(*[call_id] * 4)
+    assert len(script.asked) == 1
+    assert await status(call_id) == "succeeded"
+    assert (await KeptCall.objects.aget()).answer is not None
+
+
+async def test_before_everything_it_lacks_is_approved_it_is_not_made(
+    two: TwoProviders, told: Told
+) -> None:
+    other = await sync_to_async(make_policy)(
+        name="Tokens", metric="tokens", hard_limit=NOTHING, action="approval"
+    )
+    call_id = await kept(two)
+    assert await Approval.objects.acount() == 2
+    await decide(policy=two.policy)
+    assert told.calls == []
+    await decide(policy=other)
+    assert told.calls == [call_id]
+    await make(call_id)
+    assert await status(call_id) == "succeeded"
+
+
+async def test_told_too_early_it_is_not_made(two: TwoProviders) -> None:
+    call_id = await kept(two)
+    await make(call_id)
+    assert await status(call_id) == "waiting"
+    assert (await KeptCall.objects.aget()).ended_at is None
+
+
+async def test_what_was_approved_may_be_too_little_when_it_is_made(two: TwoProviders) -> None:
+    call_id = await kept(two, body=two.request("cheap").body)
+    await sync_to_async(make_price)(
+        two.cheap, uncached_input=10**12, output=10**12, effective_from=timezone.now()
+    )
+    await decide()
+    await make(call_id)
+    assert await status(call_id) == "blocked"
+    stored = await KeptCall.objects.aget()
+    assert stored.error is not None
+    assert (stored.error["status"], stored.error["code"]) == (402, "approval_required")
+    # What it lacks now may be approved for whoever asks again.
+    await decide()
+    again = replace(two.request("cheap"), approvals=(UUID(stored.error["detail"]["approval"]),))
+    await two.changed()
+    assert (await execute(again, runtime=two.runtime)).model == "cheap"
+
+
+async def test_denied_it_ends_as_denied(two: TwoProviders, told: Told) -> None:
+    await sync_to_async(make_policy)(
+        name="Tokens", metric="tokens", hard_limit=NOTHING, action="approval"
+    )
+    call_id = await kept(two)
+    denied = await decide(approve=False, policy=two.policy)
+    row = await ModelCall.objects.aget()
+    assert (row.status, row.cost) == ("denied", 0)
+    assert row.error == (
+        "boss denied what this call needed of “Monthly”: “Not today.” It was not made."
+    )
+    stored = await KeptCall.objects.aget()
+    assert stored.request is None
+    assert stored.error == {"status": 402, "code": "denied", "message": row.error}
+    # Nobody needs to decide the rest.
+    rest = await Approval.objects.aget(call_id=call_id, policy__name="Tokens")
+    assert (rest.status, rest.decided_by_id, rest.comment) == ("denied", None, row.error)
+    assert denied.status == "denied"
+    await make(call_id)
+    assert await status(call_id) == "denied"
+    assert told.calls == []
+    assert await raised(two) == (0, 0, 0)
+
+
+async def test_a_decision_that_is_rolled_back_tells_nobody(two: TwoProviders, told: Told) -> None:
+    await kept(two)
+    await BudgetPolicy.objects.filter(pk=two.policy.pk).aupdate(enabled=False)
+    with pytest.raises(approvals.ApprovalNotAllowed):
+        await decide()
+    assert told.calls == []
+
+
+async def test_what_the_provider_says_no_to_is_the_kept_error(
+    two: TwoProviders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scripted.install(monkeypatch, first=scripted.failure(FailureClass.AUTH_INVALID))
+    call_id = await kept(two)
+    await decide()
+    await make(call_id)
+    assert await status(call_id) == "failed"
+    stored = await KeptCall.objects.aget()
+    assert stored.error is not None
+    assert (stored.error["status"], stored.error["code"]) == (502, "provider_failed")
+    assert stored.error["detail"]["failure_class"] == "auth_invalid"
+    assert stored.answer is None
+    assert stored.request is None
+    assert await raised(two) == (0, 0, 0)
+
+
+async def test_a_model_that_is_gone_meanwhile_is_the_kept_error(two: TwoProviders) -> None:
+    call_id = await kept(two)
+    await decide()
+    two.cheap.enabled = False
+    two.dear.enabled = False
+    for model in (two.cheap, two.dear):
+        await sync_to_async(model.save)()
+    await make(call_id)
+    row = await ModelCall.objects.aget()
+    assert (row.status, row.cost) == ("blocked", 0)
+    stored = await KeptCall.objects.aget()
+    assert stored.error is not None
+    assert stored.error["status"] in {400, 404, 503}
+    assert stored.error["message"] == row.error
+
+
+async def test_where_no_provider_has_a_place_it_goes_on_waiting(two: TwoProviders) -> None:
+    call_id = await kept(two)
+    await decide()
+    await type(two.first).objects.all().aupdate(concurrency_limit=0)
+    await make(call_id)
+    assert await status(call_id) == "waiting"
+    assert (await KeptCall.objects.aget()).ended_at is None
+    await type(two.first).objects.all().aupdate(concurrency_limit=None)
+    await make(call_id)
+    assert await status(call_id) == "succeeded"
+
+
+async def test_a_stream_that_may_wait_is_kept_as_a_whole_answer(two: TwoProviders) -> None:
+    await approval_needed(two)
+    request = asked(two)
+    request = replace(request, body={**request.body, "stream": True})
+    with pytest.raises(CallWaits) as waits:
+        await open_stream(request, runtime=two.runtime)
+    assert waits.value.call_id is not None
+    await decide()
+    await make(waits.value.call_id)
+    stored = await KeptCall.objects.aget()
+    assert stored.answer is not None
+    assert stored.answer["body"]["object"] == "chat.completion"
+    assert not (await ModelCall.objects.aget()).streamed
+
+
+async def test_embeddings_are_kept_as_well(two: TwoProviders) -> None:
+    @sync_to_async
+    def arrange() -> None:
+        make_price(make_model(provider=two.first, name="vector", role=ModelRole.EMBEDDINGS))
+
+    await arrange()
+    call_id = await kept(two, role="embeddings", body={"model": "vector", "input": ["a", "b"]})
+    await decide()
+    await make(call_id)
+    stored = await KeptCall.objects.aget()
+    assert stored.answer is not None
+    assert len(stored.answer["body"]["data"]) == 2
+
+
+async def test_a_rate_that_has_no_room_now_says_when_to_come_again(two: TwoProviders) -> None:
+    await approval_needed(
+        two, action="block", metric="requests", hard_limit=1, interval="minute", rolling=True
+    )
+    await execute(two.request(), runtime=two.runtime)
+    error = await refusal(two.request(), two)
+    assert isinstance(error, RateLimited)
+    assert (error.status, error.code, error.retryable) == (429, "rate_limit_exceeded", True)
+    assert error.retry_after is not None
+    assert 1 <= error.retry_after <= 65
+
+
+async def test_what_a_rate_never_has_room_for_is_not_to_be_tried_again(two: TwoProviders) -> None:
+    await approval_needed(
+        two, action="block", metric="tokens", hard_limit=2, interval="minute", rolling=True
+    )
+    error = await refusal(two.request(), two)
+    assert (error.status, error.code, error.retryable) == (402, "budget_exceeded", False)
+
+
+async def test_a_call_that_lost_its_message_is_told_again(two: TwoProviders, told: Told) -> None:
+    call_id = await kept(two)
+    await decide()
+    told.calls.clear()
+    now = timezone.now()
+    await sweep(now)
+    assert told.calls == []
+    await sweep(now + timedelta(seconds=61))
+    await sweep(now + timedelta(seconds=62))
+    assert told.calls == [call_id]
+
+
+async def test_a_call_nobody_was_told_of_is_told(two: TwoProviders, told: Told) -> None:
+    call_id = await kept(two)
+    await sweep()
+    assert told.calls == []
+    # As if the process that decided had died right after.
+    await Approval.objects.aupdate(status="approved")
+    await sweep()
+    assert told.calls == [call_id]
+
+
+async def test_a_denial_nobody_was_told_of_is_carried_out(two: TwoProviders) -> None:
+    call_id = await kept(two)
+    await Approval.objects.aupdate(status="denied")
+    await sweep()
+    assert await status(call_id) == "denied"
+    assert (await KeptCall.objects.aget()).ended_at is not None
+
+
+async def test_a_call_that_nobody_decides_is_given_up(two: TwoProviders, told: Told) -> None:
+    call_id = await kept(two)
+    await sweep(timezone.now() + timedelta(days=6, hours=23))
+    assert await status(call_id) == "waiting"
+    await sweep(timezone.now() + timedelta(days=7, seconds=1))
+    assert await status(call_id) == "denied"
+    approval = await Approval.objects.aget()
+    assert (approval.status, approval.decided_by_id) == ("denied", None)
+    assert approval.comment == kept_calls.NOT_DECIDED
+    stored = await KeptCall.objects.aget()
+    assert stored.error is not None
+    assert stored.error["message"] == kept_calls.NOT_DECIDED
+    assert told.calls == []
+
+
+async def test_a_call_that_is_being_made_is_not_given_up(two: TwoProviders) -> None:
+    call_id = await kept(two)
+    await Approval.objects.aupdate(status="approved")
+    await ModelCall.objects.aupdate(
+        status="in_flight", owner=new_id(), expires_at=timezone.now() + timedelta(days=9)
+    )
+    await sweep(timezone.now() + timedelta(days=8))
+    assert await status(call_id) == "in_flight"
+    assert (await KeptCall.objects.aget()).ended_at is None
+
+
+async def test_a_waiting_call_that_was_never_kept_is_closed(two: TwoProviders) -> None:
+    call_id = await kept(two)
+    await KeptCall.objects.all().adelete()
+    await sweep()
+    assert await status(call_id) == "waiting"
+    await sweep(timezone.now() + timedelta(minutes=5, seconds=1))
+    row = await ModelCall.objects.aget()
+    assert (row.status, row.error) == ("blocked", kept_calls.NOT_KEPT)
+
+
+@pytest.mark.parametrize(
+    ("ended", "code"),
+    [
+        (CallStatus.UNCONFIRMED, 502),
+        (CallStatus.SUCCEEDED, 502),
+        (CallStatus.FAILED, 502),
+        (CallStatus.DENIED, 402),
+    ],
+)
+async def test_a_call_whose_worker_died_ends_as_the_ledger_says(
+    two: TwoProviders, told: Told, ended: CallStatus, code: int
+) -> None:
+    await kept(two)
+    now = timezone.now()
+    await Approval.objects.aupdate(status="approved")
+    await ModelCall.objects.aupdate(status=ended, settled_at=now, error="It is over.")
+    await sweep(now + timedelta(seconds=30))
+    assert (await KeptCall.objects.aget()).ended_at is None
+    await sweep(now + timedelta(seconds=61))
+    stored = await KeptCall.objects.aget()
+    assert stored.error == {"status": code, "code": str(ended), "message": "It is over."}
+    assert stored.request is None
+    assert told.calls == []
+
+
+@pytest.mark.parametrize("how", ["revoked", "expired", "deleted", "team disabled"])
+async def test_who_is_no_longer_let_in_has_no_call_made(
+    two: TwoProviders, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    script = scripted.install(monkeypatch, first=scripted.answer())
+    key = (await sync_to_async(keys.create)(team=two.team, name="Mine")).record
+    caller = replace(two.request().caller, api_key_id=key.pk)
+    call_id = await kept(two, caller=caller)
+    now = timezone.now()
+    if how == "revoked":
+        await sync_to_async(keys.revoke)(key)
+    elif how == "expired":
+        await ApiKey.objects.aupdate(expires_at=now - timedelta(seconds=1))
+    elif how == "deleted":
+        await ApiKey.objects.all().adelete()
+    else:
+        await Team.objects.aupdate(enabled=False)
+    await decide()
+    await make(call_id)
+    assert script.asked == []
+    row = await ModelCall.objects.aget()
+    assert (row.status, row.error) == ("denied", kept_calls.NO_LONGER_ALLOWED)
+    stored = await KeptCall.objects.aget()
+    assert stored.request is None
+    assert stored.error is not None
+
+
+async def test_a_fault_of_our_own_ends_it_as_failed(
+    two: TwoProviders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_: object) -> None:
+        raise RuntimeError("A fault of ours.")
+
+    scripted.install(monkeypatch, first=broken)
+    call_id = await kept(two)
+    await decide()
+    with pytest.raises(RuntimeError):
+        await make(call_id)
+    assert await status(call_id) == "failed"
+    await sweep(timezone.now() + timedelta(seconds=61))
+    stored = await KeptCall.objects.aget()
+    assert stored.error is not None
+    assert (stored.error["status"], stored.error["code"]) == (502, "failed")
+    # The provider may have been at work.
+    consumed, held, raised_by = await raised(two)
+    assert (consumed > 0, held, raised_by) == (True, 0, consumed)
+
+
+async def test_what_has_ended_is_forgotten_after_a_day(two: TwoProviders) -> None:
+    await kept(two)
+    await decide(approve=False)
+    await sweep(timezone.now() + timedelta(hours=23))
+    assert await KeptCall.objects.acount() == 1
+    await sweep(timezone.now() + timedelta(hours=25))
+    assert not await KeptCall.objects.aexists()
+    assert await ModelCall.objects.acount() == 1
+
+
+async def test_a_kept_answer_does_not_come_from_what_is_kept_for_others(
+    two: TwoProviders,
+) -> None:
+    await type(two.first).objects.all().aupdate(cache_seconds=60)
+    await two.changed()
+    first = await execute(two.request(temperature=0), runtime=two.runtime)
+    assert first.cacheable
+    # From now on even an answer that is kept counts one request too many.
+    await approval_needed(two, metric="requests")
+    request = two.request(temperature=0)
+    error = await refusal(replace(request, respond_async=True), two)
+    assert isinstance(error, CallWaits)
+    assert error.call_id is not None
+    assert await status(error.call_id) == "waiting"
+    await decide()
+    await make(error.call_id)
+    assert await status(error.call_id) == "succeeded"
