@@ -236,12 +236,11 @@ async def _submitted(request: AdmissionRequest, runtime: Runtime) -> Admitted:
 def _request(plan: CallPlan, candidate: _Usable, now: datetime) -> AdmissionRequest:
     """What the ledger is asked, and what of it may be given up: a shorter answer is one still,
     shorter embeddings or half a transcript are not."""
-    request = _as_asked(plan, candidate.option, candidate, now)
-    request = replace(request, tightest=partial(counting.tightest, plan, candidate.option))
-    least = plan.asked.least_output
+    option, least = candidate.option, plan.asked.least_output
+    request = _as_asked(plan, option, candidate, now)
+    tightest = partial(counting.tightest, plan, option)
     if least is None:
-        return request
-    option = candidate.option
+        return replace(request, tightest=tightest)
 
     def demand(cap: int) -> Demand:
         return Spending(replace(option, cap=cap)).demand
@@ -256,7 +255,7 @@ def _request(plan: CallPlan, candidate: _Usable, now: datetime) -> AdmissionRequ
         demand=demand,
         at_cap=at_cap,
     )
-    return replace(request, shorter=shorter)
+    return replace(request, shorter=shorter, tightest=tightest)
 
 
 def _standing_in(plan: CallPlan, candidate: _Usable) -> AdmissionRequest:
