@@ -78,7 +78,8 @@ def counter(encoding: str) -> Count:
 def _package() -> list[str] | None:
     """Where the package is; None on platforms for which it has no wheel."""
     spec = find_spec(PACKAGE)
-    return None if spec is None else list(spec.submodule_search_locations or ())
+    places = list(spec.submodule_search_locations or ()) if spec else []
+    return places if places and PathFinder.find_spec(EXTENSION, places) else None
 
 
 @cache

@@ -58,6 +58,9 @@ def test_a_call_is_listed(integration: Caller, team: Team) -> None:
         "estimate_lower": None,
         "estimate_upper": "0.000099000",
         "cost": "0.000012500",
+        "overrun": "0.000000000",
+        "compared_cost": None,
+        "session": "",
     }
 
 

@@ -107,7 +107,9 @@ def test_nobody_decides_their_own(
 
     assert refused.status_code == 403
     assert _do(own, "approve") not in page
-    assert "This is your own request, or your key's; somebody else has to decide it." in text_of(page)
+    assert "This is your own request, or your key's; somebody else has to decide it." in text_of(
+        page
+    )
     own.refresh_from_db()
     assert own.status == ApprovalStatus.PENDING
 

@@ -6,13 +6,14 @@ import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.contrib.auth.models import Permission, User
 from django.core.exceptions import ValidationError
 from django.db import connection
 
-from governance import approvals
+from governance import approvals, keys
 from governance.approvals import ApprovalAlreadyDecided, ApprovalNotAllowed, decide, request_more
 from governance.models import (
     Approval,
@@ -193,6 +194,29 @@ def test_nobody_decides_their_own_request(ask: Callable[..., Approval], boss: Us
     with pytest.raises(ApprovalNotAllowed, match="own request"):
         decide(approval_id=asked.pk, decided_by=boss, approve=True, comment="", now=NOW)
     _still_waits(asked)
+
+
+def test_nobody_decides_what_their_own_key_asked_for(
+    team: Team, policy: BudgetPolicy, boss: User
+) -> None:
+    key = keys.create(team=team, name="own", created_by=boss).record
+    asked = Approval.objects.create(
+        team=team,
+        policy=policy,
+        scope_value=str(team.pk),
+        amount=DOLLAR,
+        until="call",
+        call_id=UUID(int=1),
+        api_key=key,
+        reason="Blocked.",
+        requested_at=NOW,
+    )
+    with pytest.raises(ApprovalNotAllowed, match="your key's"):
+        decide(approval_id=asked.pk, decided_by=boss, approve=True, comment="", now=NOW)
+    _still_waits(asked)
+    other = User.objects.create_superuser("other")
+    decided = decide(approval_id=asked.pk, decided_by=other, approve=True, comment="", now=NOW)
+    assert decided.status == ApprovalStatus.APPROVED
 
 
 def test_deciding_takes_the_permission(ask: Callable[..., Approval]) -> None:
