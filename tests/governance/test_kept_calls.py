@@ -530,16 +530,16 @@ async def test_a_waiting_call_that_was_never_kept_is_closed(two: TwoProviders) -
 
 
 @pytest.mark.parametrize(
-    ("ended", "code"),
+    ("ended", "status_code", "code"),
     [
-        (CallStatus.UNCONFIRMED, 502),
-        (CallStatus.SUCCEEDED, 502),
-        (CallStatus.FAILED, 502),
-        (CallStatus.DENIED, 402),
+        (CallStatus.UNCONFIRMED, 502, "unconfirmed"),
+        (CallStatus.SUCCEEDED, 502, "answer_lost"),
+        (CallStatus.FAILED, 502, "failed"),
+        (CallStatus.DENIED, 402, "denied"),
     ],
 )
 async def test_a_call_whose_worker_died_ends_as_the_ledger_says(
-    two: TwoProviders, told: Told, ended: CallStatus, code: int
+    two: TwoProviders, told: Told, ended: CallStatus, status_code: int, code: str
 ) -> None:
     await kept(two)
     now = timezone.now()
@@ -549,7 +549,7 @@ async def test_a_call_whose_worker_died_ends_as_the_ledger_says(
     assert (await KeptCall.objects.aget()).ended_at is None
     await sweep(now + timedelta(seconds=61))
     stored = await KeptCall.objects.aget()
-    assert stored.error == {"status": code, "code": str(ended), "message": "It is over."}
+    assert stored.error == {"status": status_code, "code": code, "message": "It is over."}
     assert stored.request is None
     assert told.calls == []
 
