@@ -185,7 +185,7 @@ def _current(policy: BudgetPolicy, now: datetime) -> Q:
 
 def _first(policy: BudgetPolicy, now: datetime) -> Period:
     if policy.rolling:
-        return rolling_periods(policy.interval, now, now)[0]
+        return rolling_periods(policy.interval, now)[0]
     return period(policy.interval, policy.zone, now)
 
 
