@@ -173,6 +173,18 @@ def test_a_muted_one_is_not_sent_again() -> None:
     assert Delivery.objects.count() == 1
 
 
+def test_what_waits_to_be_sent_waits_while_it_is_muted(team: Team) -> None:
+    channel = make_channel(kinds=[AlertKind.BUDGET_THRESHOLD])
+    make_window(team)
+    evaluate(NOON)
+    deliveries.send_test(channel, NOON)
+    Alert.objects.update(muted_until=NOON + SECOND)
+    [test] = claim_due(NOON)
+    assert test.delivery.event == deliveries.TEST
+    [late] = claim_due(NOON + SECOND)
+    assert late.delivery.event == "alert.opened"
+
+
 def make_hour(team: Team, hour: datetime, model: str = "small", **fields: Any) -> UsageHour:
     return UsageHour.objects.create(
         team_id=team.pk,
