@@ -11,6 +11,7 @@ from django.core.validators import validate_email
 from django.db import transaction
 
 from governance.alerts import signing
+from governance.alerts.rules import KNOWN, WITHOUT_BEGINNING
 from governance.models import Alert, AlertKind, Channel, ChannelKind
 from providers.models import Secret
 
@@ -33,7 +34,10 @@ def mute(alert: Alert, until: datetime, now: datetime) -> None:
 
 def resolve(alert: Alert, now: datetime) -> None:
     """Close it. It is raised again only if it becomes true anew."""
-    Alert.objects.filter(pk=alert.pk, resolved_at=None).update(resolved_at=now)
+    known = {KNOWN: True} if alert.kind == WITHOUT_BEGINNING else {}
+    Alert.objects.filter(pk=alert.pk, resolved_at=None).update(
+        resolved_at=now, detail={**alert.detail, **known}
+    )
 
 
 def check_channel(channel: Channel, secret: str) -> None:

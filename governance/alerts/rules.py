@@ -25,6 +25,10 @@ LEAST_BUSY_HOURS = 12
 MIX_MOVED = 30
 MIX_CALLS_TODAY = 20
 MIX_CALLS_BEFORE = 100
+# Of these nobody knows since when they are true: an alert resolved by hand says in its detail, by
+# this name, that it is known until it was false once.
+WITHOUT_BEGINNING = AlertKind.PROVIDER_HEALTH
+KNOWN = "known_until_false"
 # Where a call's routing mode came from, if a budget policy set it.
 FROM_POLICY = "policy"
 
@@ -34,7 +38,7 @@ class Condition:
     """Something that is true now. `key` tells it from every other.
 
     Whoever resolved an alert of the same key after `since` knows of it already, so it is not raised
-    again; None raises it as long as it is true.
+    again; where None says that this moment is unknown, not until it was false once.
     """
 
     kind: str

@@ -12,7 +12,7 @@ from django.core import mail
 from django.db.models import F
 from pytest_django import Settings
 
-from governance.alerts import deliveries
+from governance.alerts import deliveries, handling
 from governance.alerts.deliveries import BACKOFF, CLAIMED_FOR, claim_due, record, send_all
 from governance.alerts.evaluation import evaluate
 from governance.ledger.rebuilding import rebuild
@@ -28,7 +28,7 @@ from governance.models import (
     UsageHour,
 )
 from providers.hosts import with_transport
-from providers.models import Breaker, BreakerState
+from providers.models import Breaker, BreakerState, ProviderProbe
 from tests.governance.alerts.receiver import SECRET, Receiver, is_signed, receiving
 from tests.support.factories import (
     make_model,
@@ -171,6 +171,31 @@ def test_a_muted_one_is_not_sent_again() -> None:
     evaluate(NOON + 3 * SECOND)
     assert kinds() == [AlertKind.PROVIDER_HEALTH]
     assert Delivery.objects.count() == 1
+
+
+def test_a_failed_probe_resolved_by_hand_is_known_until_it_went_well() -> None:
+    make_channel()
+    probe = ProviderProbe.objects.create(provider=make_provider(name="far"), checked_at=NOON)
+    evaluate(NOON)
+    handling.resolve(Alert.objects.get(), NOON + SECOND)
+    for seconds in (15, 30, 45):
+        ProviderProbe.objects.update(checked_at=NOON + seconds * SECOND)
+        assert evaluate(NOON + seconds * SECOND) == 0
+    # An open breaker is worse, and of that it is known since when it is.
+    Breaker.objects.create(
+        provider=probe.provider, state=BreakerState.OPEN, opened_at=NOON + 50 * SECOND
+    )
+    assert evaluate(NOON + 60 * SECOND) == 1
+    Breaker.objects.all().delete()
+    handling.resolve(Alert.objects.get(resolved_at=None), NOON + 61 * SECOND)
+    assert evaluate(NOON + 75 * SECOND) == 0
+
+    ProviderProbe.objects.update(ok=True)
+    assert evaluate(NOON + 90 * SECOND) == 0
+    ProviderProbe.objects.update(ok=False)
+    assert evaluate(NOON + 105 * SECOND) == 1
+    assert Delivery.objects.count() == 3
+    assert all("known_until_false" not in one.detail for one in Alert.objects.all())
 
 
 def test_what_waits_to_be_sent_waits_while_it_is_muted(team: Team) -> None:
