@@ -46,7 +46,10 @@ def evaluate(now: datetime) -> int:
     # Asked after what is open, so that what is resolved meanwhile is in one of them.
     known = _known_by_hand(found)
     unseen = [one for key, one in found.items() if key not in {row[0] for row in rows}]
-    return _raise_all([one for one in unseen if one.since or one.key not in known], now)
+    late = [
+        one for one in budget_thresholds(facts.ended) if one.key not in {row[0] for row in rows}
+    ]
+    return _raise_all([*late, *(one for one in unseen if one.since or one.key not in known)], now)
 
 
 def conditions(facts: Gathered, now: datetime) -> Iterable[Condition]:

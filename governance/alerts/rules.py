@@ -53,13 +53,15 @@ class Condition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WindowFact:
-    """A budget's window that runs. `limit` includes what approvals added; `window` names it among
-    all: the row's id, or for a rolling policy the policy and whose it is.
+    """A budget's window that runs, or ended just now. `limit` includes what approvals added;
+    `window` names it among all: the row's id, or for a rolling policy the policy and whose it is.
+    `whose` says in words whose it is, if not everyone's.
     """
 
     window: str
     policy: str
     scope_value: str
+    whose: str
     team_id: int | None
     metric: str
     limit: int
@@ -127,8 +129,10 @@ class PriceFact:
 
 
 def budget_thresholds(windows: Iterable[WindowFact]) -> Iterator[Condition]:
-    """Each threshold that what is spoken for has reached."""
+    """Each threshold that what is spoken for has reached; nothing reaches none, not even of 0."""
     for window in windows:
+        if not window.used:
+            continue
         for threshold in sorted(set(window.thresholds)):
             if window.used * WHOLE >= window.limit * threshold:
                 yield _reached(window, threshold)
@@ -174,7 +178,7 @@ def _forecast(window: WindowFact, expected: int) -> Condition:
 
 
 def _whose(window: WindowFact) -> str:
-    return f", for {window.scope_value}" if window.scope_value else ""
+    return f", for {window.whose}" if window.whose else ""
 
 
 def _window_detail(window: WindowFact) -> dict[str, Any]:

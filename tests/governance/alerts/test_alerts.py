@@ -19,6 +19,8 @@ from governance.ledger.rebuilding import rebuild
 from governance.models import (
     Alert,
     AlertKind,
+    ApiKey,
+    BudgetPolicy,
     BudgetWindow,
     Channel,
     Delivery,
@@ -132,6 +134,78 @@ def test_a_threshold_is_raised_once_a_window(team: Team) -> None:
     evaluate(APRIL)
     assert not alerts.filter(resolved_at=None).exists()
     assert Delivery.objects.filter(alert__kind=AlertKind.BUDGET_THRESHOLD).count() == 2
+
+
+def test_a_threshold_reached_just_before_the_end_is_raised_once(team: Team) -> None:
+    make_channel()
+    make_window(team)
+    late = APRIL + 14 * SECOND
+    assert evaluate(late) == 1
+    assert Alert.objects.get().kind == AlertKind.BUDGET_THRESHOLD
+    for seconds in (15, 30):
+        assert evaluate(late + seconds * SECOND) == 0
+        assert Alert.objects.get().resolved_at == late + 15 * SECOND
+    assert Delivery.objects.count() == 1
+
+
+def test_a_window_that_ended_long_ago_is_not_looked_at(team: Team) -> None:
+    make_window(team)
+    assert evaluate(APRIL + timedelta(minutes=1)) == 0
+
+
+@pytest.mark.parametrize(
+    ("scope", "rolling", "words"),
+    [("team", False, "for Blue."), ("api_key", False, "key builder."), ("team", True, "for Blue.")],
+)
+def test_it_is_said_whose_budget_it_is(team: Team, scope: str, rolling: bool, words: str) -> None:
+    key = ApiKey.objects.create(team=team, name="builder", public_id="abc")
+    policy = make_policy(scope=scope, rolling=rolling, thresholds=[75])
+    value = str(key.pk if scope == "api_key" else team.pk)
+    make_window(team, policy=policy, scope_value=value)
+    evaluate(NOON)
+    alert = Alert.objects.get(kind=AlertKind.BUDGET_THRESHOLD)
+    assert alert.explanation.endswith(words)
+
+
+@pytest.mark.parametrize("rolling", [False, True])
+@pytest.mark.parametrize("percent", [1, 7, 9, 10, 75, 200])
+def test_a_threshold_is_met_exactly(team: Team, percent: int, rolling: bool) -> None:
+    policy = make_policy(
+        team=team, metric="requests", hard_limit=700, thresholds=[percent], rolling=rolling
+    )
+    window = make_window(team, 7 * percent - 1, policy=policy)
+    evaluate(NOON)
+    assert AlertKind.BUDGET_THRESHOLD not in kinds()
+    BudgetWindow.objects.filter(pk=window.pk).update(held=1)
+    evaluate(NOON + SECOND)
+    assert AlertKind.BUDGET_THRESHOLD in kinds()
+
+
+@pytest.mark.parametrize("rolling", [False, True])
+def test_the_largest_limit_is_looked_at(team: Team, rolling: bool) -> None:
+    largest = 2**63 - 1
+    make_window(team, largest - 5, policy=make_policy(hard_limit=largest, rolling=rolling))
+    make_window(team, 0, policy=make_policy(hard_limit=0, rolling=rolling))
+    evaluate(NOON)
+    reached = Alert.objects.filter(kind=AlertKind.BUDGET_THRESHOLD)
+    assert sorted(one.detail["threshold"] for one in reached) == [50, 75, 90]
+
+
+def test_there_may_be_very_many_policies(
+    team: Team, django_assert_max_num_queries: Callable[[int], AbstractContextManager[Any]]
+) -> None:
+    fields: dict[str, Any] = {"scope": "global", "hard_limit": 10 * DOLLAR, "interval": "hour"}
+    policies = BudgetPolicy.objects.bulk_create(
+        BudgetPolicy(
+            name=f"{number}", rolling=number % 3 == 0, thresholds=[number % 12 + 1], **fields
+        )
+        for number in range(1500)
+    )
+    for policy in policies[:2]:
+        make_window(team, policy=policy, scope_value="", starts_at=NOON, ends_at=APRIL)
+    assert evaluate(NOON) == 2
+    with django_assert_max_num_queries(25):
+        assert evaluate(NOON + SECOND) == 0
 
 
 def test_a_rolling_policy_is_the_sum_of_its_buckets(team: Team) -> None:
