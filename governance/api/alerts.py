@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -287,7 +288,11 @@ def _saved(channel: Channel, values: dict[str, Any], faults: dict[str, list[str]
     secret = values.pop("secret", "") or ""
     for name, value in values.items():
         setattr(channel, name, value)
-    for check in (channel.full_clean, lambda: handling.check_channel(channel, secret)):
+    checks: list[Callable[[], None]] = [
+        channel.full_clean,
+        lambda: handling.check_channel(channel, secret),
+    ]
+    for check in checks:
         try:
             check()
         except ValidationError as error:
