@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from governance import keys
 from governance.models import ApiKey, Approval, BudgetPolicy, BudgetWindow, Team
+from governance.scope_names import names
 from governance.standing import Standing, standings
 from governance.windows import BEGINNING
 from tests.api.sides import make_job
@@ -198,6 +199,21 @@ def test_every_scope_is_called_by_its_name(blue: Team) -> None:
     }
     of_blue = {"team", "session", "api_key"}
     assert {scope for scope, one in found.items() if one.team == blue} == of_blue
+
+
+@pytest.mark.parametrize(
+    ("scope", "value", "whose"),
+    [
+        ("user", "ada@example.com", "ada@example.com"),
+        ("user", "9" * 40, "9" * 40),
+        ("job", "digest", "job digest"),
+        ("api_key", "ply_x", "key ply_x"),
+        ("session", "lunch", "session "),
+        ("team", "blue", "team blue"),
+    ],
+)
+def test_what_is_no_identifier_is_called_by_itself(scope: str, value: str, whose: str) -> None:
+    assert names([(scope, value)]).whose(scope, value) == whose
 
 
 def test_of_a_policy_for_each_a_team_sees_only_what_is_its_own(blue: Team, red: Team) -> None:
