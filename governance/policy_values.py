@@ -19,8 +19,9 @@ def read_value(scope: str, team: Team | None, written: str) -> str:
     """What is stored for `written`; empty for empty. Raises `ValueError` in words if it names
     nothing there is, where that can be known.
 
-    A person is given by user name or, if nobody has that name, by number, a key by its public part or number, a job by its
-    identifier, a model as `provider/model`, and a session by its name in the policy's team.
+    A person is given by user name or, if nobody has that name, by number, a key by its public part
+    or number, a job by its identifier, a model as `provider/model`, and a session by its name in
+    the policy's team.
     """
     written = written.strip()
     reader = _READERS.get(scope)

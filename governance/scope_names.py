@@ -21,7 +21,6 @@ EVERY_ONE = {
     BudgetScope.PROVIDER: "each provider",
     BudgetScope.MODEL: "each model",
 }
-NOTHING: frozenset[str] = frozenset()
 MOST_DIGITS = 18
 # What a provider or a model is used for by others counts for a team as well.
 SHARED = (BudgetScope.GLOBAL, BudgetScope.PROVIDER, BudgetScope.MODEL)
@@ -173,11 +172,13 @@ class OfTeam:
 def of_team(team: Team, person_id: int | None, scopes: Iterable[str]) -> OfTeam:
     """What is the team's, with one of its people; asked only for the `scopes` that need it."""
     asked = set(scopes)
-    keys = ApiKey.objects.filter(team=team) if BudgetScope.API_KEY in asked else None
+    keys = (
+        ApiKey.objects.filter(team=team) if BudgetScope.API_KEY in asked else ApiKey.objects.none()
+    )
     jobs = _books[0].of_team(team.pk) if BudgetScope.JOB in asked else ()
     return OfTeam(
         team_id=team.pk,
         person="" if person_id is None else str(person_id),
-        keys=frozenset(str(pk) for pk in keys.values_list("pk", flat=True)) if keys else NOTHING,
+        keys=frozenset(str(pk) for pk in keys.values_list("pk", flat=True)),
         jobs=frozenset(str(one) for one in jobs),
     )
