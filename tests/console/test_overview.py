@@ -71,12 +71,12 @@ def test_a_bounded_number_of_queries_whatever_the_rows(
 
 
 def test_of_a_request_is_said_who_asked(browser: Client, administrator: User) -> None:
-    policy = make_policy(team=make_team())
     for asking in (administrator, None):
+        team = make_team()
+        policy = make_policy(team=team)
         Approval.objects.create(
-            team=policy.team, policy=policy, amount=1, reason="More.", requested_by=asking
+            team=team, policy=policy, amount=1, reason="More.", requested_by=asking
         )
-        policy = make_policy(team=make_team())
     said = text_of(browser.get(OVERVIEW).content.decode())
     assert f"More. {administrator.username}, " in said
     assert f"More. {A_KEY}, " in said
