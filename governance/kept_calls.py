@@ -30,6 +30,7 @@ from governance.models import (
 )
 from governance.money import decimal_text
 from governance.runtime import BlockingRuntime
+from governance.storable import storable
 from providers.response_cache import CacheUse
 
 logger = logging.getLogger(__name__)
@@ -147,16 +148,17 @@ def _failed(call_id: UUID, error: CallError) -> None:
         # Nothing was sent, and it goes on waiting: somebody is told again in a while.
         return
     now = timezone.now()
-    told = {
-        "status": error.status,
-        "type": error.type,
-        "code": error.code,
-        "message": error.message,
-        "detail": error.detail,
-    }
-    dismiss(
-        Dismissal(call_id=call_id, status=CallStatus.BLOCKED, settled_at=now, error=error.message)
+    told = storable(
+        {
+            "status": error.status,
+            "type": error.type,
+            "code": error.code,
+            "message": error.message,
+            "detail": error.detail,
+        }
     )
+    message = told["message"]
+    dismiss(Dismissal(call_id=call_id, status=CallStatus.BLOCKED, settled_at=now, error=message))
     _end(call_id, now, error=told)
 
 
@@ -178,7 +180,7 @@ def _read(call_id: UUID, written: dict[str, Any]) -> CallRequest:
 
 def _answer(result: CallResult) -> dict[str, Any]:
     return {
-        "body": result.body,
+        "body": storable(result.body),
         "content_type": result.content_type,
         "model": f"{result.provider}/{result.model}",
         "cost": None if result.cost is None else decimal_text(result.cost),

@@ -337,6 +337,45 @@ async def test_what_was_approved_may_be_too_little_when_it_is_made(two: TwoProvi
     assert (await execute(again, runtime=two.runtime)).model == "cheap"
 
 
+async def test_an_answer_that_no_database_stores_as_it_is_is_kept_all_the_same(
+    two: TwoProviders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scripted.install(monkeypatch, first=scripted.answer("A\0B"))
+    call_id = await kept(two)
+    await decide()
+    await make(call_id)
+    assert await status(call_id) == "succeeded"
+    stored = await KeptCall.objects.aget()
+    assert stored.answer is not None
+    assert stored.answer["body"]["choices"][0]["message"]["content"] == "A\ufffdB"
+
+
+async def test_a_failure_that_no_database_stores_as_it_is_is_kept_all_the_same(
+    two: TwoProviders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call_id = await kept(two)
+    await decide()
+
+    async def fails(*_: Any, **__: Any) -> Any:
+        raise BudgetBlocked("A\0B", detail={"said": ["\0"]})
+
+    monkeypatch.setattr(kept_calls, "execute", fails)
+    await make(call_id)
+    stored = await KeptCall.objects.aget()
+    assert stored.error is not None
+    assert (stored.error["message"], stored.error["detail"]) == ("A\ufffdB", {"said": ["\ufffd"]})
+    assert (await ModelCall.objects.aget()).error == "A\ufffdB"
+
+
+async def test_a_request_that_no_database_stores_is_not_kept(two: TwoProviders) -> None:
+    await approval_needed(two)
+    request = two.request(messages=[{"role": "user", "content": "a\0b"}])
+    error = await refusal(replace(request, respond_async=True), two)
+    assert (error.status, error.code) == (402, "approval_required")
+    assert (await two.row()).status == "blocked"
+    assert not await KeptCall.objects.aexists()
+
+
 async def test_denied_it_ends_as_denied(two: TwoProviders, told: Told) -> None:
     await sync_to_async(make_policy)(
         name="Tokens", metric="tokens", hard_limit=NOTHING, action="approval"
