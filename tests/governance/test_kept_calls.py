@@ -532,6 +532,17 @@ async def test_a_denial_nobody_was_told_of_is_carried_out(two: TwoProviders) -> 
     assert (await KeptCall.objects.aget()).ended_at is not None
 
 
+async def test_one_denial_nobody_was_told_of_is_enough(two: TwoProviders) -> None:
+    tokens = await sync_to_async(make_policy)(
+        name="Tokens", metric="tokens", hard_limit=NOTHING, action="approval"
+    )
+    call_id = await kept(two)
+    await Approval.objects.filter(policy=tokens).aupdate(status="denied")
+    await sweep()
+    assert await status(call_id) == "denied"
+    assert not await Approval.objects.filter(status="pending").aexists()
+
+
 async def test_a_call_that_nobody_decides_is_given_up(two: TwoProviders, told: Told) -> None:
     call_id = await kept(two)
     await sweep(timezone.now() + timedelta(days=6, hours=23))
@@ -545,6 +556,47 @@ async def test_a_call_that_nobody_decides_is_given_up(two: TwoProviders, told: T
     assert stored.error is not None
     assert stored.error["message"] == kept_calls.NOT_DECIDED
     assert told.calls == []
+
+
+async def test_an_approved_call_that_finds_no_place_is_given_up(
+    two: TwoProviders, told: Told
+) -> None:
+    call_id = await kept(two)
+    await decide()
+    late = timezone.now() + timedelta(days=7, seconds=1)
+    await sweep(late - timedelta(seconds=2))
+    assert told.calls == [call_id] * 2
+    await sweep(late)
+    assert told.calls == [call_id] * 2
+    row = await ModelCall.objects.aget()
+    assert (row.status, row.error) == ("blocked", kept_calls.NOT_FOUND_A_PLACE)
+    stored = await KeptCall.objects.aget()
+    assert stored.error == {
+        "status": 402,
+        "code": "blocked",
+        "message": kept_calls.NOT_FOUND_A_PLACE,
+    }
+    assert (await Approval.objects.aget()).status == "approved"
+
+
+async def test_a_late_call_that_was_denied_ends_as_denied(two: TwoProviders) -> None:
+    call_id = await kept(two)
+    await Approval.objects.aupdate(status="denied", comment="Not today.")
+    await sweep(timezone.now() + timedelta(days=8))
+    row = await ModelCall.objects.aget(pk=call_id)
+    assert row.status == "denied"
+    assert "Not today." in row.error
+
+
+async def test_a_late_call_whose_worker_died_ends_as_the_ledger_says(two: TwoProviders) -> None:
+    await kept(two)
+    now = timezone.now()
+    await Approval.objects.aupdate(status="approved")
+    await ModelCall.objects.aupdate(status="succeeded", settled_at=now)
+    await sweep(now + timedelta(days=8))
+    stored = await KeptCall.objects.aget()
+    assert stored.error is not None
+    assert stored.error["code"] == "answer_lost"
 
 
 async def test_a_call_that_is_being_made_is_not_given_up(two: TwoProviders) -> None:
