@@ -30,6 +30,7 @@ from governance.models import (
 )
 from governance.money import decimal_text
 from governance.runtime import BlockingRuntime
+from governance.storable import storable
 from providers.response_cache import CacheUse
 
 logger = logging.getLogger(__name__)
@@ -47,7 +48,10 @@ NO_LONGER_ALLOWED = (
     "in; it was not made."
 )
 LOST = "The process that made this call ended before it kept its answer; the call is charged."
-NOT_FOUND_A_PLACE = "It was approved, but no provider had a place for it while it was kept."
+NOT_FOUND_A_PLACE = (
+    "It was approved, but while it was kept no provider had a place for it, or no limit of "
+    "requests or tokens a minute had room; it was not made."
+)
 NOT_KEPT = "The process that took this call ended before it was kept, so it was not made."
 
 Tell = Callable[[UUID], None]
@@ -68,11 +72,17 @@ def decided(approval: Approval) -> None:
 
 
 def _go_on(call_id: UUID, now: datetime) -> None:
-    denied = Approval.objects.filter(call_id=call_id, status=ApprovalStatus.DENIED).first()
+    denied = _denied(call_id)
     if denied is not None:
         _dismiss(call_id, _denial(denied), now)
     elif not _undecided(call_id):
         _send(call_id, now)
+
+
+def _denied(call_id: UUID) -> Approval | None:
+    found = Approval.objects.filter(call_id=call_id, status=ApprovalStatus.DENIED)
+    denied: Approval | None = found.select_related("decided_by", "policy").first()
+    return denied
 
 
 def _undecided(call_id: UUID) -> bool:
@@ -96,11 +106,12 @@ def _denial(approval: Approval) -> str:
     return f"{by} denied what this call needed of “{approval.policy}”{comment} It was not made."
 
 
-def _dismiss(call_id: UUID, error: str, now: datetime) -> None:
+def _dismiss(
+    call_id: UUID, error: str, now: datetime, *, status: CallStatus = CallStatus.DENIED
+) -> None:
     """End a call that is not to be made, unless it is being made already."""
-    denied = CallStatus.DENIED
-    if dismiss(Dismissal(call_id=call_id, status=denied, settled_at=now, error=error)):
-        _end(call_id, now, error={"status": 402, "code": str(denied), "message": error})
+    if dismiss(Dismissal(call_id=call_id, status=status, settled_at=now, error=error)):
+        _end(call_id, now, error={"status": 402, "code": str(status), "message": error})
     # Whatever else it asked for, nobody needs to decide any more.
     Approval.objects.filter(call_id=call_id, status=ApprovalStatus.PENDING).update(
         status=ApprovalStatus.DENIED, decided_at=now, comment=error[:LONGEST_COMMENT]
@@ -147,16 +158,17 @@ def _failed(call_id: UUID, error: CallError) -> None:
         # Nothing was sent, and it goes on waiting: somebody is told again in a while.
         return
     now = timezone.now()
-    told = {
-        "status": error.status,
-        "type": error.type,
-        "code": error.code,
-        "message": error.message,
-        "detail": error.detail,
-    }
-    dismiss(
-        Dismissal(call_id=call_id, status=CallStatus.BLOCKED, settled_at=now, error=error.message)
+    told = storable(
+        {
+            "status": error.status,
+            "type": error.type,
+            "code": error.code,
+            "message": error.message,
+            "detail": error.detail,
+        }
     )
+    message = told["message"]
+    dismiss(Dismissal(call_id=call_id, status=CallStatus.BLOCKED, settled_at=now, error=message))
     _end(call_id, now, error=told)
 
 
@@ -178,7 +190,7 @@ def _read(call_id: UUID, written: dict[str, Any]) -> CallRequest:
 
 def _answer(result: CallResult) -> dict[str, Any]:
     return {
-        "body": result.body,
+        "body": storable(result.body),
         "content_type": result.content_type,
         "model": f"{result.provider}/{result.model}",
         "cost": None if result.cost is None else decimal_text(result.cost),
@@ -187,37 +199,52 @@ def _answer(result: CallResult) -> dict[str, Any]:
 
 def sweep(now: datetime) -> int:
     """Mend what was left undone, a bounded number of calls: how many."""
-    stale = now - TOLD_AGAIN_AFTER
-    untold = Q(queued_at__isnull=True) | Q(queued_at__lt=stale)
-    open_ = KeptCall.objects.filter(untold, ended_at__isnull=True).order_by("pk")
-    asked = Approval.objects.filter(call_id=OuterRef("pk"))
-    settled = open_.exclude(Exists(asked.filter(status=ApprovalStatus.PENDING)))
-    swept = list(settled[:MOST_AT_ONCE])
-    for kept in swept:
+    open_ = KeptCall.objects.filter(ended_at__isnull=True).order_by("pk")
+    # Those that are late whoever was told of them, or telling once more would keep them for ever.
+    late = list(open_.filter(expires_at__lt=now)[:MOST_AT_ONCE])
+    left = list(_left(open_.filter(expires_at__gte=now), now)[:MOST_AT_ONCE])
+    for kept in late + left:
         _resume(kept, now)
-    forgotten = list(open_.filter(expires_at__lt=now)[:MOST_AT_ONCE])
-    for kept in forgotten:
-        _dismiss(kept.pk, NOT_DECIDED if _undecided(kept.pk) else NOT_FOUND_A_PLACE, now)
     orphans = list(_orphans(now)[:MOST_AT_ONCE])
     for call_id in orphans:
         dismiss(
             Dismissal(call_id=call_id, status=CallStatus.BLOCKED, settled_at=now, error=NOT_KEPT)
         )
     KeptCall.objects.filter(ended_at__isnull=False, expires_at__lt=now).delete()
-    return len(swept) + len(forgotten) + len(orphans)
+    return len(late) + len(left) + len(orphans)
+
+
+def _left(open_: QuerySet[KeptCall], now: datetime) -> QuerySet[KeptCall]:
+    """Those that something can be done about: all is decided, or one denial decides it all; and
+    nobody was told of it just now."""
+    asked = Approval.objects.filter(call_id=OuterRef("pk"))
+    pending = Exists(asked.filter(status=ApprovalStatus.PENDING))
+    denied = Exists(asked.filter(status=ApprovalStatus.DENIED))
+    untold = Q(queued_at__isnull=True) | Q(queued_at__lt=now - TOLD_AGAIN_AFTER)
+    return open_.filter(untold, ~pending | denied)
 
 
 def _resume(kept: KeptCall, now: datetime) -> None:
-    """One whose approvals are decided, and that nobody has said the end of."""
+    """Go on with one as its approvals and the ledger say, unless it is late: then it ends."""
     call = ModelCall.objects.filter(pk=kept.pk).first()
-    if call is None or call.status == CallStatus.WAITING:
+    if call is not None and call.status != CallStatus.WAITING:
+        _end_as_entered(call, now)
+    elif kept.expires_at >= now or _denied(kept.pk) is not None:
         _go_on(kept.pk, now)
-    elif call.settled_at is not None and call.settled_at < now - TOLD_AGAIN_AFTER:
-        # Until then whoever made it may be about to say so.
-        status = 402 if call.status in (CallStatus.DENIED, CallStatus.BLOCKED) else 502
-        code = "answer_lost" if call.status == CallStatus.SUCCEEDED else call.status
-        told = {"status": status, "code": code, "message": call.error or LOST}
-        _end(kept.pk, now, error=told)
+    elif _undecided(kept.pk):
+        _dismiss(kept.pk, NOT_DECIDED, now)
+    else:
+        _dismiss(kept.pk, NOT_FOUND_A_PLACE, now, status=CallStatus.BLOCKED)
+
+
+def _end_as_entered(call: ModelCall, now: datetime) -> None:
+    """End one whose maker has not said the end of it, though the ledger knows it."""
+    if call.settled_at is None or call.settled_at >= now - TOLD_AGAIN_AFTER:
+        # Whoever makes it is at it, or may be about to say so.
+        return
+    status = 402 if call.status in (CallStatus.DENIED, CallStatus.BLOCKED) else 502
+    code = "answer_lost" if call.status == CallStatus.SUCCEEDED else call.status
+    _end(call.pk, now, error={"status": status, "code": code, "message": call.error or LOST})
 
 
 def _orphans(now: datetime) -> QuerySet[ModelCall, UUID]:

@@ -9,6 +9,7 @@ from uuid import UUID
 from governance import chat_request, embeddings_request, transcription_request
 from governance.models import TaskClass
 from governance.parsed_request import ParsedRequest
+from governance.storable import is_storable
 from providers.models import ModelRole
 from providers.response_cache import CacheUse
 
@@ -52,8 +53,11 @@ class CallRequest:
 
     @property
     def may_wait(self) -> bool:
-        """Whether it is kept if it needs approval: a recording of speech is too large for that."""
-        return self.respond_async and self.role != ModelRole.AUDIO_TRANSCRIPTION
+        """Whether it is kept if it needs approval: a recording of speech is too large for that, and
+        what no database stores cannot be made later as it was asked for."""
+        if not self.respond_async or self.role == ModelRole.AUDIO_TRANSCRIPTION:
+            return False
+        return is_storable(self.body)
 
     def parse(self, *, stream: bool = False) -> ParsedRequest:
         """What is asked, checked. Raises `InvalidRequest` naming the field at fault."""

@@ -337,6 +337,45 @@ async def test_what_was_approved_may_be_too_little_when_it_is_made(two: TwoProvi
     assert (await execute(again, runtime=two.runtime)).model == "cheap"
 
 
+async def test_an_answer_that_no_database_stores_as_it_is_is_kept_all_the_same(
+    two: TwoProviders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scripted.install(monkeypatch, first=scripted.answer("A\0B"))
+    call_id = await kept(two)
+    await decide()
+    await make(call_id)
+    assert await status(call_id) == "succeeded"
+    stored = await KeptCall.objects.aget()
+    assert stored.answer is not None
+    assert stored.answer["body"]["choices"][0]["message"]["content"] == "A\ufffdB"
+
+
+async def test_a_failure_that_no_database_stores_as_it_is_is_kept_all_the_same(
+    two: TwoProviders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call_id = await kept(two)
+    await decide()
+
+    async def fails(*_: Any, **__: Any) -> Any:
+        raise BudgetBlocked("A\0B", detail={"said": ["\0"]})
+
+    monkeypatch.setattr(kept_calls, "execute", fails)
+    await make(call_id)
+    stored = await KeptCall.objects.aget()
+    assert stored.error is not None
+    assert (stored.error["message"], stored.error["detail"]) == ("A\ufffdB", {"said": ["\ufffd"]})
+    assert (await ModelCall.objects.aget()).error == "A\ufffdB"
+
+
+async def test_a_request_that_no_database_stores_is_not_kept(two: TwoProviders) -> None:
+    await approval_needed(two)
+    request = two.request(messages=[{"role": "user", "content": "a\0b"}])
+    error = await refusal(replace(request, respond_async=True), two)
+    assert (error.status, error.code) == (402, "approval_required")
+    assert (await two.row()).status == "blocked"
+    assert not await KeptCall.objects.aexists()
+
+
 async def test_denied_it_ends_as_denied(two: TwoProviders, told: Told) -> None:
     await sync_to_async(make_policy)(
         name="Tokens", metric="tokens", hard_limit=NOTHING, action="approval"
@@ -493,6 +532,17 @@ async def test_a_denial_nobody_was_told_of_is_carried_out(two: TwoProviders) -> 
     assert (await KeptCall.objects.aget()).ended_at is not None
 
 
+async def test_one_denial_nobody_was_told_of_is_enough(two: TwoProviders) -> None:
+    tokens = await sync_to_async(make_policy)(
+        name="Tokens", metric="tokens", hard_limit=NOTHING, action="approval"
+    )
+    call_id = await kept(two)
+    await Approval.objects.filter(policy=tokens).aupdate(status="denied")
+    await sweep()
+    assert await status(call_id) == "denied"
+    assert not await Approval.objects.filter(status="pending").aexists()
+
+
 async def test_a_call_that_nobody_decides_is_given_up(two: TwoProviders, told: Told) -> None:
     call_id = await kept(two)
     await sweep(timezone.now() + timedelta(days=6, hours=23))
@@ -506,6 +556,47 @@ async def test_a_call_that_nobody_decides_is_given_up(two: TwoProviders, told: T
     assert stored.error is not None
     assert stored.error["message"] == kept_calls.NOT_DECIDED
     assert told.calls == []
+
+
+async def test_an_approved_call_that_finds_no_place_is_given_up(
+    two: TwoProviders, told: Told
+) -> None:
+    call_id = await kept(two)
+    await decide()
+    late = timezone.now() + timedelta(days=7, seconds=1)
+    await sweep(late - timedelta(seconds=2))
+    assert told.calls == [call_id] * 2
+    await sweep(late)
+    assert told.calls == [call_id] * 2
+    row = await ModelCall.objects.aget()
+    assert (row.status, row.error) == ("blocked", kept_calls.NOT_FOUND_A_PLACE)
+    stored = await KeptCall.objects.aget()
+    assert stored.error == {
+        "status": 402,
+        "code": "blocked",
+        "message": kept_calls.NOT_FOUND_A_PLACE,
+    }
+    assert (await Approval.objects.aget()).status == "approved"
+
+
+async def test_a_late_call_that_was_denied_ends_as_denied(two: TwoProviders) -> None:
+    call_id = await kept(two)
+    await Approval.objects.aupdate(status="denied", comment="Not today.")
+    await sweep(timezone.now() + timedelta(days=8))
+    row = await ModelCall.objects.aget(pk=call_id)
+    assert row.status == "denied"
+    assert "Not today." in row.error
+
+
+async def test_a_late_call_whose_worker_died_ends_as_the_ledger_says(two: TwoProviders) -> None:
+    await kept(two)
+    now = timezone.now()
+    await Approval.objects.aupdate(status="approved")
+    await ModelCall.objects.aupdate(status="succeeded", settled_at=now)
+    await sweep(now + timedelta(days=8))
+    stored = await KeptCall.objects.aget()
+    assert stored.error is not None
+    assert stored.error["code"] == "answer_lost"
 
 
 async def test_a_call_that_is_being_made_is_not_given_up(two: TwoProviders) -> None:
