@@ -65,6 +65,29 @@ def open_windows(
     return opened
 
 
+def open_at_zero(keys: Collection[WindowKey]) -> dict[WindowKey, int]:
+    """The ids of windows on which nothing can have been counted before they are opened: made within
+    the caller's transaction, and nobody has to stand still for it."""
+    if not keys:
+        return {}
+    rows = [
+        BudgetWindow(
+            policy_id=key.policy_id,
+            scope_value=key.scope_value,
+            starts_at=key.period.starts_at,
+            ends_at=key.period.ends_at,
+        )
+        for key in sorted(keys, key=_sort_key)
+    ]
+    BudgetWindow.objects.bulk_create(rows, ignore_conflicts=True)
+    found = BudgetWindow.objects.filter(
+        policy_id__in={key.policy_id for key in keys},
+        scope_value__in={key.scope_value for key in keys},
+    ).values_list("policy_id", "scope_value", "starts_at", "pk")
+    ids = {(policy_id, value, starts_at): pk for policy_id, value, starts_at, pk in found}
+    return {key: ids[key.policy_id, key.scope_value, key.period.starts_at] for key in keys}
+
+
 def _opened(policy: Policy, key: WindowKey) -> BudgetWindow:
     window, created = BudgetWindow.objects.get_or_create(
         policy_id=key.policy_id,

@@ -29,7 +29,7 @@ from governance.ledger.changes import (
 )
 from governance.ledger.exclusion import share_ledger
 from governance.ledger.lease_counters import LeaseCounters, LeasesMissing
-from governance.ledger.opening import open_windows
+from governance.ledger.opening import open_at_zero, open_windows
 from governance.ledger.operations import (
     AdmissionRequest,
     Admitted,
@@ -183,8 +183,9 @@ class LedgerStore:
             for one in batch.reholds
             if (call := calls.get(one.call_id))
         }
-        _open_own_runs(batch, wanted)
-        windows = self._lock_windows(wanted.values(), calls.values(), now)
+        windows = self._lock_windows(
+            wanted.values(), calls.values(), own_runs=_own_runs(batch, wanted), now=now
+        )
         leases = self._leases.lock(
             [*(one.lease for one in batch.reholds), *(one.lease for one in batch.admissions)],
             (pk for call in calls.values() for pk in call.leases),
@@ -251,9 +252,15 @@ class LedgerStore:
         ]
 
     def _lock_windows(
-        self, wanted: Iterable[Wanted], calls: Iterable[ModelCall], now: datetime
+        self,
+        wanted: Iterable[Wanted],
+        calls: Iterable[ModelCall],
+        *,
+        own_runs: set[WindowKey],
+        now: datetime,
     ) -> LockedWindows:
-        counted, needed = _named(wanted)
+        counted, every = _named(wanted)
+        needed = {key: policy for key, policy in every.items() if key not in own_runs}
         self._find_windows(needed)
         missing = {
             key: policy
@@ -264,13 +271,15 @@ class LedgerStore:
         if missing:
             raise _WindowsMissing(missing, counted)
         found = {key: self._window_ids[key] for key in needed if key in self._window_ids}
+        # Not remembered: where this batch is tried again, they are not there, and another is.
+        found |= open_at_zero(own_runs)
         ids = {*found.values(), *(hold["window"] for call in calls for hold in call.holds)}
         locked = _lock(ids)
         gone = [key for key, pk in found.items() if pk not in locked]
         if gone:
             for key in gone:
-                del self._window_ids[key]
-            raise _WindowsMissing({key: needed[key] for key in gone}, counted)
+                self._window_ids.pop(key, None)
+            raise _WindowsMissing({key: every[key] for key in gone}, counted)
         return LockedWindows(locked, found, now)
 
     def _find_windows(self, needed: dict[WindowKey, Policy]) -> None:
@@ -289,29 +298,16 @@ class LedgerStore:
                 self._window_ids[key] = pk
 
 
-def _open_own_runs(batch: Batch, wanted: Mapping[UUID, Wanted]) -> None:
-    """Calls outside of scheduled runs are runs of their own: nothing can have been counted on their
-    windows before, so these open at zero, and nobody has to stand still for it."""
-    keys = [
+def _own_runs(batch: Batch, wanted: Mapping[UUID, Wanted]) -> set[WindowKey]:
+    """The windows of calls outside of scheduled runs, each of which is a run of its own: nothing
+    can have been counted on them before."""
+    return {
         key
         for request in batch.admissions
         if request.subject.run_id is None
         for policy, key, _ in wanted[request.call_id]
         if policy.interval == BudgetInterval.RUN
-    ]
-    if keys:
-        BudgetWindow.objects.bulk_create(
-            [
-                BudgetWindow(
-                    policy_id=key.policy_id,
-                    scope_value=key.scope_value,
-                    starts_at=key.period.starts_at,
-                    ends_at=key.period.ends_at,
-                )
-                for key in keys
-            ],
-            ignore_conflicts=True,
-        )
+    }
 
 
 def _named(wanted: Iterable[Wanted]) -> tuple[set[WindowKey], dict[WindowKey, Policy]]:
