@@ -693,6 +693,40 @@ async def test_a_fault_of_our_own_ends_it_as_failed(
     assert (consumed > 0, held, raised_by) == (True, 0, consumed)
 
 
+async def test_a_call_that_takes_too_long_is_given_up(
+    two: TwoProviders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scripted.install(monkeypatch, first=lambda _: asyncio.Event().wait())
+    monkeypatch.setattr(kept_calls, "LONGEST_CALL_SECONDS", 0.5)
+    call_id = await kept(two)
+    await decide()
+    await make(call_id)
+    stored = await KeptCall.objects.aget()
+    assert stored.error is not None
+    assert (stored.error["status"], stored.error["code"]) == (504, "timed_out")
+    assert stored.request is None
+    # The provider may have been at work.
+    consumed, held, raised_by = await raised(two)
+    assert (consumed > 0, held, raised_by) == (True, 0, consumed)
+
+
+async def test_a_call_that_has_not_begun_in_time_goes_on_waiting(
+    two: TwoProviders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call_id = await kept(two)
+    await decide()
+
+    async def waits(*_: Any, **__: Any) -> Any:
+        raise TimeoutError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(kept_calls, "execute", waits)
+        await make(call_id)
+    assert (await KeptCall.objects.aget()).ended_at is None
+    await make(call_id)
+    assert await status(call_id) == "succeeded"
+
+
 async def test_what_has_ended_is_forgotten_after_a_day(two: TwoProviders) -> None:
     await kept(two)
     await decide(approve=False)
