@@ -252,6 +252,60 @@ def test_what_cannot_be_raised_any_more_can_only_be_denied(
     assert not BudgetWindow.objects.exists()
 
 
+@pytest.mark.parametrize("change", [{"enabled": False}, {"hard_limit": None, "soft_limit": DOLLAR}])
+def test_a_call_is_let_through_a_budget_that_stops_nothing_any_more(
+    team: Team, policy: BudgetPolicy, boss: User, change: dict[str, Any]
+) -> None:
+    asked = Approval.objects.create(
+        team=team,
+        policy=policy,
+        scope_value=str(team.pk),
+        amount=DOLLAR,
+        until="call",
+        call_id=UUID(int=1),
+        reason="Blocked.",
+        requested_at=NOW,
+    )
+    BudgetPolicy.objects.filter(pk=policy.pk).update(**change)
+    decided = decide(approval_id=asked.pk, decided_by=boss, approve=True, comment="", now=NOW)
+    assert decided.status == ApprovalStatus.APPROVED
+    assert not BudgetWindow.objects.exists()
+
+
+@pytest.mark.parametrize("own", [True, False], ids=["of the team", "of everyone"])
+@pytest.mark.parametrize("scope", ["team", "user", "api_key", "job", "session"])
+@pytest.mark.parametrize(
+    "value", ["abc", "0", "-1", "9" * 30, "²", "x\0", ":s", "abc:s", str(UUID(int=7)), "a" * 301]
+)
+def test_a_budget_of_nobody_is_refused(
+    ask: Callable[..., Approval], team: Team, scope: str, value: str, *, own: bool
+) -> None:
+    of = BudgetPolicy.objects.create(
+        name="Each", team=team if own else None, scope=scope, hard_limit=DOLLAR
+    )
+    with pytest.raises(ValidationError) as refusal:
+        ask(policy=of, scope_value=value)
+    assert {"policy", "scope_value"} >= set(refusal.value.message_dict)
+    assert not Approval.objects.exists()
+
+
+def test_a_budget_of_somebody_is_asked_about(
+    ask: Callable[..., Approval], team: Team, member: User
+) -> None:
+    key = keys.create(team=team, name="own").record
+    other = keys.create(team=Team.objects.create(slug="red", name="Red"), name="other").record
+    for scope, value in (("user", member), ("api_key", key)):
+        of = BudgetPolicy.objects.create(name=scope, team=team, scope=scope, hard_limit=DOLLAR)
+        assert ask(policy=of, scope_value=str(value.pk)).scope_value == str(value.pk)
+    with pytest.raises(ValidationError, match="Red"):
+        ask(policy=of, scope_value=str(other.pk))
+    of = BudgetPolicy.objects.create(name="session", team=team, scope="session", hard_limit=DOLLAR)
+    assert ask(policy=of, scope_value=f"{team.pk}:night").scope_value == f"{team.pk}:night"
+    for value in (f"{team.pk}:", "night", f"{other.team_id}:night"):
+        with pytest.raises(ValidationError):
+            ask(policy=of, scope_value=value)
+
+
 def test_a_limit_cannot_be_raised_past_what_is_stored(
     ask: Callable[..., Approval], policy: BudgetPolicy, boss: User
 ) -> None:
