@@ -17,6 +17,7 @@ from django.db import transaction
 from django.db.models import F, Q, QuerySet
 
 from governance import kept_calls, policy_values, scope_names
+from governance.audit.watching import watching
 from governance.ledger import open_window
 from governance.models import (
     Approval,
@@ -30,6 +31,7 @@ from governance.models import (
 )
 from governance.snapshot import policy_entry
 from governance.storable import is_storable
+from providers.versioned import bump
 
 OWN = "This is your own request, or your key's; somebody else has to decide it."
 DECIDE_PERMISSION = "governance.decide_approval"
@@ -211,19 +213,24 @@ def decide(
         approval.decided_at = now
         approval.comment = comment.strip()
         approval.clean_fields(exclude=["reason", "amount", "window", "requested_by", "api_key"])
-        # Only the first decision finds the request pending; the database says which that is.
-        decided = Approval.objects.filter(pk=approval.pk, status=ApprovalStatus.PENDING).update(
-            status=approval.status,
-            decided_by=decided_by,
-            decided_at=now,
-            comment=approval.comment,
-        )
+        if approval.in_snapshot:
+            # Before anything is locked, as `bump` asks for.
+            bump()
+        columns = {"status": approval.status, "decided_by": decided_by, "decided_at": now}
+        decided = _write_once(approval, columns | {"comment": approval.comment})
         if not decided:
             raise ApprovalAlreadyDecided
         if approve:
             _let(approval, now)
         kept_calls.decided(approval)
     return approval
+
+
+def _write_once(approval: Approval, columns: dict[str, Any]) -> bool:
+    """Write the decision. Only the first finds the request pending; the database says which."""
+    pending = Approval.objects.filter(pk=approval.pk, status=ApprovalStatus.PENDING)
+    with watching(pending, columns):
+        return bool(pending.update(**columns))
 
 
 def is_own(approval: Approval, person: Any) -> bool:

@@ -17,6 +17,7 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
+from governance.audit.watching import watching
 from governance.call_approvals import WAITS_FOR
 from governance.calls import Caller, CallRequest, CallResult, execute
 from governance.errors import CallError, CallGone, CallTimedOut
@@ -119,9 +120,11 @@ def _dismiss(
     if dismiss(Dismissal(call_id=call_id, status=status, settled_at=now, error=error)):
         _end(call_id, now, error={"status": 402, "code": str(status), "message": error})
     # Whatever else it asked for, nobody needs to decide any more.
-    Approval.objects.filter(call_id=call_id, status=ApprovalStatus.PENDING).update(
-        status=ApprovalStatus.DENIED, decided_at=now, comment=error[:LONGEST_COMMENT]
-    )
+    pending = Approval.objects.filter(call_id=call_id, status=ApprovalStatus.PENDING)
+    comment = error[:LONGEST_COMMENT]
+    columns = {"status": ApprovalStatus.DENIED, "decided_at": now, "comment": comment}
+    with watching(pending, columns):
+        pending.update(**columns)
 
 
 def _end(call_id: UUID, now: datetime, **columns: Any) -> bool:

@@ -12,17 +12,20 @@ import pytest
 from django.contrib.auth.models import Permission, User
 from django.core.exceptions import ValidationError
 from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from governance import approvals, keys
 from governance.approvals import ApprovalAlreadyDecided, ApprovalNotAllowed, decide, request_more
 from governance.models import (
     Approval,
     ApprovalStatus,
+    AuditEntry,
     BudgetPolicy,
     BudgetScope,
     BudgetWindow,
     Team,
 )
+from providers.versioned import current_version
 
 NOW = datetime(2026, 3, 15, 12, tzinfo=UTC)
 MARCH = datetime(2026, 3, 1, tzinfo=UTC)
@@ -176,6 +179,45 @@ def test_denying_raises_nothing(ask: Callable[..., Approval], boss: User) -> Non
     asked.refresh_from_db()
     assert (asked.status, asked.comment) == (ApprovalStatus.DENIED, "Not now.")
     assert not BudgetWindow.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("until", "approve", "counts"),
+    [("call", True, False), ("reset", True, False), ("date", False, False), ("date", True, True)],
+)
+def test_only_what_lasts_until_a_date_makes_processes_read_anew(
+    team: Team, policy: BudgetPolicy, boss: User, *, until: str, approve: bool, counts: bool
+) -> None:
+    before = current_version()
+    asked = Approval.objects.create(
+        team=team,
+        policy=policy,
+        scope_value=str(team.pk),
+        amount=DOLLAR,
+        until=until,
+        call_id=UUID(int=1) if until == "call" else None,
+        expires_at=APRIL if until == "date" else None,
+        reason="Blocked.",
+        requested_at=NOW,
+    )
+    assert current_version() == before
+    decided = decide(approval_id=asked.pk, decided_by=boss, approve=approve, comment="", now=NOW)
+    assert (current_version() > before) is counts
+    before = current_version()
+    decided.delete()
+    assert (current_version() > before) is counts
+
+
+def test_a_decision_locks_the_version_first_and_is_in_the_audit_trail(
+    ask: Callable[..., Approval], boss: User
+) -> None:
+    asked = ask(until="date", expires_at=APRIL)
+    with CaptureQueriesContext(connection) as queries:
+        decide(approval_id=asked.pk, decided_by=boss, approve=True, comment="", now=NOW)
+    updates = [query["sql"] for query in queries if query["sql"].startswith("UPDATE")]
+    assert "snapshotversion" in updates[0]
+    entry = AuditEntry.objects.filter(object_id=str(asked.pk)).latest("pk")
+    assert (entry.action, entry.changes["status"]) == ("changed", ["pending", "approved"])
 
 
 def test_a_second_decision_is_refused(ask: Callable[..., Approval], boss: User) -> None:

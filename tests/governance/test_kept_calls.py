@@ -29,6 +29,7 @@ from governance.errors import (
 from governance.models import (
     ApiKey,
     Approval,
+    AuditEntry,
     BudgetPolicy,
     BudgetWindow,
     CallStatus,
@@ -552,6 +553,8 @@ async def test_a_call_that_nobody_decides_is_given_up(two: TwoProviders, told: T
     approval = await Approval.objects.aget()
     assert (approval.status, approval.decided_by_id) == ("denied", None)
     assert approval.comment == kept_calls.NOT_DECIDED
+    entry = await AuditEntry.objects.filter(object_id=str(approval.pk)).alatest("pk")
+    assert entry.changes["status"] == ["pending", "denied"]
     stored = await KeptCall.objects.aget()
     assert stored.error is not None
     assert stored.error["message"] == kept_calls.NOT_DECIDED
