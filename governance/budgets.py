@@ -101,9 +101,11 @@ class Policy:
         `now`: one by the calendar, all buckets of a rolling one."""
         if not self.rolling:
             return (self.window(subject, at),)
-        value = self._value(subject)
-        counted = rolling_periods(self.interval, at, now)
-        return tuple(WindowKey(self.id, value, one) for one in counted)
+        own = self.window(subject, at)
+        counted = rolling_periods(self.interval, max(at, now))
+        keys = tuple(WindowKey(self.id, own.scope_value, one) for one in counted)
+        # A call that goes on after its bucket has left is still counted on it.
+        return keys if own in keys else (own, *keys)
 
     def must_open(self, key: WindowKey) -> bool:
         """Whether a window that is not there may have calls in it that were never counted."""
@@ -240,6 +242,11 @@ class BudgetEvaluation:
     def limits_rate(self) -> bool:
         """Whether it is a rate limit: so many requests or tokens a minute."""
         return self.interval == "minute" and self.metric != "cost"
+
+    @property
+    def passes(self) -> bool:
+        """Whether it is a rate that has room for such a call again in a moment."""
+        return self.limits_rate and (self.requested or 0) <= (self.limit or 0)
 
     @property
     def remaining(self) -> int | None:

@@ -9,9 +9,9 @@ from django.contrib.auth.models import User
 
 from governance import scope_names
 from governance.models import ApiKey, BudgetPolicy, BudgetScope, Team
+from governance.scope_names import is_number
 from providers.models import Provider, ProviderModel
 
-MOST_DIGITS = 18
 LONGEST_SESSION = 128
 
 
@@ -19,8 +19,9 @@ def read_value(scope: str, team: Team | None, written: str) -> str:
     """What is stored for `written`; empty for empty. Raises `ValueError` in words if it names
     nothing there is, where that can be known.
 
-    A person is given by user name or number, a key by its public part or number, a job by its
-    identifier, a model as `provider/model`, and a session by its name in the policy's team.
+    A person is given by user name or, if nobody has that name, by number, a key by its public part
+    or number, a job by its identifier, a model as `provider/model`, and a session by its name in
+    the policy's team.
     """
     written = written.strip()
     reader = _READERS.get(scope)
@@ -33,21 +34,28 @@ def written_value(policy: BudgetPolicy) -> str:
     if policy.scope == BudgetScope.SESSION:
         return value.partition(":")[2]
     if policy.scope == BudgetScope.USER and value:
-        user = User.objects.filter(pk=value).first()
-        # A user name of digits alone reads as a number.
-        return user.username if user and not user.username.isdigit() else value
+        user = _numbered(value)
+        # Of a user name that is read as somebody else's, only the number is left.
+        return user.username if user and _person(user.username.strip()) == user else value
     if policy.scope == BudgetScope.API_KEY and value:
         return ApiKey.objects.filter(pk=value).values_list("public_id", flat=True).first() or value
     return value
 
 
 def _user(_: Team | None, written: str) -> str:
-    users = User.objects.all()
-    found = users.filter(pk=int(written)) if _is_number(written) else users.filter(username=written)
-    user = found.first()
+    user = _person(written)
     if user is None:
         raise ValueError(f"There is no person “{written}”: give a user name, or a user's number.")
     return str(user.pk)
+
+
+def _person(written: str) -> User | None:
+    """Who is called that, before whose number it is: a user name may be all digits."""
+    return User.objects.filter(username=written).first() or _numbered(written)
+
+
+def _numbered(written: str) -> User | None:
+    return User.objects.filter(pk=int(written)).first() if is_number(written) else None
 
 
 def _session(team: Team | None, written: str) -> str:
@@ -64,7 +72,7 @@ def _api_key(team: Team | None, written: str) -> str:
     keys = ApiKey.objects.select_related("team")
     public = written.removeprefix("ply_").partition("_")[0]
     key = keys.filter(public_id=public).first()
-    if key is None and _is_number(written):
+    if key is None and is_number(written):
         key = keys.filter(pk=int(written)).first()
     if key is None:
         raise ValueError(f"There is no API key “{written}”: give the part of it after “ply_”.")
@@ -96,10 +104,6 @@ def _model(_: Team | None, written: str) -> str:
     if not ProviderModel.objects.filter(provider__name=provider, name=name).exists():
         raise ValueError(f"There is no model “{written}”: give it as provider/model.")
     return written
-
-
-def _is_number(written: str) -> bool:
-    return written.isascii() and written.isdigit() and len(written) <= MOST_DIGITS
 
 
 _READERS: dict[str, Callable[[Team | None, str], str]] = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 from uuid import UUID
@@ -21,7 +21,7 @@ EVERY_ONE = {
     BudgetScope.PROVIDER: "each provider",
     BudgetScope.MODEL: "each model",
 }
-NOTHING: frozenset[str] = frozenset()
+MOST_DIGITS = 18
 # What a provider or a model is used for by others counts for a team as well.
 SHARED = (BudgetScope.GLOBAL, BudgetScope.PROVIDER, BudgetScope.MODEL)
 
@@ -89,8 +89,14 @@ class Names:
         return key.team if key else None
 
 
+def is_number(written: str) -> bool:
+    """Whether that can be the number of a person, a key or a team."""
+    return written.isascii() and written.isdigit() and len(written) <= MOST_DIGITS
+
+
 def names(values: Iterable[tuple[str, str]]) -> Names:
-    """What the values, each with its scope, are called: at most one query for each kind."""
+    """What the values, each with its scope, are called: at most one query for each kind. A value
+    that cannot be an identifier of its kind is called by itself."""
     wanted: dict[str, set[str]] = {}
     for scope, value in values:
         if value:
@@ -100,24 +106,42 @@ def names(values: Iterable[tuple[str, str]]) -> Names:
     }
     people, keys, jobs = (wanted.get(scope, set()) for scope in ("user", "api_key", "job"))
     return Names(
-        teams={str(pk): one for pk, one in Team.objects.in_bulk(teams).items()} if teams else {},
-        people=_people(people),
-        keys={str(one.pk): one for one in _keys(keys)},
-        jobs=_jobs(jobs),
+        teams=_teams(_numbers(teams)),
+        people=_people(_numbers(people)),
+        keys={str(one.pk): one for one in _keys(_numbers(keys))},
+        jobs=_jobs(_identifiers(jobs)),
     )
 
 
-def _people(ids: Iterable[str]) -> dict[str, str]:
+def _numbers(values: Iterable[str]) -> list[int]:
+    return [int(one) for one in values if is_number(one)]
+
+
+def _identifiers(values: Iterable[str]) -> list[UUID]:
+    found = []
+    for one in values:
+        try:
+            found.append(UUID(one))
+        except ValueError:
+            continue
+    return found
+
+
+def _teams(ids: Collection[int]) -> dict[str, Team]:
+    return {str(pk): one for pk, one in Team.objects.in_bulk(ids).items()} if ids else {}
+
+
+def _people(ids: Collection[int]) -> dict[str, str]:
     found = User.objects.in_bulk(ids) if ids else {}
     return {str(pk): one.get_full_name() or one.get_username() for pk, one in found.items()}
 
 
-def _jobs(ids: Iterable[str]) -> dict[str, str]:
-    found = _books[0].names([UUID(one) for one in ids]) if ids else {}
+def _jobs(ids: Collection[UUID]) -> dict[str, str]:
+    found = _books[0].names(ids) if ids else {}
     return {str(pk): name for pk, name in found.items()}
 
 
-def _keys(ids: Iterable[str]) -> Iterable[ApiKey]:
+def _keys(ids: Collection[int]) -> Iterable[ApiKey]:
     return ApiKey.objects.filter(pk__in=ids).select_related("team") if ids else ()
 
 
@@ -148,11 +172,13 @@ class OfTeam:
 def of_team(team: Team, person_id: int | None, scopes: Iterable[str]) -> OfTeam:
     """What is the team's, with one of its people; asked only for the `scopes` that need it."""
     asked = set(scopes)
-    keys = ApiKey.objects.filter(team=team) if BudgetScope.API_KEY in asked else None
+    keys = (
+        ApiKey.objects.filter(team=team) if BudgetScope.API_KEY in asked else ApiKey.objects.none()
+    )
     jobs = _books[0].of_team(team.pk) if BudgetScope.JOB in asked else ()
     return OfTeam(
         team_id=team.pk,
         person="" if person_id is None else str(person_id),
-        keys=frozenset(str(pk) for pk in keys.values_list("pk", flat=True)) if keys else NOTHING,
+        keys=frozenset(str(pk) for pk in keys.values_list("pk", flat=True)),
         jobs=frozenset(str(one) for one in jobs),
     )

@@ -6,19 +6,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db.models import Min, Q, Sum
+from django.db.models import Q
 
 from governance import scope_names
 from governance.amounts import amount_text
 from governance.budgets import OF_RUN, Policy
-from governance.models import BudgetPolicy, BudgetScope, BudgetWindow, Team
+from governance.models import BudgetPolicy, BudgetScope, Team
 from governance.snapshot import load_overrides, policy_entry
-from governance.windows import Period, bucket, leaves_at, period, rolling_periods
+from governance.window_figures import Figures, figures, first_period
+from governance.windows import bucket, leaves_at
 
 __all__ = ["Standing", "amount_text", "named_value", "standings"]
 WHOLE = 100
-# A policy for each session or run may have any number of windows; the fullest are shown.
-MOST = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,12 +104,12 @@ def standings(
     rows = list(policies)
     if not rows:
         return []
-    figures = _figures(rows, now)
     mine = _mine(rows, team, person_id)
+    found_now = figures(rows, now, mine)
     asked = [
         (policy, value)
         for policy in rows
-        for value in _values(policy, figures.get(policy.pk, {}), team, mine)
+        for value in _values(policy, found_now.get(policy.pk, {}), team, mine)
     ]
     names = scope_names.names((policy.scope, named_value(policy, value)) for policy, value in asked)
     entries = _entries(rows)
@@ -119,7 +118,7 @@ def standings(
             _standing(
                 policy,
                 value,
-                figures.get(policy.pk, {}).get(value, _Figures()),
+                found_now.get(policy.pk, {}).get(value, Figures()),
                 raised_by=entries[policy.pk].raised_by(value, now),
                 names=names,
                 now=now,
@@ -140,58 +139,9 @@ def _mine(
     return scope_names.of_team(team, person_id, shared)
 
 
-@dataclass(frozen=True, slots=True)
-class _Figures:
-    """The sums over the windows of one scope value, and when the first that has something began."""
-
-    consumed: int = 0
-    held: int = 0
-    raised_by: int = 0
-    used_since: datetime | None = None
-
-
-def _figures(policies: Iterable[BudgetPolicy], now: datetime) -> dict[int, dict[str, _Figures]]:
-    """By policy and scope value, how its windows of now stand: one query."""
-    wanted = Q(pk__in=[])
-    for policy in policies:
-        wanted |= _current(policy, now)
-    used = Q(consumed__gt=0) | Q(held__gt=0)
-    rows = (
-        BudgetWindow.objects.filter(wanted)
-        .order_by()
-        .values_list("policy_id", "scope_value")
-        .annotate(
-            total=Sum("consumed"),
-            holding=Sum("held"),
-            raised=Sum("raised_by"),
-            since=Min("starts_at", filter=used),
-        )
-        .order_by("-total")[:MOST]
-    )
-    found: dict[int, dict[str, _Figures]] = {}
-    for policy_id, value, *figures in rows:
-        found.setdefault(policy_id, {})[value] = _Figures(*figures)
-    return found
-
-
-def _current(policy: BudgetPolicy, now: datetime) -> Q:
-    if policy.interval == "run":
-        # Runs have no end by the calendar: what is under way is what there is now.
-        return Q(policy=policy, held__gt=0)
-    if policy.rolling:
-        return Q(policy=policy, starts_at__gte=_first(policy, now).starts_at)
-    return Q(policy=policy, starts_at=_first(policy, now).starts_at)
-
-
-def _first(policy: BudgetPolicy, now: datetime) -> Period:
-    if policy.rolling:
-        return rolling_periods(policy.interval, now, now)[0]
-    return period(policy.interval, policy.zone, now)
-
-
 def _values(
     policy: BudgetPolicy,
-    figures: Mapping[str, _Figures],
+    used: Mapping[str, Figures],
     team: Team | None,
     mine: scope_names.OfTeam | None,
 ) -> Sequence[str]:
@@ -206,9 +156,7 @@ def _values(
         if policy.scope == BudgetScope.TEAM and (team is not None or policy.team_id is not None):
             return [str(team.pk if team else policy.team_id)]
     shown = [
-        value
-        for value in figures
-        if mine is None or mine.may_see(policy, named_value(policy, value))
+        value for value in used if mine is None or mine.may_see(policy, named_value(policy, value))
     ]
     # A team is told of what may stop it before it has used any of it.
     return shown or ([""] if team is not None else [])
@@ -227,7 +175,7 @@ def _entries(policies: Iterable[BudgetPolicy]) -> dict[int, Policy]:
 def _standing(
     policy: BudgetPolicy,
     value: str,
-    found: _Figures,
+    found: Figures,
     *,
     raised_by: int,
     names: scope_names.Names,
@@ -239,7 +187,7 @@ def _standing(
         team=names.team_of(policy.scope, named) or policy.team,
         scope_value=value,
         whose=names.whose(policy.scope, named),
-        starts_at=_first(policy, now).starts_at,
+        starts_at=first_period(policy, now).starts_at,
         resets_at=_resets_at(policy, found, now),
         consumed=found.consumed,
         held=found.held,
@@ -247,9 +195,9 @@ def _standing(
     )
 
 
-def _resets_at(policy: BudgetPolicy, found: _Figures, now: datetime) -> datetime | None:
+def _resets_at(policy: BudgetPolicy, found: Figures, now: datetime) -> datetime | None:
     if not policy.rolling:
-        return _first(policy, now).ends_at
+        return first_period(policy, now).ends_at
     counted = bucket(policy.interval, found.used_since or now)
     return leaves_at(policy.interval, counted)
 

@@ -61,15 +61,15 @@ def period(interval: str, zone: str, now: datetime) -> Period:
     return Period(_instant(starts, local_zone), _instant(ends, local_zone))
 
 
-def rolling_periods(interval: str, at: datetime, now: datetime) -> tuple[Period, ...]:
-    """The buckets that may hold something of the rolling interval of a call made `at`, in order;
-    `now` is when that is asked, at or after it.
+def rolling_periods(interval: str, now: datetime) -> tuple[Period, ...]:
+    """The buckets that may hold something of the rolling interval that ends `now`, in order.
 
-    The oldest counts whole even if only a part of it is in the interval, so the sum is never low.
+    The oldest counts whole even if only a part of it is in the interval, and the one after now is
+    asked too: other machines' clocks may be ahead by as much. So the sum is never low.
     """
     rolling = ROLLING[interval]
-    found = [_aligned(at - rolling.length, rolling.bucket)]
-    while (ends_at := found[-1].ends_at) and ends_at <= max(at, now):
+    found = [_aligned(now - rolling.length, rolling.bucket)]
+    while (ends_at := found[-1].ends_at) and ends_at <= now + rolling.bucket:
         found.append(Period(ends_at, ends_at + rolling.bucket))
     return tuple(found)
 

@@ -169,6 +169,8 @@ X_FRAME_OPTIONS = "DENY"
 SECURE_REFERRER_POLICY = "same-origin"
 DEFAULT_EXCEPTION_REPORTER_FILTER = "palyra_site.error_pages.SecretsStayIn"
 DATA_UPLOAD_MAX_MEMORY_SIZE = CONFIGURATION.request_body_limit
+# A form that picks models sends a field for each: more than `MOST_PICKED`, with the form's own.
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 5100
 
 LOGGING = {
     "version": 1,

@@ -34,6 +34,8 @@ LATEST_CALLS = 8
 SHOWN_OF_EACH = 5
 LATEST_RUNS = 6
 LATEST_REQUESTS = 3
+# All are on the page of requests, which the part leads to.
+SHOWN_PENDING = 10
 CONTENT_SECURITY_POLICY = (
     "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; "
     "form-action 'self'; frame-ancestors 'none'"
@@ -90,7 +92,7 @@ def home(request: HttpRequest, access: TeamAccess) -> HttpResponse:
             "runs": CronRun.objects.filter(job__team=access.team).select_related("job")[
                 :LATEST_RUNS
             ],
-            "pending": requests.filter(status=ApprovalStatus.PENDING),
+            "pending": requests.filter(status=ApprovalStatus.PENDING)[:SHOWN_PENDING],
             "decided": requests.exclude(status=ApprovalStatus.PENDING)[:LATEST_REQUESTS],
         },
     )

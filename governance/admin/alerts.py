@@ -15,6 +15,7 @@ from django.utils.decorators import method_decorator
 from django.utils.html import format_html_join
 from django.views.decorators.debug import sensitive_post_parameters
 
+from governance.admin.teams import PatternsField
 from governance.alerts import deliveries, handling
 from governance.models import (
     Alert,
@@ -136,6 +137,13 @@ class AlertAdmin(ReadOnlyAdmin):
         return str(alert.count)
 
 
+class AddressesField(PatternsField):
+    """E-mail addresses, one a line."""
+
+    def prepare_value(self, value: Any) -> Any:
+        return "\n".join(str(one) for one in value) if isinstance(value, list) else value
+
+
 class ChannelForm(forms.ModelForm[Channel]):
     """Takes the signing secret and never gives it back."""
 
@@ -152,6 +160,9 @@ class ChannelForm(forms.ModelForm[Channel]):
         max_length=500,
         assume_scheme="https",
         widget=UnfoldAdminURLInputWidget,
+    )
+    recipients = AddressesField(
+        help_text="E-mail addresses, one a line, for a channel of that kind."
     )
     kinds = forms.MultipleChoiceField(
         required=False,
@@ -263,6 +274,7 @@ class DeliveryAdmin(ReadOnlyAdmin):
     @admin.display(description="each try")
     def tried(self, delivery: Delivery) -> str:
         lines = (
-            (one["at"], one["status"] or one["fault"], one["milliseconds"]) for one in delivery.log
+            (one["at"], one["status"] or one["fault"] or "taken", one["milliseconds"])
+            for one in delivery.log
         )
         return format_html_join("; ", "{}: {} in {} ms", lines) or "Not yet"

@@ -8,7 +8,6 @@ from zoneinfo import ZoneInfo
 
 from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList as DjangoChangeList
-from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
@@ -17,6 +16,7 @@ from django.utils.html import format_html
 from governance import scope_names
 from governance.admin.policy_form import PolicyForm
 from governance.admin.teams import ZoneInput
+from governance.admin.window_limits import limits_of
 from governance.amounts import amount_text
 from governance.display import resets, standing_badge, standing_meter
 from governance.models import IDENTITY, BudgetInterval, BudgetPolicy, BudgetScope, BudgetWindow
@@ -227,14 +227,16 @@ def _standings_of(policy: BudgetPolicy) -> list[Standing]:
 
 
 class WindowList(ChangeList):
-    """The list of windows, each with its names: the row itself holds only identifiers."""
+    """The list of windows, each with its names, where the row itself holds only identifiers, and
+    with its limit."""
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
         windows: list[Any] = list(self.result_list)
         names = scope_names.names(_named(window) for window in windows)
+        limits = limits_of(windows, timezone.now()) if windows else {}
         for window in windows:
-            window.names = names
+            window.names, window.limit = names, limits[window.pk]
         self.result_list = windows
 
 
@@ -276,10 +278,6 @@ class BudgetWindowAdmin(ReadOnlyAdmin):
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[WindowList]:
         return WindowList
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[BudgetWindow]:
-        found: QuerySet[BudgetWindow] = super().get_queryset(request)
-        return found
-
     @admin.display(description="whose calls", ordering="scope_value")
     def whose(self, window: Any) -> str:
         named = _named(window)
@@ -316,14 +314,23 @@ class BudgetWindowAdmin(ReadOnlyAdmin):
     @admin.display(description="limit")
     def amount_limit(self, window: BudgetWindow) -> str:
         limit = limit_of(window)
-        return "No hard limit" if limit is None else amount_text(window.policy.metric, limit)
+        if limit is None:
+            return "No hard limit"
+        shown = amount_text(window.policy.metric, limit)
+        together = muted(now_text(window.policy))
+        return two_lines(shown, together) if window.policy.rolling else shown
 
     @admin.display(description="of which approved on request")
     def amount_raised(self, window: BudgetWindow) -> str:
-        return amount_text(window.policy.metric, window.raised_by)
+        limit, hard = limit_of(window), window.policy.hard_limit
+        raised = window.raised_by if limit is None or hard is None else limit - hard
+        return amount_text(window.policy.metric, raised)
 
     @admin.display(description="used")
     def meter(self, window: BudgetWindow) -> str:
+        if window.policy.rolling:
+            # The limit is that of all parts together.
+            return muted(f"part of {now_text(window.policy)[3:]}")
         limit = limit_of(window)
         if not limit:
             return NOTHING
@@ -337,8 +344,10 @@ class BudgetWindowAdmin(ReadOnlyAdmin):
 
 def limit_of(window: BudgetWindow) -> int | None:
     """The window's hard limit with what was approved on request; None without one."""
-    hard = window.policy.hard_limit
-    return None if hard is None else hard + window.raised_by
+    limit: int | None = remembered(
+        window, "limit", lambda: limits_of([window], timezone.now())[window.pk]
+    )
+    return limit
 
 
 def zone_of(window: BudgetWindow) -> ZoneInfo:

@@ -64,7 +64,7 @@ class PolicyForm(forms.ModelForm[BudgetPolicy]):
     thresholds = ThresholdsField(
         label="Alert at",
         help_text="Percentages of the limit at which an alert is raised, once a window each, such "
-        "as 50, 75, 90. Empty: none.",
+        "as 50, 75, 90. Empty: none. A budget for each run raises none.",
     )
 
     class Meta:

@@ -18,6 +18,7 @@ from django.views.decorators.http import require_http_methods
 from governance import price_import
 from governance.price_import import WORDS, ImportLine
 from providers.admin.actions import faults_of
+from providers.api.health_schemas import MOST_PICKED
 from providers.discovery import NoPrice, PriceStanding, ProposedPrice
 from providers.discovery.price_words import price_words, source_words
 from providers.display import NOTHING, Tone
@@ -88,13 +89,16 @@ class PriceImportPage(Base):
         self, request: HttpRequest, picked: Collection[int] | None = None
     ) -> HttpResponse:
         found = price_import.preview(now=timezone.now())
-        rows = [_row(line, picked) for line in found.lines]
+        settable = [line.model_id for line in found.lines if line.would_be_set]
+        ticked = frozenset(settable[:MOST_PICKED] if picked is None else picked)
+        rows = [_row(line, ticked) for line in found.lines]
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,
             "title": "Import listed prices",
             "found": found,
             "rows": sorted(rows, key=lambda row: not row.can_be_picked),
+            "most_picked": MOST_PICKED if len(settable) > MOST_PICKED else None,
             "may_apply": self.has_add_permission(request),
         }
         return TemplateResponse(request, "admin/governance/price/import.html", context)
@@ -105,7 +109,7 @@ def _picked(sent: Collection[str]) -> list[int]:
     return [int(one) if one.isdecimal() and len(one) <= LONGEST_PICK else 0 for one in sent]
 
 
-def _row(line: ImportLine, picked: Collection[int] | None) -> ImportRow:
+def _row(line: ImportLine, picked: Collection[int]) -> ImportRow:
     listed, now = line.proposed, line.comparison.in_force
     return ImportRow(
         id=line.model_id,
@@ -113,7 +117,7 @@ def _row(line: ImportLine, picked: Collection[int] | None) -> ImportRow:
         standing=WORDS[line.standing].capitalize(),
         tone=TONES[line.standing],
         can_be_picked=line.would_be_set,
-        is_picked=picked is None or line.model_id in picked,
+        is_picked=line.model_id in picked,
         listed=_price(listed),
         listed_source="" if isinstance(listed, NoPrice) else source_words(listed),
         now=_price(now),

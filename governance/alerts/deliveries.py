@@ -18,7 +18,7 @@ import orjson
 from django.conf import settings
 from django.core.mail import send_mail
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, Q
 
 from governance.alerts import signing
 from governance.models import Channel, ChannelKind, Delivery, DeliveryStatus
@@ -73,9 +73,10 @@ class Result:
 
 
 def claim_due(now: datetime, limit: int = AT_ONCE) -> list[Outgoing]:
-    """Deliveries that are due, each in one process only."""
+    """Deliveries that are due, each in one process only; those of a muted alert wait."""
+    muted = Q(alert__isnull=False, alert__muted_until__gt=now)
     due = Delivery.objects.filter(
-        status=DeliveryStatus.PENDING, next_at__lte=now, channel__enabled=True
+        ~muted, status=DeliveryStatus.PENDING, next_at__lte=now, channel__enabled=True
     )
     rows = due.select_related("channel__secret").order_by("next_at")[:limit]
     return [outgoing(row) for row in rows if _claim(row, now)]

@@ -6,7 +6,7 @@ makes its deliveries in the same transaction.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,6 +16,8 @@ from django.db.models import F, Q
 
 from governance.alerts.facts import Gathered, gather
 from governance.alerts.rules import (
+    KNOWN,
+    WITHOUT_BEGINNING,
     Condition,
     budget_thresholds,
     cost_spikes,
@@ -41,8 +43,13 @@ def evaluate(now: datetime) -> int:
     rows = list(Alert.objects.filter(resolved_at=None).values_list("key", "pk", "kind", "detail"))
     _see_again([pk for key, pk, _, _ in rows if key in found], now)
     _resolve([row for row in rows if row[0] not in found], facts, now)
+    # Asked after what is open, so that what is resolved meanwhile is in one of them.
+    known = _known_by_hand(found)
     unseen = [one for key, one in found.items() if key not in {row[0] for row in rows}]
-    return _raise_all(unseen, now)
+    late = [
+        one for one in budget_thresholds(facts.ended) if one.key not in {row[0] for row in rows}
+    ]
+    return _raise_all([*late, *(one for one in unseen if one.since or one.key not in known)], now)
 
 
 def conditions(facts: Gathered, now: datetime) -> Iterable[Condition]:
@@ -73,6 +80,21 @@ def _resolve(rows: list[Any], facts: Gathered, now: datetime) -> None:
         if kind != AlertKind.BUDGET_THRESHOLD or detail.get("window") not in facts.running
     ]
     Alert.objects.filter(pk__in=over, resolved_at=None).update(resolved_at=now)
+
+
+def _known_by_hand(found: Mapping[str, Condition]) -> set[str]:
+    """The keys of what was resolved by hand and has been true ever since; what no longer is true is
+    known no more."""
+    marked = Alert.objects.filter(
+        **{"kind": WITHOUT_BEGINNING, "resolved_at__isnull": False, f"detail__{KNOWN}": True}
+    )
+    rows = list(marked.order_by())
+    ended = [one for one in rows if one.key not in found]
+    for alert in ended:
+        del alert.detail[KNOWN]
+    if ended:
+        Alert.objects.bulk_update(ended, ["detail"], batch_size=100)
+    return {one.key for one in rows if one.key in found}
 
 
 @dataclass(slots=True)

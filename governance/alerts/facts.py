@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.db.models import Count, F, Max, Q, QuerySet, Sum
+from django.db.models.functions import Coalesce
 
 from governance.alerts.rules import (
     FROM_POLICY,
@@ -33,20 +35,29 @@ from governance.models import (
     Team,
     UsageHour,
 )
+from governance.scope_names import names
 from governance.usage.pace import FORECAST_AFTER
 from governance.windows import ROLLING
 from providers.models import Breaker, BreakerState, ProviderProbe
 
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 USUAL = 14 * DAY
+# How long a window is looked at after its end: a threshold may be reached just before, and this is
+# some evaluations long.
+LATE = timedelta(minutes=1)
 EARLIEST_SHARE = round(FORECAST_AFTER * WHOLE)
+LIMIT = Coalesce("policy__hard_limit", "policy__soft_limit")
+Policies = Mapping[int, BudgetPolicy]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gathered:
-    """Every fact. `running` names the windows whose thresholds stay reached."""
+    """Every fact. `running` names the windows whose thresholds stay reached; `ended` are those that
+    the evaluation before could not see the end of.
+    """
 
     windows: tuple[WindowFact, ...]
+    ended: tuple[WindowFact, ...]
     running: frozenset[str]
     hours: tuple[HourFact, ...]
     shares: tuple[MixFact, ...]
@@ -62,20 +73,25 @@ class Gathered:
 def gather(now: datetime) -> Gathered:
     """What is so at `now`."""
     settings = GovernanceSettings.objects.first() or GovernanceSettings()
-    names = dict(Team.objects.values_list("pk", "name"))
-    policies = list(BudgetPolicy.objects.filter(enabled=True))
+    teams = dict(Team.objects.values_list("pk", "name"))
+    policies = {one.pk: one for one in BudgetPolicy.objects.filter(enabled=True)}
     lately = ModelCall.objects.filter(admitted_at__gt=now - DAY, admitted_at__lte=now)
-    windows, running = _calendar(policies, now)
+    worth = _worth_an_alert(policies)
+    calendar = _named(_calendar(policies, worth, now))
     return Gathered(
-        windows=(*windows, *_rolling(policies, now)),
-        running=running,
-        hours=_hours(names, now),
-        shares=_shares(names, now),
+        windows=(
+            *(one for one in calendar if one.ends_at is None or one.ends_at > now),
+            *_named(_rolling(policies, worth, now)),
+        ),
+        ended=tuple(one for one in calendar if one.ends_at is not None and one.ends_at <= now),
+        running=_running(now),
+        hours=_hours(teams, now),
+        shares=_shares(teams, now),
         providers=_providers(),
-        overridden=_calls(_overridden(lately), names),
-        overrun=_calls(_marked(lately, "overrun", now).filter(overrun__gt=0), names, "overrun"),
+        overridden=_calls(_overridden(lately), teams),
+        overrun=_calls(_marked(lately, "overrun", now).filter(overrun__gt=0), teams, "overrun"),
         unconfirmed=_calls(
-            _marked(lately, "unconfirmed", now).filter(status=CallStatus.UNCONFIRMED), names
+            _marked(lately, "unconfirmed", now).filter(status=CallStatus.UNCONFIRMED), teams
         ),
         prices=_prices(now),
         spike_factor=settings.spike_factor,
@@ -95,31 +111,55 @@ def _team_of(policy: BudgetPolicy, scope_value: str) -> int | None:
     return policy.team_id
 
 
-def _calendar(
-    policies: list[BudgetPolicy], now: datetime
-) -> tuple[list[WindowFact], frozenset[str]]:
-    """The windows that run and may be worth an alert. A run's window never ends by the clock, and
-    there is one for each call: those are not looked at."""
-    looked_at = {
-        one.pk: one for one in policies if not one.rolling and one.interval != BudgetInterval.RUN
-    }
-    if not looked_at:
-        return [], frozenset()
-    worth = Q(pk__in=())
-    for policy in looked_at.values():
+def _worth_an_alert(policies: Policies) -> Q:
+    """Where enough of the limit is spoken for that a rule may say something. Ten conditions at the
+    most, however many policies: a share is a whole percentage up to the earliest forecast's.
+    """
+    by_share: dict[int, list[int]] = defaultdict(list)
+    for policy in policies.values():
         share = min((*policy.thresholds, EARLIEST_SHARE))
-        worth |= Q(policy=policy, hundredfold__gte=(_limit(policy) + F("raised_by")) * share)
-    running = BudgetWindow.objects.filter(
-        Q(ends_at=None) | Q(ends_at__gt=now), policy__in=looked_at, starts_at__lte=now
+        by_share[share].append(policy.pk)
+    # That of most policies is asked of every row, so that they need not be named.
+    by_share.pop(EARLIEST_SHARE, None)
+    worth = _spoken_for(EARLIEST_SHARE)
+    for share, ids in by_share.items():
+        worth |= Q(policy__in=ids) & _spoken_for(share)
+    return Q(spoken__gt=0) & worth
+
+
+def _spoken_for(share: int) -> Q:
+    """Half a percentage point less, for the database may round: the rules are exact."""
+    return Q(spoken__gte=F("limit") * ((share - 0.5) / WHOLE))
+
+
+def _calendar(policies: Policies, worth: Q, now: datetime) -> list[tuple[BudgetPolicy, WindowFact]]:
+    """The windows that run, or ended just now, and may be worth an alert. A run's window never ends
+    by the clock, and there is one for each call: those are not looked at."""
+    rows = _looked_at(now - LATE, now).annotate(
+        spoken=F("consumed") + F("held"), limit=LIMIT + F("raised_by")
     )
-    rows = running.annotate(hundredfold=(F("consumed") + F("held")) * WHOLE).filter(worth)
-    facts = [_window(looked_at[row.policy_id], row) for row in rows.order_by()]
-    # Of sessions there may be very many windows: only those that open alerts name are asked for.
+    found = rows.filter(worth).order_by()
+    return [
+        (policies[row.policy_id], _window(policies[row.policy_id], row))
+        for row in found
+        if row.policy_id in policies
+    ]
+
+
+def _looked_at(since: datetime, now: datetime) -> QuerySet[BudgetWindow]:
+    calendar = BudgetWindow.objects.filter(policy__enabled=True, policy__rolling=False)
+    return calendar.exclude(policy__interval=BudgetInterval.RUN).filter(
+        Q(ends_at=None) | Q(ends_at__gt=since), starts_at__lte=now
+    )
+
+
+def _running(now: datetime) -> frozenset[str]:
+    """Of sessions there may be many windows: only those that open alerts name are looked for."""
     open_alerts = Alert.objects.filter(kind=AlertKind.BUDGET_THRESHOLD, resolved_at=None)
     named = {str(detail.get("window")) for detail in open_alerts.values_list("detail", flat=True)}
     known = [int(name) for name in named if name.isdigit()]
-    ids = running.filter(pk__in=known).order_by().values_list("pk", flat=True)
-    return facts, frozenset(str(pk) for pk in ids)
+    ids = _looked_at(now, now).filter(pk__in=known).order_by().values_list("pk", flat=True)
+    return frozenset(str(pk) for pk in ids)
 
 
 def _window(policy: BudgetPolicy, row: BudgetWindow) -> WindowFact:
@@ -127,6 +167,7 @@ def _window(policy: BudgetPolicy, row: BudgetWindow) -> WindowFact:
         window=str(row.pk),
         policy=policy.name,
         scope_value=row.scope_value,
+        whose="",
         team_id=_team_of(policy, row.scope_value),
         metric=policy.metric,
         limit=_limit(policy) + row.raised_by,
@@ -137,18 +178,25 @@ def _window(policy: BudgetPolicy, row: BudgetWindow) -> WindowFact:
     )
 
 
-def _rolling(policies: list[BudgetPolicy], now: datetime) -> list[WindowFact]:
+def _rolling(policies: Policies, worth: Q, now: datetime) -> list[tuple[BudgetPolicy, WindowFact]]:
     """Of each rolling policy, every bucket that overlaps what it looks back on, together."""
-    looked_at = {one.pk: one for one in policies if one.rolling}
-    if not looked_at:
-        return []
     within = Q(pk__in=())
-    for policy in looked_at.values():
-        back = ROLLING[policy.interval].length
-        within |= Q(policy=policy, ends_at__gt=now - back, starts_at__lte=now)
-    rows = BudgetWindow.objects.filter(within).order_by().values("policy", "scope_value")
-    sums = rows.annotate(used=Sum(F("consumed") + F("held")), raised=Sum("raised_by"))
-    return [_trailing(looked_at[row["policy"]], dict(row), now) for row in sums]
+    for interval, rolling in ROLLING.items():
+        within |= Q(policy__interval=interval, ends_at__gt=now - rolling.length)
+    buckets = BudgetWindow.objects.filter(
+        within, policy__enabled=True, policy__rolling=True, starts_at__lte=now
+    )
+    rows = buckets.order_by().values("policy", "scope_value", given=LIMIT)
+    sums = rows.annotate(
+        spoken=Sum(F("consumed") + F("held")),
+        raised=Sum("raised_by"),
+        limit=F("given") + Sum("raised_by"),
+    )
+    return [
+        (policies[row["policy"]], _trailing(policies[row["policy"]], dict(row), now))
+        for row in sums.filter(worth)
+        if row["policy"] in policies
+    ]
 
 
 def _trailing(policy: BudgetPolicy, row: dict[str, Any], now: datetime) -> WindowFact:
@@ -156,10 +204,11 @@ def _trailing(policy: BudgetPolicy, row: dict[str, Any], now: datetime) -> Windo
         window=f"{policy.pk}|{row['scope_value']}",
         policy=policy.name,
         scope_value=row["scope_value"],
+        whose="",
         team_id=_team_of(policy, row["scope_value"]),
         metric=policy.metric,
         limit=_limit(policy) + row["raised"],
-        used=row["used"],
+        used=row["spoken"],
         thresholds=tuple(policy.thresholds),
         starts_at=now - ROLLING[policy.interval].length,
         ends_at=None,
@@ -167,7 +216,16 @@ def _trailing(policy: BudgetPolicy, row: dict[str, Any], now: datetime) -> Windo
     )
 
 
-def _hours(names: dict[int, str], now: datetime) -> tuple[HourFact, ...]:
+def _named(facts: list[tuple[BudgetPolicy, WindowFact]]) -> tuple[WindowFact, ...]:
+    """The windows, with whose they are in words."""
+    words = names((policy.scope, one.scope_value) for policy, one in facts)
+    return tuple(
+        replace(one, whose=words.whose(policy.scope, one.scope_value)) if one.scope_value else one
+        for policy, one in facts
+    )
+
+
+def _hours(teams: dict[int, str], now: datetime) -> tuple[HourFact, ...]:
     this = now.replace(minute=0, second=0, microsecond=0)
     last = this - timedelta(hours=1)
     before = UsageHour.objects.filter(hour__gte=last - USUAL, hour__lt=last, calls__gt=0)
@@ -181,24 +239,24 @@ def _hours(names: dict[int, str], now: datetime) -> tuple[HourFact, ...]:
     return tuple(
         HourFact(
             team_id=row["team_id"],
-            team=names[row["team_id"]],
+            team=teams[row["team_id"]],
             hour=last,
             cost=row["total"],
             cost_before=usual[row["team_id"]][0],
             busy_hours=usual[row["team_id"]][1],
         )
         for row in rows
-        if row["team_id"] in usual and row["team_id"] in names
+        if row["team_id"] in usual and row["team_id"] in teams
     )
 
 
-def _shares(names: dict[int, str], now: datetime) -> tuple[MixFact, ...]:
+def _shares(teams: dict[int, str], now: datetime) -> tuple[MixFact, ...]:
     day = now.replace(hour=0, minute=0, second=0, microsecond=0)
     today, before = _mix(day, day + DAY), _mix(day - USUAL, day)
     return tuple(
         MixFact(
             team_id=team_id,
-            team=names[team_id],
+            team=teams[team_id],
             model=model,
             today=today[team_id].get(model, 0),
             all_today=sum(today[team_id].values()),
@@ -206,7 +264,7 @@ def _shares(names: dict[int, str], now: datetime) -> tuple[MixFact, ...]:
             all_before=sum(before[team_id].values()),
             day=day,
         )
-        for team_id in sorted(today.keys() & before.keys() & names.keys())
+        for team_id in sorted(today.keys() & before.keys() & teams.keys())
         for model in sorted(today[team_id].keys() | before[team_id].keys())
     )
 
@@ -259,21 +317,21 @@ def _marked(lately: QuerySet[ModelCall], sum_of: str, now: datetime) -> QuerySet
 
 
 def _calls(
-    calls: QuerySet[ModelCall], names: dict[int, str], amount: str = "cost"
+    calls: QuerySet[ModelCall], teams: dict[int, str], amount: str = "cost"
 ) -> tuple[CallsFact, ...]:
     rows = calls.order_by().values("team_id", "provider", "model")
     counted = rows.annotate(calls_counted=Count("pk"), total=Sum(amount), latest=Max("admitted_at"))
     return tuple(
         CallsFact(
             team_id=row["team_id"],
-            team=names[row["team_id"]],
+            team=teams[row["team_id"]],
             model=f"{row['provider']}/{row['model']}",
             calls=row["calls_counted"],
             amount=row["total"] or 0,
             latest=row["latest"],
         )
         for row in counted
-        if row["team_id"] in names
+        if row["team_id"] in teams
     )
 
 

@@ -11,6 +11,7 @@ from django.core.validators import validate_email
 from django.db import transaction
 
 from governance.alerts import signing
+from governance.alerts.rules import KNOWN, WITHOUT_BEGINNING
 from governance.models import Alert, AlertKind, Channel, ChannelKind
 from providers.models import Secret
 
@@ -33,20 +34,24 @@ def mute(alert: Alert, until: datetime, now: datetime) -> None:
 
 def resolve(alert: Alert, now: datetime) -> None:
     """Close it. It is raised again only if it becomes true anew."""
-    Alert.objects.filter(pk=alert.pk, resolved_at=None).update(resolved_at=now)
+    known = {KNOWN: True} if alert.kind == WITHOUT_BEGINNING else {}
+    Alert.objects.filter(pk=alert.pk, resolved_at=None).update(
+        resolved_at=now, detail={**alert.detail, **known}
+    )
 
 
 def check_channel(channel: Channel, secret: str) -> None:
     """Raise `ValidationError` with every fault of `channel`, to be signed for with `secret` or
     with what it has."""
     faults: dict[str, Any] = {}
+    fault = _recipients_fault(channel)
+    if fault:
+        faults["recipients"] = fault
     if channel.kind == ChannelKind.WEBHOOK:
         if not channel.url.startswith(("http://", "https://")):
             faults["url"] = "Give the http or https address that is sent to."
         if not secret and channel.secret_id is None:
             faults["secret"] = "Give the secret that its messages are signed with."  # noqa: S105
-    elif not _are_addresses(channel.recipients):
-        faults["recipients"] = "Give a list of one e-mail address or more."
     if not isinstance(channel.kinds, list) or not set(channel.kinds) <= set(AlertKind.values):
         faults["kinds"] = "Give a list of kinds of alert; an empty one is every kind."
     if secret:
@@ -58,12 +63,22 @@ def check_channel(channel: Channel, secret: str) -> None:
         raise ValidationError(faults)
 
 
-def _are_addresses(recipients: Any) -> bool:
-    if not isinstance(recipients, list) or not recipients:
-        return False
+def _recipients_fault(channel: Channel) -> str:
+    """Why nothing can be sent to its recipients; a webhook needs none, but a list of them."""
+    recipients = channel.recipients
+    if not isinstance(recipients, list) or not all(isinstance(one, str) for one in recipients):
+        return "Give a list of e-mail addresses."
+    if channel.kind != ChannelKind.EMAIL:
+        return ""
+    if not recipients:
+        return "Give one e-mail address or more: a channel of this kind sends to them."
+    wrong = [one for one in recipients if not _is_address(one)]
+    return f"Not an e-mail address: {', '.join(wrong)}." if wrong else ""
+
+
+def _is_address(text: str) -> bool:
     try:
-        for address in recipients:
-            validate_email(address)
+        validate_email(text)
     except ValidationError:
         return False
     return True

@@ -25,6 +25,10 @@ LEAST_BUSY_HOURS = 12
 MIX_MOVED = 30
 MIX_CALLS_TODAY = 20
 MIX_CALLS_BEFORE = 100
+# Of these nobody knows since when they are true: an alert resolved by hand says in its detail, by
+# this name, that it is known until it was false once.
+WITHOUT_BEGINNING = AlertKind.PROVIDER_HEALTH
+KNOWN = "known_until_false"
 # Where a call's routing mode came from, if a budget policy set it.
 FROM_POLICY = "policy"
 
@@ -34,7 +38,7 @@ class Condition:
     """Something that is true now. `key` tells it from every other.
 
     Whoever resolved an alert of the same key after `since` knows of it already, so it is not raised
-    again; None raises it as long as it is true.
+    again; where None says that this moment is unknown, not until it was false once.
     """
 
     kind: str
@@ -49,13 +53,15 @@ class Condition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WindowFact:
-    """A budget's window that runs. `limit` includes what approvals added; `window` names it among
-    all: the row's id, or for a rolling policy the policy and whose it is.
+    """A budget's window that runs, or ended just now. `limit` includes what approvals added;
+    `window` names it among all: the row's id, or for a rolling policy the policy and whose it is.
+    `whose` says in words whose it is, if not everyone's.
     """
 
     window: str
     policy: str
     scope_value: str
+    whose: str
     team_id: int | None
     metric: str
     limit: int
@@ -123,8 +129,10 @@ class PriceFact:
 
 
 def budget_thresholds(windows: Iterable[WindowFact]) -> Iterator[Condition]:
-    """Each threshold that what is spoken for has reached."""
+    """Each threshold that what is spoken for has reached; nothing reaches none, not even of 0."""
     for window in windows:
+        if not window.used:
+            continue
         for threshold in sorted(set(window.thresholds)):
             if window.used * WHOLE >= window.limit * threshold:
                 yield _reached(window, threshold)
@@ -170,7 +178,7 @@ def _forecast(window: WindowFact, expected: int) -> Condition:
 
 
 def _whose(window: WindowFact) -> str:
-    return f", for {window.scope_value}" if window.scope_value else ""
+    return f", for {window.whose}" if window.whose else ""
 
 
 def _window_detail(window: WindowFact) -> dict[str, Any]:

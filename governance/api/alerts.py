@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -237,9 +238,8 @@ def add_channel(request: ActorRequest, body: ChannelIn) -> Status[ChannelOut]:
     values = {name: getattr(body, name) for name in ChannelIn.model_fields}
     slug = values.pop("team")
     team = Team.objects.filter(slug=slug).first()
-    if slug is not None and team is None:
-        raise ValidationError({"team": "There is no team of this slug."})
-    return Status(201, _saved(Channel(team=team), values))
+    faults = {} if slug is None or team else {"team": ["There is no team of this slug."]}
+    return Status(201, _saved(Channel(team=team), values, faults))
 
 
 @router.patch(
@@ -252,7 +252,7 @@ def add_channel(request: ActorRequest, body: ChannelIn) -> Status[ChannelOut]:
 def change_channel(request: ActorRequest, channel_id: int, body: ChannelChange) -> ChannelOut:
     """Needs `governance.change_channel`."""
     request.auth.require("governance.change_channel")
-    return _saved(find(Channel.objects.select_related("team"), pk=channel_id), body.given())
+    return _saved(find(Channel.objects.select_related("team"), pk=channel_id), body.given(), {})
 
 
 @router.delete(
@@ -283,12 +283,23 @@ def test_channel(request: ActorRequest, channel_id: int) -> Status[DeliveryOut]:
     return Status(201, DeliveryOut.of(deliveries.send_test(channel, timezone.now())))
 
 
-def _saved(channel: Channel, values: dict[str, Any]) -> ChannelOut:
+def _saved(channel: Channel, values: dict[str, Any], faults: dict[str, list[str]]) -> ChannelOut:
+    """`channel`, stored with `values`, unless there are `faults` already or are found in them."""
     secret = values.pop("secret", "") or ""
     for name, value in values.items():
         setattr(channel, name, value)
-    channel.full_clean()
-    handling.check_channel(channel, secret)
+    checks: list[Callable[[], None]] = [
+        channel.full_clean,
+        lambda: handling.check_channel(channel, secret),
+    ]
+    for check in checks:
+        try:
+            check()
+        except ValidationError as error:
+            # What one check said of a field, the next need not say again.
+            faults = error.message_dict | faults
+    if faults:
+        raise ValidationError(faults)
     handling.save_channel(channel, secret)
     return ChannelOut.of(channel)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator
+from datetime import datetime
 
 from asgiref.sync import sync_to_async
 from django.core.handlers.asgi import ASGIRequest
@@ -51,6 +52,7 @@ from governance.models import Team, UsageSession
 from governance.money import decimal_text
 from governance.usage import forecast
 from governance.usage.export import csv_lines, json_lines
+from governance.usage.forecast import WindowForecast
 from governance.usage.frames import last_month, outwards
 from governance.usage.latency import latencies
 from governance.usage.reports import together
@@ -245,13 +247,23 @@ def list_usage_latency(request: ActorRequest, query: Query[LatencyQuery]) -> Lat
 )
 def forecast_usage(request: ActorRequest, query: Query[ForecastQuery]) -> ForecastOut:
     """At the pace since their beginning. Without a team, everyone's spend is shown with
-    `governance.view_modelcall` and every window with `governance.view_budgetwindow`."""
+    `governance.view_modelcall`; windows of other teams than yours, and of everyone, with
+    `governance.view_budgetwindow`."""
     check_zone(query.zone)
     team, now = team_of(request, query.team), timezone.now()
     spend = forecast.spend(now=now, zone=zone_of(query.zone), team=team)
-    shown = team is not None or request.auth.may(SEEING_BUDGETS)
-    windows = forecast.windows(now=now, team=team) if shown else []
-    return ForecastOut.of(spend, windows, query.zone)
+    return ForecastOut.of(spend, _windows(request, team, now), query.zone)
+
+
+def _windows(request: ActorRequest, team: Team | None, now: datetime) -> list[WindowForecast]:
+    """Those that `/budgets` shows them; spend and windows are each seen by a permission."""
+    actor = request.auth
+    if team is None:
+        return forecast.windows(now=now) if actor.may(SEEING_BUDGETS) else []
+    if not actor.teams(SEEING_BUDGETS).filter(pk=team.pk).exists():
+        return []
+    person_id = actor.person.pk if actor.person else None
+    return forecast.windows(now=now, team=team, person_id=person_id)
 
 
 @router.get(

@@ -223,7 +223,7 @@ async def _submitted(request: AdmissionRequest, runtime: Runtime) -> Admitted:
     try:
         admitted: Admitted = await asyncio.wrap_future(pending)
     except asyncio.CancelledError:
-        released = never_sent(request.call_id, timezone.now())
+        released = never_sent(request.call_id, timezone.now(), owner=runtime.process_id)
         # Too late to withdraw, the hold may be committed all the same; it is released after that.
         if not pending.cancelled():
             pending.add_done_callback(lambda _: runtime.ledger.submit(released))

@@ -42,7 +42,8 @@ def remaining(
     """By model, the nano-dollars that cost budgets leave a call there; without those of which
     nothing is known. A rolling budget is not among them: this process knows no sum of it."""
     limiting = [one for one in snapshot.policies if _limits_cost(one)]
-    if not limiting:
+    # What was approved for this one call is not known here, and lets it go where it was asked to.
+    if not limiting or request.approvals:
         return {}
     call_id = request.waiting or new_id()
     anywhere = [one for one in limiting if one.scope not in BY_PLACE]
@@ -69,7 +70,7 @@ def _least(
     policies: Iterable[Policy], subject: Subject, published: Published, now: datetime
 ) -> int | None:
     left = [
-        published.left(policy, policy.window(subject, now))
+        published.left(policy, policy.window(subject, now), now)
         for policy in policies
         if policy.counts(subject)
     ]

@@ -44,7 +44,7 @@ async def _error(plan: CallPlan, admission: Admission) -> CallError:
     said = _telling(admission.refusals)
     if said.outcome == UNKNOWN:
         return UnpricedModel(said.explanation, call_id=plan.call_id, detail=_detail(said))
-    if _passes(said):
+    if said.passes:
         wait = (said.resets_at - timezone.now()).total_seconds() if said.resets_at else 1.0
         return RateLimited(
             said.explanation, call_id=plan.call_id, detail=_detail(said), retry_after=max(1.0, wait)
@@ -54,13 +54,8 @@ async def _error(plan: CallPlan, admission: Admission) -> CallError:
 
 def _telling(refusals: Sequence[BudgetEvaluation]) -> BudgetEvaluation:
     """The refusal that says most: one that waiting does not help, else the one that lasts."""
-    lasting = [said for said in refusals if not _passes(said)]
+    lasting = [said for said in refusals if not said.passes]
     return lasting[0] if lasting else max(refusals, key=_resets)
-
-
-def _passes(said: BudgetEvaluation) -> bool:
-    """Whether it is a rate that leaves room for such a call again in a moment."""
-    return said.limits_rate and (said.requested or 0) <= (said.limit or 0)
 
 
 def _resets(said: BudgetEvaluation) -> float:
@@ -74,7 +69,11 @@ async def _approval_asked(plan: CallPlan, admission: Admission) -> CallError:
     said = admission.refusals[0]
     kept = await _in_thread(lambda: _keep(asked)) if plan.request.may_wait else None
     waits = kept is not None
-    approvals = kept or await _in_thread(lambda: call_approvals.ask(asked, timezone.now()))
+    approvals: list[Approval] = (
+        await _in_thread(lambda: call_approvals.ask(asked, timezone.now()))
+        if kept is None
+        else kept
+    )
     addresses = [
         {"id": str(one.pk), "url": f"{APPROVALS}/{one.pk}", "policy": refusal.policy}
         for one, refusal in zip(approvals, admission.refusals, strict=True)

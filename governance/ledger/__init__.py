@@ -5,6 +5,7 @@ one transaction (`store`), deciding each admission with the pure `budgets.admit`
 what a dead process left behind.
 """
 
+from governance.ledger.apart import dismiss, settle_now
 from governance.ledger.opening import open_window
 from governance.ledger.operations import (
     AdmissionRequest,
@@ -17,7 +18,6 @@ from governance.ledger.operations import (
     Unmade,
     never_sent,
 )
-from governance.ledger.store import dismiss, settle_now
 from governance.ledger.writer import LedgerWriter
 
 __all__ = [

@@ -124,7 +124,9 @@ def admitting(
             request = replace(request.shorter.at_cap(cap), lease=request.lease)
             admission, used = _said(request.demand, standing, allowances)
     if admission.blocking is not None:
-        row = None if request.stands_in else _blocked_row(request, admission)
+        # One that has waited for a person is not lost to a rate that passes in a moment.
+        waits_on = request.waited and all(said.passes for said in admission.refusals)
+        row = None if request.stands_in or waits_on else _blocked_row(request, admission)
         return Admitted(request.call_id, admission), row, ()
     lease = leases.take(request.lease)
     if lease is None:
@@ -225,6 +227,8 @@ def settle(
     """Replace the holds of a call by what it used; False if it is settled already, or unknown."""
     call = calls.get(settlement.call_id)
     if call is None or call.status not in SETTLEABLE:
+        return False
+    if settlement.owner is not None and settlement.owner != call.owner:
         return False
     was_held = call.status == CallStatus.IN_FLIGHT
     for hold in call.holds:

@@ -121,7 +121,8 @@ class Unmade:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settlement:
     """The end of a call: actual amounts replace its holds. `cost` is None if it is unknown;
-    `compared_cost` is what the other choice of model would have cost, None if none is compared."""
+    `compared_cost` is what the other choice of model would have cost, None if none is compared.
+    With `owner` it ends the call only if that process holds it."""
 
     call_id: UUID
     status: str
@@ -135,6 +136,7 @@ class Settlement:
     latency_ms: int | None = None
     first_token_ms: int | None = None
     attempts: Sequence[Mapping[str, Any]] = field(default=())
+    owner: UUID | None = None
 
     def charge(self, metric: str) -> int:
         """What is charged to a window of that metric."""
@@ -148,8 +150,9 @@ class Settlement:
         return charges[metric]
 
 
-def never_sent(call_id: UUID, settled_at: datetime) -> Settlement:
-    """The end of a call that never went to a provider: whatever was held for it is released."""
+def never_sent(call_id: UUID, settled_at: datetime, *, owner: UUID | None = None) -> Settlement:
+    """The end of a call that never went to a provider: whatever was held for it is released. With
+    `owner` only what that process holds: another may have begun a call that waited for approval."""
     return Settlement(
         call_id=call_id,
         status=CallStatus.CANCELLED,
@@ -158,6 +161,7 @@ def never_sent(call_id: UUID, settled_at: datetime) -> Settlement:
         cost=0,
         requests=0,
         error="The call was given up before anything was sent; nothing is charged.",
+        owner=owner,
     )
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from governance.budgets import Counter, Policy, WindowKey
 from governance.leases import LeaseKey
@@ -47,11 +48,12 @@ class Published:
                 found[provider.id] = count / provider.concurrency_limit
         return found
 
-    def left(self, policy: Policy, key: WindowKey) -> int | None:
+    def left(self, policy: Policy, key: WindowKey, at: datetime) -> int | None:
         """What a cost budget leaves; None if it limits nothing, or nothing is known of it."""
         if policy.hard_limit is None:
             return None
         known = self.windows.get(key)
         if known is None or known[1] < time.monotonic() - FRESH:
             return None
-        return max(0, policy.hard_limit + known[0].raised_by - known[0].used)
+        raised_by = known[0].raised_by + policy.raised_by(key.scope_value, at)
+        return max(0, policy.hard_limit + raised_by - known[0].used)

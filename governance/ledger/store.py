@@ -7,11 +7,8 @@ other in a circle.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from django.db import connection, transaction
@@ -19,6 +16,7 @@ from django.utils import timezone
 
 from governance.budgets import Admission, Counter, Policy, Subject, WindowKey
 from governance.ledger import rows
+from governance.ledger.batches import Attempt, Batch, Locked
 from governance.ledger.changes import (
     SETTLEABLE,
     LockedWindow,
@@ -30,26 +28,22 @@ from governance.ledger.changes import (
     unmade_row,
 )
 from governance.ledger.exclusion import share_ledger
-from governance.ledger.lease_counters import LeaseCounters, LeasesMissing, LockedLeases
+from governance.ledger.lease_counters import LeaseCounters, LeasesMissing
 from governance.ledger.opening import open_windows
 from governance.ledger.operations import (
     AdmissionRequest,
     Admitted,
-    Dismissal,
     Operation,
     Reheld,
     Rehold,
     Result,
-    Settlement,
-    Unmade,
 )
 from governance.ledger.published import Published
 from governance.ledger.rollups import Rollups
 from governance.ledger.waiting import Waiting
-from governance.models import BudgetWindow, CallStatus, ModelCall
+from governance.models import BudgetInterval, BudgetWindow, CallStatus, ModelCall
 from governance.snapshot import load_policies
 from providers import versioned
-from providers.identifiers import new_id
 
 SETTLED_COLUMNS = (
     "status",
@@ -103,43 +97,6 @@ class _WindowsMissing(Exception):
         self.counted = counted
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """Operations that are decided together, by what they are."""
-
-    settlements: Sequence[Settlement]
-    reholds: Sequence[Rehold]
-    admissions: Sequence[AdmissionRequest]
-    unmade: Sequence[Unmade]
-    dismissals: Sequence[Dismissal]
-
-    @classmethod
-    def of(cls, operations: Iterable[Operation]) -> Batch:
-        """Each kind keeps its order."""
-        kinds: dict[type, list[Any]] = defaultdict(list)
-        for one in operations:
-            kinds[type(one)].append(one)
-        return cls(
-            kinds[Settlement],
-            kinds[Rehold],
-            kinds[AdmissionRequest],
-            kinds[Unmade],
-            kinds[Dismissal],
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class _Locked:
-    """What a batch has locked, and the rows of calls that begin with it."""
-
-    calls: dict[UUID, ModelCall]
-    wanted: Mapping[UUID, Wanted]
-    windows: LockedWindows
-    leases: LockedLeases
-    waits: Waiting
-    new: list[ModelCall] = field(default_factory=list)
-
-
 class LedgerStore:
     """Executes batches; remembers policies and window ids between them. For one thread."""
 
@@ -151,11 +108,19 @@ class LedgerStore:
         # Buckets that had no call when their policy was made, and so need no row.
         self._empty: set[WindowKey] = set()
         self._leases = LeaseCounters()
+        self._attempt: Attempt | None = None
         self.published = Published()
 
     def execute(self, operations: Sequence[Operation]) -> list[Result]:
         """Carry out `operations` in one commit: an `Admitted` for each admission, a `Reheld` for
-        each rehold, and for each settlement whether it was the one that settled its call."""
+        each rehold, and for each settlement whether it was the one that settled its call.
+
+        Asked again with the same operations, after an error of the connection, it first looks
+        whether they were committed and only the answer was lost.
+        """
+        landed = self._landed(operations)
+        if landed is not None:
+            return landed
         for _ in range(MOST_TRIES):
             try:
                 return self._try(operations)
@@ -166,6 +131,21 @@ class LedgerStore:
             except LeasesMissing as error:
                 self._leases.open(error.missing)
         raise RuntimeError("The budget windows of this batch keep disappearing.")
+
+    def _landed(self, operations: Sequence[Operation]) -> list[Result] | None:
+        """The results of a commit that was made although its answer was lost. Begun once more, its
+        calls would find their own holds in their way."""
+        attempt, self._attempt = self._attempt, None
+        if attempt is None or attempt.operations is not operations or not attempt.new:
+            return None
+        owners = dict(
+            ModelCall.objects.filter(pk__in=[row.pk for row in attempt.new])
+            .exclude(status=CallStatus.WAITING)
+            .values_list("pk", "owner")
+        )
+        if all(owners.get(row.pk, self) == row.owner for row in attempt.new):
+            return attempt.results
+        return None
 
     def _try(self, operations: Sequence[Operation]) -> list[Result]:
         batch = Batch.of(operations)
@@ -183,10 +163,13 @@ class LedgerStore:
             locked.leases.write()
             usage.add([*locked.calls.values(), *locked.new, *locked.waits.dismissed])
             usage.write()
+            answers = [results[id(operation)] for operation in operations]
+            self._attempt = Attempt(operations, answers, locked.new)
         self.published.put(locked.windows.named(), locked.leases.by_key())
-        return [results[id(operation)] for operation in operations]
+        self._attempt = None
+        return answers
 
-    def _lock(self, batch: Batch) -> _Locked:
+    def _lock(self, batch: Batch) -> Locked:
         """Lock whatever the batch touches, in the one order."""
         calls = _lock_calls(
             [*(one.call_id for one in batch.settlements), *(one.call_id for one in batch.reholds)]
@@ -200,6 +183,7 @@ class LedgerStore:
             for one in batch.reholds
             if (call := calls.get(one.call_id))
         }
+        _open_own_runs(batch, wanted)
         windows = self._lock_windows(wanted.values(), calls.values(), now)
         leases = self._leases.lock(
             [*(one.lease for one in batch.reholds), *(one.lease for one in batch.admissions)],
@@ -207,9 +191,9 @@ class LedgerStore:
             now,
         )
         waits = Waiting.lock([*batch.admissions, *batch.dismissals])
-        return _Locked(calls, wanted, windows, leases, waits)
+        return Locked(calls, wanted, windows, leases, waits)
 
-    def _decide(self, batch: Batch, locked: _Locked) -> dict[int, Result]:
+    def _decide(self, batch: Batch, locked: Locked) -> dict[int, Result]:
         """The result of each operation, by its identity. What ends makes room for what goes on, and
         that for what begins."""
         results: dict[int, Result] = {}
@@ -230,7 +214,7 @@ class LedgerStore:
             results[id(dismissal)] = locked.waits.dismiss(dismissal)
         return results
 
-    def _admit(self, request: AdmissionRequest, locked: _Locked) -> Admitted:
+    def _admit(self, request: AdmissionRequest, locked: Locked) -> Admitted:
         waits = locked.waits
         if waits.lost(request):
             return Admitted(request.call_id, NOTHING_SAID, gone=True)
@@ -305,21 +289,29 @@ class LedgerStore:
                 self._window_ids[key] = pk
 
 
-def settle_now(settlement: Settlement, *, only: str) -> bool:
-    """Settle a call that stands as `only` says, outside of any process's batches and within the
-    caller's transaction; False if it does not."""
-    stands = ModelCall.objects.select_for_update().filter(pk=settlement.call_id, status=only)
-    if not stands.exists():
-        return False
-    (done,) = LedgerStore(new_id()).execute([settlement])
-    return bool(done)
-
-
-def dismiss(dismissal: Dismissal) -> bool:
-    """End a call that waits for approval, outside of any process's batches; False if it no longer
-    waits."""
-    (done,) = LedgerStore(new_id()).execute([dismissal])
-    return bool(done)
+def _open_own_runs(batch: Batch, wanted: Mapping[UUID, Wanted]) -> None:
+    """Calls outside of scheduled runs are runs of their own: nothing can have been counted on their
+    windows before, so these open at zero, and nobody has to stand still for it."""
+    keys = [
+        key
+        for request in batch.admissions
+        if request.subject.run_id is None
+        for policy, key, _ in wanted[request.call_id]
+        if policy.interval == BudgetInterval.RUN
+    ]
+    if keys:
+        BudgetWindow.objects.bulk_create(
+            [
+                BudgetWindow(
+                    policy_id=key.policy_id,
+                    scope_value=key.scope_value,
+                    starts_at=key.period.starts_at,
+                    ends_at=key.period.ends_at,
+                )
+                for key in keys
+            ],
+            ignore_conflicts=True,
+        )
 
 
 def _named(wanted: Iterable[Wanted]) -> tuple[set[WindowKey], dict[WindowKey, Policy]]:

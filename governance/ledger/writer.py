@@ -27,6 +27,7 @@ from governance.errors import LedgerUnavailable, in_one_line
 from governance.ledger import sweeper
 from governance.ledger.operations import (
     AdmissionRequest,
+    Dismissal,
     Operation,
     Rehold,
     Result,
@@ -158,7 +159,9 @@ class LedgerWriter:
         The commit may have landed although its answer was lost: then there is a hold to release.
         """
         if isinstance(pending.operation, AdmissionRequest) and not self._stopping:
-            self.submit(never_sent(pending.operation.call_id, timezone.now()))
+            self.submit(
+                never_sent(pending.operation.call_id, timezone.now(), owner=self.process_id)
+            )
         pending.future.set_exception(LedgerUnavailable(UNAVAILABLE))
 
     def _tend(self) -> None:
@@ -193,6 +196,7 @@ NAMES = {
     Rehold: "a further hold",
     Settlement: "the settlement",
     Unmade: "the record",
+    Dismissal: "the dismissal",
 }
 
 

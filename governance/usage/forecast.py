@@ -52,9 +52,12 @@ def spend(*, now: datetime, zone: tzinfo, team: Team | None = None) -> SpendFore
     )
 
 
-def windows(*, now: datetime, team: Team | None = None) -> list[WindowForecast]:
-    """The windows of budgets that end by the calendar, those nearest to their limit first."""
-    found = standings(now=now, team=team)
+def windows(
+    *, now: datetime, team: Team | None = None, person_id: int | None = None
+) -> list[WindowForecast]:
+    """The windows of budgets that end by the calendar, those nearest to their limit first: every
+    team's, or what counts one team's calls with those of that person."""
+    found = standings(now=now, team=team, person_id=person_id)
     return [
         _window(one, one.resets_at, now)
         for one in found

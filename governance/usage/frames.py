@@ -14,7 +14,6 @@ from itertools import pairwise
 
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
-STEPS = ("hour", "day", "week", "month")
 MOST_STEPS = 750
 DECEMBER = 12
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)

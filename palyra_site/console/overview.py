@@ -16,6 +16,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from governance.admin.approvals import asked_for
+from governance.approval_words import requester
 from governance.models import (
     ApiKey,
     Approval,
@@ -106,7 +107,7 @@ def _approvals() -> dict[str, Any]:
     found = waiting.select_related("team", "policy", "requested_by").order_by("requested_at")
     rows = list(found[: SHOWN_APPROVALS + 1])
     return {
-        "waiting": [(one, asked_for(one)) for one in rows[:SHOWN_APPROVALS]],
+        "waiting": [(one, asked_for(one), requester(one)) for one in rows[:SHOWN_APPROVALS]],
         "more_waiting": waiting.count() - SHOWN_APPROVALS if len(rows) > SHOWN_APPROVALS else 0,
     }
 

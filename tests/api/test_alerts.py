@@ -10,6 +10,7 @@ from django.utils import timezone
 from governance.models import Alert, AlertKind, Channel, Delivery, Team
 from providers import vault
 from tests.api.callers import Caller, body_of, items_of
+from tests.api.problems import faults
 from tests.governance.alerts.receiver import SECRET
 from tests.support.factories import make_team
 
@@ -64,6 +65,25 @@ def test_a_channel_that_cannot_send_is_refused(
 ) -> None:
     assert organisation.post("/channels", {**CHANNEL, **change}).status_code == 422
     assert not Channel.objects.exists()
+
+
+def test_every_fault_of_a_channel_is_said_at_once(organisation: Caller) -> None:
+    faulty = {
+        "name": "",
+        "url": "nowhere",
+        "secret": "whsec_short",
+        "team": "none",
+        "kinds": ["weather"],
+    }
+    named = {"name", "url", "secret", "team", "kinds"}
+    added = organisation.post("/channels", faulty)
+    assert set(faults(added)) == named
+
+    identifier = body_of(organisation.post("/channels", CHANNEL))["id"]
+    del faulty["team"]
+    changed = organisation.patch(f"/channels/{identifier}", faulty)
+    assert set(faults(changed)) == named - {"team"}
+    assert Channel.objects.get().name == CHANNEL["name"]
 
 
 def test_a_test_is_sent_and_sent_again(organisation: Caller) -> None:

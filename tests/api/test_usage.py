@@ -251,6 +251,25 @@ def test_windows_of_everyone_take_a_permission(team: Team) -> None:
     assert len(body_of(signed_in(both).get("/usage/forecast"))["windows"]) == 1
 
 
+def test_windows_of_another_team_take_a_permission(team: Team) -> None:
+    make_policy(name="Monthly", team=team)
+    looker = person("looker", "governance.view_modelcall")
+    found = body_of(signed_in(looker).get("/usage/forecast", team=team.slug))
+    assert (found["spent"], found["windows"]) == (NO_MONEY, [])
+    both = person("both", "governance.view_modelcall", "governance.view_budgetwindow")
+    assert len(body_of(signed_in(both).get("/usage/forecast", team=team.slug))["windows"]) == 1
+
+
+def test_of_budgets_that_name_one_only_ones_own_are_forecast(team: Team) -> None:
+    ada, bob = member_of(team), member_of(make_team())
+    for one in (ada, bob):
+        make_policy(name=one.username, scope="user", value=str(one.pk))
+    caller = signed_in(ada)
+    (forecast,) = body_of(caller.get("/usage/forecast"))["windows"]
+    (standing,) = items_of(caller.get("/budgets"))
+    assert forecast["policy"] == standing["policy"]["name"] == ada.username
+
+
 def test_savings_are_last_months_by_team(organisation: Caller, team: Team) -> None:
     first = timezone.now().astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
     last = first - timedelta(hours=1)

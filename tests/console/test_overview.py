@@ -12,6 +12,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
 
+from governance.approval_words import A_KEY
 from governance.models import Approval, CallStatus, ModelCall, Surface, TaskClass
 from governance.money import dollars_text
 from governance.usage import DayUsage
@@ -67,6 +68,19 @@ def test_a_bounded_number_of_queries_whatever_the_rows(
 
     with django_assert_max_num_queries(MOST_QUERIES):
         browser.get(OVERVIEW)
+
+
+def test_of_a_request_is_said_who_asked(browser: Client, administrator: User) -> None:
+    for asking in (administrator, None):
+        team = make_team()
+        policy = make_policy(team=team)
+        Approval.objects.create(
+            team=team, policy=policy, amount=1, reason="More.", requested_by=asking
+        )
+    said = text_of(browser.get(OVERVIEW).content.decode())
+    assert f"More. {administrator.username}, " in said
+    assert f"More. {A_KEY}, " in said
+    assert "None, " not in said
 
 
 def test_every_number_leads_to_the_list_it_counts(seeded: Seeded, browser: Client) -> None:

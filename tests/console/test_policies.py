@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -9,8 +10,10 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
-from governance.models import BudgetPolicy, BudgetWindow
+from governance.models import Approval, BudgetPolicy, BudgetWindow, Team
+from governance.windows import bucket, period
 from tests.console.pages import filled, text_of
 from tests.support.factories import make_policy, make_team
 
@@ -257,7 +260,7 @@ def test_windows_say_whose_they_are(browser: Client, django_assert_max_num_queri
         ends_at="2026-03-01T00:05Z",
     )
 
-    with django_assert_max_num_queries(14):
+    with django_assert_max_num_queries(16):
         said = text_of(browser.get(reverse(WINDOWS)).content.decode())
 
     for words in ("pat", "session chat", "Blue one run", "team 404", "everyone together"):
@@ -310,3 +313,63 @@ def test_an_unlimited_number_of_teams_costs_no_more_queries(
         response = browser.get(reverse(LIST))
 
     assert "all 30 teams" in response.content.decode()
+
+
+def _approved(policy: BudgetPolicy, team: Team, amount: int) -> None:
+    Approval.objects.create(
+        team=team,
+        policy=policy,
+        scope_value=str(team.pk),
+        amount=amount,
+        until="date",
+        expires_at=timezone.now() + timedelta(days=1),
+        status="approved",
+    )
+
+
+def test_a_windows_limit_has_all_that_was_approved(browser: Client) -> None:
+    team = make_team()
+    policy = make_policy(team=team, metric="tokens", hard_limit=100)
+    _approved(policy, team, 60)
+    now = period("month", "UTC", timezone.now())
+    before = period("month", "UTC", now.starts_at - timedelta(days=1))
+    for when in (now, before):
+        BudgetWindow.objects.create(
+            policy=policy,
+            scope_value=str(team.pk),
+            starts_at=when.starts_at,
+            ends_at=when.ends_at,
+            consumed=100,
+            raised_by=40,
+        )
+
+    said = text_of(browser.get(reverse(WINDOWS)).content.decode())
+
+    assert "200 tokens 50 %" in said
+    assert "140 tokens 71 %" in said
+    window = BudgetWindow.objects.get(starts_at=now.starts_at)
+    page = reverse("admin:governance_budgetwindow_change", args=[window.pk])
+    shown = text_of(browser.get(page).content.decode())
+    assert "200 tokens" in shown
+    assert "of which approved on request 100 tokens" in shown.lower()
+
+
+def test_a_part_of_a_rolling_budget_has_no_meter_of_its_own(browser: Client) -> None:
+    team = make_team()
+    policy = make_policy(team=team, metric="tokens", hard_limit=100, interval="hour", rolling=True)
+    _approved(policy, team, 60)
+    for minutes, raised_by in ((180, 1000), (20, 30), (0, 10)):
+        part = bucket("hour", timezone.now() - timedelta(minutes=minutes))
+        BudgetWindow.objects.create(
+            policy=policy,
+            scope_value=str(team.pk),
+            starts_at=part.starts_at,
+            ends_at=part.ends_at,
+            consumed=50,
+            raised_by=raised_by,
+        )
+
+    html = browser.get(reverse(WINDOWS)).content.decode()
+
+    assert text_of(html).count("200 tokens in the last hour part of the last hour") == 2
+    assert "palyra-meter" not in html

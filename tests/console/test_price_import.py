@@ -6,7 +6,9 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
+from governance.admin import price_import
 from governance.models import Price
+from providers.api.health_schemas import MOST_PICKED
 from providers.models import Provider
 from tests.console.conftest import signed_in, staff
 from tests.console.pages import filled, text_of
@@ -50,6 +52,28 @@ def test_what_is_picked_is_set(browser: Client, claude: Provider) -> None:
 
     assert "1 price set from genai-prices" in text_of(response.content.decode())
     assert Price.objects.get().model == picked
+
+
+def test_as_many_as_can_be_picked_can_be_sent(browser: Client, claude: Provider) -> None:
+    picked = make_model(provider=claude, name="claude-sonnet-4-5")
+
+    response = browser.post(reverse(PAGE), {"models": [picked.pk] * MOST_PICKED}, follow=True)
+
+    assert "1 price set from genai-prices" in text_of(response.content.decode())
+
+
+def test_no_more_are_ticked_than_can_be_sent(
+    browser: Client, claude: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(price_import, "MOST_PICKED", 1)
+    for name in ("claude-sonnet-4-5", "claude-opus-4-1"):
+        make_model(provider=claude, name=name)
+
+    html = browser.get(reverse(PAGE)).content.decode()
+
+    assert html.count('name="models"') == 2
+    assert html.count(" checked") == 1
+    assert "At most 1 are set at once" in text_of(html)
 
 
 def test_a_refusal_says_every_fault_and_keeps_what_was_picked(

@@ -17,7 +17,7 @@ from governance.windows import BEGINNING, Period
 from tests.governance.scenes import TwoProviders
 from tests.governance.scripted import answer, install
 from tests.governance.test_failover import Busy, limit
-from tests.governance.test_rolling import policy
+from tests.governance.test_rolling import NOON, policy
 from tests.providers.entries import provider_entry
 
 KEY = WindowKey(1, "7", Period(BEGINNING, None))
@@ -36,11 +36,11 @@ def test_a_full_provider_is_known_as_one_for_a_moment(monkeypatch: pytest.Monkey
 
 def test_what_a_budget_leaves_has_what_was_approved_in_it() -> None:
     published, limited = Published(), policy(metric="cost", hard_limit=100)
-    assert published.left(limited, KEY) is None
+    assert published.left(limited, KEY, NOON) is None
     counter = Counter(window_id=1, consumed=70, held=20, raised_by=5)
     published.put([(KEY, counter)], {})
-    assert published.left(limited, KEY) == 15
-    assert published.left(policy(metric="cost", hard_limit=None, soft_limit=1), KEY) is None
+    assert published.left(limited, KEY, NOON) == 15
+    assert published.left(policy(metric="cost", hard_limit=None, soft_limit=1), KEY, NOON) is None
 
 
 async def test_what_budgets_leave_is_known_once_a_call_has_asked_them(two: TwoProviders) -> None:

@@ -110,9 +110,8 @@ class Model:
         if policy.interval == "run":
             return one.run == other.run
         starts = self.starts(policy, other.at)
-        if policy.rolling:
-            return starts + BUCKET > one.at - HOUR and starts <= now
-        return starts == self.starts(policy, one.at)
+        lately = policy.rolling and now - HOUR - BUCKET < starts <= now + BUCKET
+        return lately or starts == self.starts(policy, one.at)
 
     def used(self, policy: BudgetPolicy, one: Made, now: datetime) -> tuple[int, int]:
         """Consumed and held for that call, without what it holds itself."""

@@ -12,7 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from governance.budgets import OVERRIDE_APPLIED
-from governance.ledger import Admitted
+from governance.ledger import Admitted, Reheld
 from governance.ledger.store import LedgerStore
 from governance.models import (
     Approval,
@@ -23,6 +23,7 @@ from governance.models import (
     Team,
 )
 from governance.windows import bucket, leaves_at
+from providers.identifiers import new_id
 from tests.governance.ledger_calls import (
     Amounts,
     Who,
@@ -31,6 +32,7 @@ from tests.governance.ledger_calls import (
     ending,
     let_in,
     make_person,
+    moving,
 )
 from tests.support.factories import make_policy, make_team
 
@@ -57,6 +59,33 @@ class TestRolling:
             clock(at)
             assert let_in(store.execute([asking(who, at=at)])) == [fits]
         assert counters(policy) == {f"{who.team.pk}": (0, 300)}
+
+    def test_one_whose_clock_is_behind_sees_what_others_have_begun(
+        self, store: LedgerStore, who: Who, clock: Callable[[datetime], None]
+    ) -> None:
+        """Two machines a moment apart, on either side of a bucket's boundary."""
+        self._policy("minute", limit=150)
+        ahead, behind = NOON + timedelta(seconds=1), NOON - timedelta(seconds=1)
+        clock(ahead)
+        assert let_in(store.execute([asking(who, at=ahead)])) == [True]
+        clock(behind)
+        assert let_in(LedgerStore(new_id()).execute([asking(who, at=behind)])) == [False]
+
+    def test_one_that_goes_on_late_is_asked_of_the_last_minute_alone(
+        self, store: LedgerStore, who: Who, clock: Callable[[datetime], None]
+    ) -> None:
+        policy = self._policy("minute", limit=250)
+        clock(NOON)
+        earlier, call = asking(who, at=NOON), asking(who, at=NOON + timedelta(seconds=40))
+        assert let_in(store.execute([earlier])) == [True]
+        clock(NOON + timedelta(seconds=40))
+        assert let_in(store.execute([call])) == [True]
+        # By now the first has left, and the second may take more than was free when it began.
+        clock(NOON + timedelta(seconds=75))
+        (answer,) = store.execute([moving(call.call_id, Amounts(cost=240))])
+        assert isinstance(answer, Reheld)
+        assert answer.refusal == ""
+        assert sum(held for _, held in _all_counters(policy)) == 340
 
     def test_what_was_used_is_charged_to_the_bucket_it_was_admitted_in(
         self, store: LedgerStore, who: Who, clock: Callable[[datetime], None]
@@ -208,3 +237,7 @@ class TestApprovedUntilADate:
             requested_by=make_person(),
             status=status,
         )
+
+
+def _all_counters(policy: BudgetPolicy) -> list[tuple[int, int]]:
+    return list(BudgetWindow.objects.filter(policy=policy).values_list("consumed", "held"))

@@ -49,6 +49,15 @@ def test_a_person_is_named_by_user_name_or_number() -> None:
     assert_read("user", str(digits.pk), str(digits.pk))
 
 
+def test_a_person_named_by_digits_is_nobody_else() -> None:
+    pat = User.objects.create_user("pat")
+    digits = User.objects.create_user(str(pat.pk))
+    assert read_value("user", None, str(pat.pk)) == str(digits.pk)
+    for person in (pat, digits):
+        written = written_value(BudgetPolicy(scope="user", value=str(person.pk)))
+        assert (written, read_value("user", None, written)) == (person.username, str(person.pk))
+
+
 def test_a_session_is_the_teams_own(blue: Team) -> None:
     assert_read("session", "a:b", f"{blue.pk}:a:b", blue)
 

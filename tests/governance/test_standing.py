@@ -11,8 +11,9 @@ import pytest
 from django.contrib.auth.models import User
 from django.utils import timezone
 
-from governance import keys
+from governance import keys, window_figures
 from governance.models import ApiKey, Approval, BudgetPolicy, BudgetWindow, Team
+from governance.scope_names import names
 from governance.standing import Standing, standings
 from governance.windows import BEGINNING
 from tests.api.sides import make_job
@@ -200,6 +201,21 @@ def test_every_scope_is_called_by_its_name(blue: Team) -> None:
     assert {scope for scope, one in found.items() if one.team == blue} == of_blue
 
 
+@pytest.mark.parametrize(
+    ("scope", "value", "whose"),
+    [
+        ("user", "ada@example.com", "ada@example.com"),
+        ("user", "9" * 40, "9" * 40),
+        ("job", "digest", "job digest"),
+        ("api_key", "ply_x", "key ply_x"),
+        ("session", "lunch", "session "),
+        ("team", "blue", "team blue"),
+    ],
+)
+def test_what_is_no_identifier_is_called_by_itself(scope: str, value: str, whose: str) -> None:
+    assert names([(scope, value)]).whose(scope, value) == whose
+
+
 def test_of_a_policy_for_each_a_team_sees_only_what_is_its_own(blue: Team, red: Team) -> None:
     ada, bob = User.objects.create_user("ada"), User.objects.create_user("bob")
     for scope, mine, others in (
@@ -307,10 +323,55 @@ def test_of_each_policy_the_fullest_are_shown(blue: Team) -> None:
 def test_the_number_of_queries_does_not_grow(
     blue: Team, count: int, django_assert_max_num_queries: Callable[[int], Any]
 ) -> None:
-    for _ in range(count):
+    for number in range(count):
         open_window(make_policy(), blue)
         open_window(make_policy(), make_team())
-    with django_assert_max_num_queries(4):
-        assert len(figures(standings(now=NOW))) == 2 * count
-    with django_assert_max_num_queries(4):
-        assert len(figures(standings(now=NOW, team=blue))) == 2 * count
+        each, person = make_policy(scope="session"), make_policy(scope="api_key", interval="run")
+        open_window(each, scope_value=f"{blue.pk}:{number}")
+        run = f"{make_key(blue).pk}|{UUID(int=number)}"
+        open_window(person, scope_value=run, starts_at=BEGINNING, ends_at=None, held=1)
+    # Policies, windows of the few and of the many, approvals, names of teams and of keys.
+    with django_assert_max_num_queries(6):
+        assert len(figures(standings(now=NOW))) == 4 * count
+    # And which keys are the team's.
+    with django_assert_max_num_queries(7):
+        assert len(figures(standings(now=NOW, team=blue))) == 4 * count
+
+
+def test_a_full_budget_is_not_hidden_by_another_with_many_windows(
+    blue: Team, red: Team, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(window_figures, "MOST", 5)
+    ada = User.objects.create_user("ada")
+    for metric in ("cost", "tokens"):
+        each = make_policy(name=f"each {metric}", scope="session", metric=metric)
+        runs = make_policy(name=f"runs {metric}", scope="user", metric=metric, interval="run")
+        for number in range(9):
+            open_window(each, scope_value=f"{red.pk}:{number}", consumed=DOLLAR + number)
+            other = f"{ada.pk + 1}|{UUID(int=number)}"
+            open_window(runs, scope_value=other, starts_at=BEGINNING, ends_at=None, held=DOLLAR)
+        open_window(each, scope_value=f"{blue.pk}:mine", consumed=1)
+        mine = f"{ada.pk}|{UUID(int=1)}"
+        open_window(runs, scope_value=mine, starts_at=BEGINNING, ends_at=None, held=1)
+    full = make_policy(name="full", team=blue, metric="requests", hard_limit=3)
+    open_window(full, blue, consumed=3)
+
+    found = standings(now=NOW, team=blue, person_id=ada.pk)
+    assert {one.policy.name: (one.consumed, one.held) for one in found} == {
+        "each cost": (1, 0),
+        "each tokens": (1, 0),
+        "runs cost": (0, 1),
+        "runs tokens": (0, 1),
+        "full": (3, 0),
+    }
+    of_all = [one for one in standings(now=NOW) if one.policy.name == "each cost"]
+    assert {one.consumed - DOLLAR for one in of_all} == {4, 5, 6, 7, 8}
+
+
+def test_any_number_of_policies_can_be_asked_about(blue: Team) -> None:
+    BudgetPolicy.objects.bulk_create(
+        BudgetPolicy(name=f"{number}", team=blue, scope=scope, hard_limit=1)
+        for number, scope in enumerate(["team", "session"] * 1001)
+    )
+    assert len(standings(now=NOW, team=blue)) == 2002
+    assert len(standings(now=NOW)) == 1001

@@ -6,19 +6,29 @@ import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from django.db import OperationalError
+from django.utils import timezone
 
 from governance.errors import LedgerUnavailable
-from governance.ledger import LedgerWriter
+from governance.leases import LeaseDemand, LeaseOption
+from governance.ledger import Admitted, LedgerWriter, never_sent
 from governance.ledger.operations import Result
 from governance.ledger.store import LedgerStore
-from governance.models import BudgetWindow, CallStatus, ModelCall, ProcessHeartbeat, Team
+from governance.models import (
+    BudgetWindow,
+    CallStatus,
+    ModelCall,
+    ProcessHeartbeat,
+    ProviderLease,
+    Team,
+)
 from providers.identifiers import new_id
 from tests.governance.test_ledger import admission, settlement, window_of
-from tests.support.factories import make_policy, make_team
+from tests.support.factories import make_policy, make_provider, make_team
 
 pytestmark = pytest.mark.django_db(transaction=True)
 PATIENCE = 30
@@ -151,6 +161,50 @@ def test_a_commit_whose_answer_was_lost_leaves_nothing_held(
     row = ModelCall.objects.get(pk=request.call_id)
     assert (row.status, row.cost) == (CallStatus.CANCELLED, 0)
     assert window_of(policy, team) == (0, 0)
+
+
+@pytest.mark.parametrize("stands_in", [False, True])
+def test_a_commit_whose_answer_was_lost_is_recognised(
+    monkeypatch: pytest.MonkeyPatch, stands_in: bool
+) -> None:
+    """Asked anew, the call would find its own hold and its own place in its way."""
+    monkeypatch.setattr("governance.ledger.writer.PAUSE_SECONDS", 0)
+    team, policy = make_team(), make_policy(hard_limit=100)
+    provider = make_provider(concurrency_limit=1)
+    place = LeaseDemand(provider.pk, 1, (LeaseOption(None, None),))
+    with writing() as writer:
+        published, lost = writer.published, threading.Event()
+
+        def lose_the_answer(*_: Any) -> None:
+            if not lost.is_set():
+                lost.set()
+                raise OperationalError("the connection broke after the commit")
+
+        monkeypatch.setattr(type(published), "put", lambda _, *given: lose_the_answer(*given))
+        request = replace(admission(team), lease=place, stands_in=stands_in)
+        admitted = writer.submit(request).result(PATIENCE)
+        assert lost.is_set()
+        assert isinstance(admitted, Admitted)
+        assert admitted.admission.blocking is None
+        assert not admitted.busy
+        assert window_of(policy, team) == (0, 100)
+        assert ProviderLease.objects.get().in_use == 1
+        writer.submit(settlement(request.call_id)).result(PATIENCE)
+    assert window_of(policy, team) == (30, 0)
+    assert ProviderLease.objects.get().in_use == 0
+
+
+def test_a_process_releases_only_what_it_holds_itself() -> None:
+    team, policy = make_team(), make_policy()
+    here, elsewhere = new_id(), new_id()
+    store = LedgerStore(here)
+    request = admission(team)
+    store.execute([request])
+    stray = never_sent(request.call_id, timezone.now(), owner=elsewhere)
+    assert LedgerStore(elsewhere).execute([stray]) == [False]
+    assert window_of(policy, team) == (0, 100)
+    assert store.execute([settlement(request.call_id)]) == [True]
+    assert window_of(policy, team) == (30, 0)
 
 
 def test_after_a_gap_nobody_is_taken_for_dead_until_all_could_be_heard(

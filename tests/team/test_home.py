@@ -13,13 +13,16 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
+from governance import keys
 from governance.approvals import decide, request_more
 from governance.budgets import Subject
 from governance.ledger import open_window
-from governance.models import ApiKey, BudgetPolicy, CallStatus, Team
+from governance.models import ApiKey, Approval, BudgetPolicy, CallStatus, Team
 from governance.snapshot import policy_entry
+from palyra_site.team import SHOWN_PENDING
 from providers.identifiers import new_id
 from scheduling.models import CronJob, RunStatus
+from tests.api.sides import make_job
 from tests.support.factories import make_policy, make_team
 from tests.team.conftest import DOLLAR, People
 from tests.team.rows import make_call, make_run
@@ -182,3 +185,32 @@ def test_more_rows_make_no_more_queries(
     with CaptureQueriesContext(connection) as many:
         assert member.get(HOME).status_code == 200
     assert len(many) == len(few) <= MOST_QUERIES
+
+
+def test_of_many_requests_the_latest_are_shown(member: Client, team: Team) -> None:
+    for number in range(SHOWN_PENDING + 2):
+        Approval.objects.create(
+            team=team, policy=make_policy(team=team), amount=1, reason=f"Number {number}."
+        )
+    shown = _text(member)
+    assert shown.count("Number ") == SHOWN_PENDING
+    assert f"Number {SHOWN_PENDING + 1}." in shown
+
+
+def test_budgets_of_others_are_neither_shown_nor_asked_about(
+    member: Client, team: Team, red: Team, people: People
+) -> None:
+    for name, scope, value in (
+        ("My own", "user", str(people.member.pk)),
+        ("Colleague", "user", str(people.manager.pk)),
+        ("Outsider", "user", str(people.outsider.pk)),
+        ("Their key", "api_key", str(keys.create(team=red, name="theirs").record.pk)),
+        ("Their job", "job", str(make_job(red).pk)),
+    ):
+        make_policy(name=name, scope=scope, value=value)
+    make_policy(name="Their session", scope="session", team=red, value=f"{red.pk}:chat")
+    for page in (HOME, reverse("team:request-create", args=["blue"])):
+        shown = _text(member, page)
+        assert "My own" in shown
+        for name in ("Colleague", "Outsider", "Their key", "Their job", "Their session"):
+            assert name not in shown

@@ -12,13 +12,15 @@ from django.core import mail
 from django.db.models import F
 from pytest_django import Settings
 
-from governance.alerts import deliveries
+from governance.alerts import deliveries, handling
 from governance.alerts.deliveries import BACKOFF, CLAIMED_FOR, claim_due, record, send_all
 from governance.alerts.evaluation import evaluate
 from governance.ledger.rebuilding import rebuild
 from governance.models import (
     Alert,
     AlertKind,
+    ApiKey,
+    BudgetPolicy,
     BudgetWindow,
     Channel,
     Delivery,
@@ -28,7 +30,7 @@ from governance.models import (
     UsageHour,
 )
 from providers.hosts import with_transport
-from providers.models import Breaker, BreakerState
+from providers.models import Breaker, BreakerState, ProviderProbe
 from tests.governance.alerts.receiver import SECRET, Receiver, is_signed, receiving
 from tests.support.factories import (
     make_model,
@@ -134,6 +136,78 @@ def test_a_threshold_is_raised_once_a_window(team: Team) -> None:
     assert Delivery.objects.filter(alert__kind=AlertKind.BUDGET_THRESHOLD).count() == 2
 
 
+def test_a_threshold_reached_just_before_the_end_is_raised_once(team: Team) -> None:
+    make_channel()
+    make_window(team)
+    late = APRIL + 14 * SECOND
+    assert evaluate(late) == 1
+    assert Alert.objects.get().kind == AlertKind.BUDGET_THRESHOLD
+    for seconds in (15, 30):
+        assert evaluate(late + seconds * SECOND) == 0
+        assert Alert.objects.get().resolved_at == late + 15 * SECOND
+    assert Delivery.objects.count() == 1
+
+
+def test_a_window_that_ended_long_ago_is_not_looked_at(team: Team) -> None:
+    make_window(team)
+    assert evaluate(APRIL + timedelta(minutes=1)) == 0
+
+
+@pytest.mark.parametrize(
+    ("scope", "rolling", "words"),
+    [("team", False, "for Blue."), ("api_key", False, "key builder."), ("team", True, "for Blue.")],
+)
+def test_it_is_said_whose_budget_it_is(team: Team, scope: str, rolling: bool, words: str) -> None:
+    key = ApiKey.objects.create(team=team, name="builder", public_id="abc")
+    policy = make_policy(scope=scope, rolling=rolling, thresholds=[75])
+    value = str(key.pk if scope == "api_key" else team.pk)
+    make_window(team, policy=policy, scope_value=value)
+    evaluate(NOON)
+    alert = Alert.objects.get(kind=AlertKind.BUDGET_THRESHOLD)
+    assert alert.explanation.endswith(words)
+
+
+@pytest.mark.parametrize("rolling", [False, True])
+@pytest.mark.parametrize("percent", [1, 7, 9, 10, 75, 200])
+def test_a_threshold_is_met_exactly(team: Team, percent: int, rolling: bool) -> None:
+    policy = make_policy(
+        team=team, metric="requests", hard_limit=700, thresholds=[percent], rolling=rolling
+    )
+    window = make_window(team, 7 * percent - 1, policy=policy)
+    evaluate(NOON)
+    assert AlertKind.BUDGET_THRESHOLD not in kinds()
+    BudgetWindow.objects.filter(pk=window.pk).update(held=1)
+    evaluate(NOON + SECOND)
+    assert AlertKind.BUDGET_THRESHOLD in kinds()
+
+
+@pytest.mark.parametrize("rolling", [False, True])
+def test_the_largest_limit_is_looked_at(team: Team, rolling: bool) -> None:
+    largest = 2**63 - 1
+    make_window(team, largest - 5, policy=make_policy(hard_limit=largest, rolling=rolling))
+    make_window(team, 0, policy=make_policy(hard_limit=0, rolling=rolling))
+    evaluate(NOON)
+    reached = Alert.objects.filter(kind=AlertKind.BUDGET_THRESHOLD)
+    assert sorted(one.detail["threshold"] for one in reached) == [50, 75, 90]
+
+
+def test_there_may_be_very_many_policies(
+    team: Team, django_assert_max_num_queries: Callable[[int], AbstractContextManager[Any]]
+) -> None:
+    fields: dict[str, Any] = {"scope": "global", "hard_limit": 10 * DOLLAR, "interval": "hour"}
+    policies = BudgetPolicy.objects.bulk_create(
+        BudgetPolicy(
+            name=f"{number}", rolling=number % 3 == 0, thresholds=[number % 12 + 1], **fields
+        )
+        for number in range(1500)
+    )
+    for policy in policies[:2]:
+        make_window(team, policy=policy, scope_value="", starts_at=NOON, ends_at=APRIL)
+    assert evaluate(NOON) == 2
+    with django_assert_max_num_queries(25):
+        assert evaluate(NOON + SECOND) == 0
+
+
 def test_a_rolling_policy_is_the_sum_of_its_buckets(team: Team) -> None:
     policy = make_policy(team=team, interval="hour", rolling=True, thresholds=[75])
     for minutes in (70, 50, 5):
@@ -171,6 +245,43 @@ def test_a_muted_one_is_not_sent_again() -> None:
     evaluate(NOON + 3 * SECOND)
     assert kinds() == [AlertKind.PROVIDER_HEALTH]
     assert Delivery.objects.count() == 1
+
+
+def test_a_failed_probe_resolved_by_hand_is_known_until_it_went_well() -> None:
+    make_channel()
+    probe = ProviderProbe.objects.create(provider=make_provider(name="far"), checked_at=NOON)
+    evaluate(NOON)
+    handling.resolve(Alert.objects.get(), NOON + SECOND)
+    for seconds in (15, 30, 45):
+        ProviderProbe.objects.update(checked_at=NOON + seconds * SECOND)
+        assert evaluate(NOON + seconds * SECOND) == 0
+    # An open breaker is worse, and of that it is known since when it is.
+    Breaker.objects.create(
+        provider=probe.provider, state=BreakerState.OPEN, opened_at=NOON + 50 * SECOND
+    )
+    assert evaluate(NOON + 60 * SECOND) == 1
+    Breaker.objects.all().delete()
+    handling.resolve(Alert.objects.get(resolved_at=None), NOON + 61 * SECOND)
+    assert evaluate(NOON + 75 * SECOND) == 0
+
+    ProviderProbe.objects.update(ok=True)
+    assert evaluate(NOON + 90 * SECOND) == 0
+    ProviderProbe.objects.update(ok=False)
+    assert evaluate(NOON + 105 * SECOND) == 1
+    assert Delivery.objects.count() == 3
+    assert all("known_until_false" not in one.detail for one in Alert.objects.all())
+
+
+def test_what_waits_to_be_sent_waits_while_it_is_muted(team: Team) -> None:
+    channel = make_channel(kinds=[AlertKind.BUDGET_THRESHOLD])
+    make_window(team)
+    evaluate(NOON)
+    deliveries.send_test(channel, NOON)
+    Alert.objects.update(muted_until=NOON + SECOND)
+    [test] = claim_due(NOON)
+    assert test.delivery.event == deliveries.TEST
+    [late] = claim_due(NOON + SECOND)
+    assert late.delivery.event == "alert.opened"
 
 
 def make_hour(team: Team, hour: datetime, model: str = "small", **fields: Any) -> UsageHour:

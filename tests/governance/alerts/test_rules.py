@@ -25,6 +25,7 @@ WINDOW = WindowFact(
     window="7",
     policy="Monthly",
     scope_value="",
+    whose="",
     team_id=1,
     metric="requests",
     limit=1000,
@@ -57,6 +58,21 @@ def test_thresholds(used: int, reached: list[int]) -> None:
     found = list(rules.budget_thresholds([replace(WINDOW, used=used)]))
     assert [one.detail["threshold"] for one in found] == reached
     assert [one.key for one in found] == [f"budget_threshold:7:{one}" for one in reached]
+
+
+def test_a_threshold_says_whose_budget_it_is() -> None:
+    [found] = rules.budget_thresholds(
+        [replace(WINDOW, used=500, scope_value="3", whose="key builder")]
+    )
+    assert (
+        found.explanation == "500 requests of 1,000 requests are consumed or held, for key builder."
+    )
+
+
+@pytest.mark.parametrize(("used", "reached"), [(0, []), (1, [50, 90, 100])])
+def test_of_a_limit_of_nothing_something_must_be_used(used: int, reached: list[int]) -> None:
+    found = rules.budget_thresholds([replace(WINDOW, limit=0, used=used)])
+    assert [one.detail["threshold"] for one in found] == reached
 
 
 @pytest.mark.parametrize(
