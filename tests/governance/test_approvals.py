@@ -336,16 +336,16 @@ def test_a_budget_of_somebody_is_asked_about(
 ) -> None:
     key = keys.create(team=team, name="own").record
     other = keys.create(team=Team.objects.create(slug="red", name="Red"), name="other").record
-    for scope, value in (("user", member), ("api_key", key)):
+    for scope, value in (("user", str(member.pk)), ("api_key", str(key.pk))):
         of = BudgetPolicy.objects.create(name=scope, team=team, scope=scope, hard_limit=DOLLAR)
-        assert ask(policy=of, scope_value=str(value.pk)).scope_value == str(value.pk)
+        assert ask(policy=of, scope_value=value).scope_value == value
     with pytest.raises(ValidationError, match="Red"):
         ask(policy=of, scope_value=str(other.pk))
     of = BudgetPolicy.objects.create(name="session", team=team, scope="session", hard_limit=DOLLAR)
     assert ask(policy=of, scope_value=f"{team.pk}:night").scope_value == f"{team.pk}:night"
-    for value in (f"{team.pk}:", "night", f"{other.team_id}:night"):
+    for wrong in (f"{team.pk}:", "night", f"{other.team_id}:night"):
         with pytest.raises(ValidationError):
-            ask(policy=of, scope_value=value)
+            ask(policy=of, scope_value=wrong)
 
 
 def test_a_limit_cannot_be_raised_past_what_is_stored(

@@ -454,6 +454,26 @@ async def test_where_no_provider_has_a_place_it_goes_on_waiting(two: TwoProvider
     assert await status(call_id) == "succeeded"
 
 
+async def test_where_a_rate_has_no_room_it_goes_on_waiting(two: TwoProviders) -> None:
+    rate = await sync_to_async(make_policy)(
+        metric="requests", hard_limit=1, interval="minute", rolling=True
+    )
+    call_id = await kept(two)
+    await approval_needed(two, hard_limit=10**12)
+    await execute(two.request(), runtime=two.runtime, settled=True)
+    await approval_needed(two)
+    await decide()
+    await make(call_id)
+    assert await status(call_id) == "waiting"
+    stored = await KeptCall.objects.aget()
+    assert (stored.ended_at, stored.error) == (None, None)
+    assert (await Approval.objects.aget()).window_id is None
+    await BudgetPolicy.objects.filter(pk=rate.pk).aupdate(hard_limit=2)
+    await make(call_id)
+    assert await status(call_id) == "succeeded"
+    assert (await KeptCall.objects.aget()).answer is not None
+
+
 async def test_a_stream_that_may_wait_is_kept_as_a_whole_answer(two: TwoProviders) -> None:
     await approval_needed(two)
     request = asked(two)
