@@ -14,7 +14,7 @@ from uuid import UUID
 import pytest
 from asgiref.sync import sync_to_async
 from django.contrib.auth.models import User
-from django.db import connections
+from django.db import connections, transaction
 from django.utils import timezone
 
 from governance import approvals, kept_calls, keys
@@ -104,8 +104,7 @@ async def refusal(request: CallRequest, two: TwoProviders) -> CallError:
     return raised.value
 
 
-@sync_to_async
-def decide(approve: bool = True, **wanted: Any) -> Approval:
+def decide_now(approve: bool = True, **wanted: Any) -> Approval:
     boss, _ = User.objects.get_or_create(username="boss", is_superuser=True, is_active=True)
     approval = Approval.objects.get(status="pending", **wanted)
     return approvals.decide(
@@ -115,6 +114,9 @@ def decide(approve: bool = True, **wanted: Any) -> Approval:
         comment="" if approve else "Not today.",
         now=timezone.now(),
     )
+
+
+decide = sync_to_async(decide_now)
 
 
 async def make(*call_ids: UUID) -> None:
@@ -402,11 +404,27 @@ async def test_denied_it_ends_as_denied(two: TwoProviders, told: Told) -> None:
 
 
 async def test_a_decision_that_is_rolled_back_tells_nobody(two: TwoProviders, told: Told) -> None:
-    await kept(two)
-    await BudgetPolicy.objects.filter(pk=two.policy.pk).aupdate(enabled=False)
-    with pytest.raises(approvals.ApprovalNotAllowed):
-        await decide()
+    call_id = await kept(two)
+
+    @sync_to_async
+    def decide_in_vain() -> None:
+        with transaction.atomic():
+            decide_now()
+            transaction.set_rollback(True)
+
+    await decide_in_vain()
     assert told.calls == []
+    assert (await Approval.objects.aget(call_id=call_id)).status == "pending"
+
+
+async def test_a_call_is_made_where_its_budget_stops_nothing_any_more(two: TwoProviders) -> None:
+    call_id = await kept(two)
+    await BudgetPolicy.objects.filter(pk=two.policy.pk).aupdate(enabled=False)
+    await two.changed()
+    await decide()
+    await make(call_id)
+    assert await status(call_id) == "succeeded"
+    assert (await Approval.objects.aget()).window_id is None
 
 
 async def test_what_the_provider_says_no_to_is_the_kept_error(
