@@ -16,7 +16,8 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import F, Q, QuerySet
 
-from governance import kept_calls, scope_names
+from governance import kept_calls, policy_values, scope_names
+from governance.audit.watching import watching
 from governance.ledger import open_window
 from governance.models import (
     Approval,
@@ -29,6 +30,8 @@ from governance.models import (
     Team,
 )
 from governance.snapshot import policy_entry
+from governance.storable import is_storable
+from providers.versioned import bump
 
 OWN = "This is your own request, or your key's; somebody else has to decide it."
 DECIDE_PERMISSION = "governance.decide_approval"
@@ -134,7 +137,27 @@ def _value_fault(approval: Approval) -> str | None:
     mine = scope_names.of_team(approval.team, asking, {policy.scope})
     if not mine.may_see(policy, value):
         return "That budget is not the team's."
-    return None
+    return None if policy.value else _unknown(approval.team, policy.scope, value)
+
+
+def _unknown(team: Team, scope: str, value: str) -> str | None:
+    """Why the value, which may come from anywhere, is none that the scope has."""
+    if not is_storable(value):
+        return "That is nobody's budget."
+    if scope == BudgetScope.TEAM:
+        return None if value == str(team.pk) else "That budget is not the team's."
+    if scope == BudgetScope.SESSION and value == f"{team.pk}:":
+        return "Say which session's budget it is, as <team>:<session>."
+    # What two teams share is named without either of them.
+    of = None if scope in scope_names.SHARED else team
+    try:
+        stored = policy_values.read_value(scope, of, value)
+    except ValueError as error:
+        return str(error)
+    # A budget's page says by which value it is counted; a name would be another one.
+    return (
+        None if stored == value else f"Name whose budget it is by what it is counted by: {stored}"
+    )
 
 
 def _until_fault(approval: Approval) -> tuple[str, str] | None:
@@ -190,19 +213,24 @@ def decide(
         approval.decided_at = now
         approval.comment = comment.strip()
         approval.clean_fields(exclude=["reason", "amount", "window", "requested_by", "api_key"])
-        # Only the first decision finds the request pending; the database says which that is.
-        decided = Approval.objects.filter(pk=approval.pk, status=ApprovalStatus.PENDING).update(
-            status=approval.status,
-            decided_by=decided_by,
-            decided_at=now,
-            comment=approval.comment,
-        )
+        if approval.in_snapshot:
+            # Before anything is locked, as `bump` asks for.
+            bump()
+        columns = {"status": approval.status, "decided_by": decided_by, "decided_at": now}
+        decided = _write_once(approval, columns | {"comment": approval.comment})
         if not decided:
             raise ApprovalAlreadyDecided
         if approve:
             _let(approval, now)
         kept_calls.decided(approval)
     return approval
+
+
+def _write_once(approval: Approval, columns: dict[str, Any]) -> bool:
+    """Write the decision. Only the first finds the request pending; the database says which."""
+    pending = Approval.objects.filter(pk=approval.pk, status=ApprovalStatus.PENDING)
+    with watching(pending, columns):
+        return bool(pending.update(**columns))
 
 
 def is_own(approval: Approval, person: Any) -> bool:
@@ -223,7 +251,8 @@ def _let(approval: Approval, now: datetime) -> None:
     """Have the limit give way, as far as that is not the call's own matter or the date's."""
     # The policy is locked so that it cannot be switched off, or its limit removed, meanwhile.
     row = BudgetPolicy.objects.select_for_update(no_key=True).get(pk=approval.policy_id)
-    fault = _policy_fault(approval.team, row)
+    # A call that waits is made all the same where its budget stops nothing any more.
+    fault = None if approval.until == ApprovalUntil.CALL else _policy_fault(approval.team, row)
     if fault is None and approval.expires_at is not None and approval.expires_at <= now:
         fault = "The date until which it was asked for is past."
     if fault is not None:

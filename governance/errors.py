@@ -131,6 +131,13 @@ class CallGone(CallError):
     code = "call_gone"
 
 
+class CallTimedOut(CallError):
+    """Nobody waits any longer for the call, which a provider may be at work on."""
+
+    status = 504
+    code = "timed_out"
+
+
 class UnpricedModel(CallError):
     """The model has no price, so a cost budget cannot hold for it."""
 

@@ -6,6 +6,7 @@ is still waiting. `sweep` mends whatever a crash left between two steps.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -16,9 +17,10 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
+from governance.audit.watching import watching
 from governance.call_approvals import WAITS_FOR
 from governance.calls import Caller, CallRequest, CallResult, execute
-from governance.errors import CallError, CallGone
+from governance.errors import CallError, CallGone, CallTimedOut
 from governance.ledger import Dismissal, dismiss
 from governance.models import (
     ApiKey,
@@ -29,7 +31,7 @@ from governance.models import (
     ModelCall,
 )
 from governance.money import decimal_text
-from governance.runtime import BlockingRuntime
+from governance.runtime import BlockingRuntime, Runtime
 from governance.storable import storable
 from providers.response_cache import CacheUse
 
@@ -41,6 +43,7 @@ TOLD_AGAIN_AFTER = timedelta(seconds=60)
 # What is entered as waiting is kept in the same moment, or its process died in between.
 ORPHANED_AFTER = timedelta(minutes=5)
 MOST_AT_ONCE = 50
+LONGEST_CALL_SECONDS = 600
 LONGEST_COMMENT = 500
 NOT_DECIDED = "Nobody decided whether this call may be made while it was kept; it was not made."
 NO_LONGER_ALLOWED = (
@@ -51,6 +54,10 @@ LOST = "The process that made this call ended before it kept its answer; the cal
 NOT_FOUND_A_PLACE = (
     "It was approved, but while it was kept no provider had a place for it, or no limit of "
     "requests or tokens a minute had room; it was not made."
+)
+TIMED_OUT = (
+    f"The call took longer than {LONGEST_CALL_SECONDS // 60} minutes and was given up; what the "
+    "provider did of it may be charged."
 )
 NOT_KEPT = "The process that took this call ended before it was kept, so it was not made."
 
@@ -113,9 +120,11 @@ def _dismiss(
     if dismiss(Dismissal(call_id=call_id, status=status, settled_at=now, error=error)):
         _end(call_id, now, error={"status": 402, "code": str(status), "message": error})
     # Whatever else it asked for, nobody needs to decide any more.
-    Approval.objects.filter(call_id=call_id, status=ApprovalStatus.PENDING).update(
-        status=ApprovalStatus.DENIED, decided_at=now, comment=error[:LONGEST_COMMENT]
-    )
+    pending = Approval.objects.filter(call_id=call_id, status=ApprovalStatus.PENDING)
+    comment = error[:LONGEST_COMMENT]
+    columns = {"status": ApprovalStatus.DENIED, "decided_at": now, "comment": comment}
+    with watching(pending, columns):
+        pending.update(**columns)
 
 
 def _end(call_id: UUID, now: datetime, **columns: Any) -> bool:
@@ -134,10 +143,17 @@ def make(call_id: UUID, runtime: BlockingRuntime) -> None:
     if not _may_still_ask(kept, request.caller):
         _dismiss(call_id, NO_LONGER_ALLOWED, timezone.now())
         return
+
+    async def work(runtime: Runtime) -> CallResult:
+        async with asyncio.timeout(LONGEST_CALL_SECONDS):
+            return await execute(request, runtime=runtime, settled=True)
+
     try:
-        result = runtime.call(lambda one: execute(request, runtime=one, settled=True))
+        result = runtime.call(work)
     except CallGone:
         return
+    except TimeoutError:
+        _failed(call_id, CallTimedOut(TIMED_OUT, call_id=call_id))
     except CallError as error:
         _failed(call_id, error)
     else:
@@ -154,7 +170,8 @@ def _may_still_ask(kept: KeptCall, caller: Caller) -> bool:
 
 
 def _failed(call_id: UUID, error: CallError) -> None:
-    if error.retryable and ModelCall.objects.filter(pk=call_id, status=CallStatus.WAITING).exists():
+    passes = error.retryable or isinstance(error, CallTimedOut)
+    if passes and ModelCall.objects.filter(pk=call_id, status=CallStatus.WAITING).exists():
         # Nothing was sent, and it goes on waiting: somebody is told again in a while.
         return
     now = timezone.now()

@@ -69,7 +69,10 @@ def _giving(
 ) -> Allowance | None:
     """The smallest allowance of this window that `amount` needs and that covers it."""
     limit = policy.hard_limit
-    if limit is None or counter.used + amount <= limit + counter.raised_by:
+    if limit is None or not policy.enabled or policy.action == "alert":
+        # It stops nothing, any more.
+        return None
+    if counter.used + amount <= limit + counter.raised_by:
         return None
     covering = (
         one

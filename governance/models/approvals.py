@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.conf import settings
 from django.core.validators import MinValueValidator
-from django.db import models
+from django.db import models, transaction
 from django.db.models import F, Q
 from django.utils import timezone
 
 from governance.models.budgets import BudgetPolicy, BudgetWindow
 from governance.models.teams import ApiKey, Team
 from providers.identifiers import new_id
-from providers.versioned import Versioned
+from providers.versioned import bump
 
 
 class ApprovalStatus(models.TextChoices):
@@ -30,12 +32,14 @@ class ApprovalUntil(models.TextChoices):
     DATE = "date", "Until a date"
 
 
-class Approval(Versioned):
+class Approval(models.Model):
     """A request for more of a budget, and what was decided of it, once.
 
     For one call, it raises the limit by what that call takes, for as long as it takes it. Until the
     window resets, it is part of the window's `raised_by`. Until a date, it raises every window of
-    its policy and scope value while it lasts.
+    its policy and scope value while it lasts: only then is it part of the snapshot, so that calls
+    which ask for themselves make no process read anew. Bulk writes of such are counted, and all are
+    put into the audit trail, by whoever makes them.
     """
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
@@ -111,6 +115,25 @@ class Approval(Versioned):
 
     def __str__(self) -> str:
         return f"{self.team}: more of {self.policy}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        with transaction.atomic():
+            self._count()
+            super().save(*args, **kwargs)
+
+    def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
+        with transaction.atomic():
+            self._count()
+            return super().delete(*args, **kwargs)
+
+    @property
+    def in_snapshot(self) -> bool:
+        """Whether processes keep it in memory."""
+        return self.until == ApprovalUntil.DATE and self.status == ApprovalStatus.APPROVED
+
+    def _count(self) -> None:
+        if self.in_snapshot:
+            bump()
 
 
 class KeptCall(models.Model):

@@ -12,17 +12,20 @@ import pytest
 from django.contrib.auth.models import Permission, User
 from django.core.exceptions import ValidationError
 from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from governance import approvals, keys
 from governance.approvals import ApprovalAlreadyDecided, ApprovalNotAllowed, decide, request_more
 from governance.models import (
     Approval,
     ApprovalStatus,
+    AuditEntry,
     BudgetPolicy,
     BudgetScope,
     BudgetWindow,
     Team,
 )
+from providers.versioned import current_version
 
 NOW = datetime(2026, 3, 15, 12, tzinfo=UTC)
 MARCH = datetime(2026, 3, 1, tzinfo=UTC)
@@ -178,6 +181,45 @@ def test_denying_raises_nothing(ask: Callable[..., Approval], boss: User) -> Non
     assert not BudgetWindow.objects.exists()
 
 
+@pytest.mark.parametrize(
+    ("until", "approve", "counts"),
+    [("call", True, False), ("reset", True, False), ("date", False, False), ("date", True, True)],
+)
+def test_only_what_lasts_until_a_date_makes_processes_read_anew(
+    team: Team, policy: BudgetPolicy, boss: User, *, until: str, approve: bool, counts: bool
+) -> None:
+    before = current_version()
+    asked = Approval.objects.create(
+        team=team,
+        policy=policy,
+        scope_value=str(team.pk),
+        amount=DOLLAR,
+        until=until,
+        call_id=UUID(int=1) if until == "call" else None,
+        expires_at=APRIL if until == "date" else None,
+        reason="Blocked.",
+        requested_at=NOW,
+    )
+    assert current_version() == before
+    decided = decide(approval_id=asked.pk, decided_by=boss, approve=approve, comment="", now=NOW)
+    assert (current_version() > before) is counts
+    before = current_version()
+    decided.delete()
+    assert (current_version() > before) is counts
+
+
+def test_a_decision_locks_the_version_first_and_is_in_the_audit_trail(
+    ask: Callable[..., Approval], boss: User
+) -> None:
+    asked = ask(until="date", expires_at=APRIL)
+    with CaptureQueriesContext(connection) as queries:
+        decide(approval_id=asked.pk, decided_by=boss, approve=True, comment="", now=NOW)
+    updates = [query["sql"] for query in queries if query["sql"].startswith("UPDATE")]
+    assert "snapshotversion" in updates[0]
+    entry = AuditEntry.objects.filter(object_id=str(asked.pk)).latest("pk")
+    assert (entry.action, entry.changes["status"]) == ("changed", ["pending", "approved"])
+
+
 def test_a_second_decision_is_refused(ask: Callable[..., Approval], boss: User) -> None:
     asked = ask()
     other = User.objects.create_superuser("other")
@@ -250,6 +292,60 @@ def test_what_cannot_be_raised_any_more_can_only_be_denied(
     _still_waits(asked)
     decide(approval_id=asked.pk, decided_by=boss, approve=False, comment="", now=NOW)
     assert not BudgetWindow.objects.exists()
+
+
+@pytest.mark.parametrize("change", [{"enabled": False}, {"hard_limit": None, "soft_limit": DOLLAR}])
+def test_a_call_is_let_through_a_budget_that_stops_nothing_any_more(
+    team: Team, policy: BudgetPolicy, boss: User, change: dict[str, Any]
+) -> None:
+    asked = Approval.objects.create(
+        team=team,
+        policy=policy,
+        scope_value=str(team.pk),
+        amount=DOLLAR,
+        until="call",
+        call_id=UUID(int=1),
+        reason="Blocked.",
+        requested_at=NOW,
+    )
+    BudgetPolicy.objects.filter(pk=policy.pk).update(**change)
+    decided = decide(approval_id=asked.pk, decided_by=boss, approve=True, comment="", now=NOW)
+    assert decided.status == ApprovalStatus.APPROVED
+    assert not BudgetWindow.objects.exists()
+
+
+@pytest.mark.parametrize("own", [True, False], ids=["of the team", "of everyone"])
+@pytest.mark.parametrize("scope", ["team", "user", "api_key", "job", "session"])
+@pytest.mark.parametrize(
+    "value", ["abc", "0", "-1", "9" * 30, "²", "x\0", ":s", "abc:s", str(UUID(int=7)), "a" * 301]
+)
+def test_a_budget_of_nobody_is_refused(
+    ask: Callable[..., Approval], team: Team, scope: str, value: str, *, own: bool
+) -> None:
+    of = BudgetPolicy.objects.create(
+        name="Each", team=team if own else None, scope=scope, hard_limit=DOLLAR
+    )
+    with pytest.raises(ValidationError) as refusal:
+        ask(policy=of, scope_value=value)
+    assert {"policy", "scope_value"} >= set(refusal.value.message_dict)
+    assert not Approval.objects.exists()
+
+
+def test_a_budget_of_somebody_is_asked_about(
+    ask: Callable[..., Approval], team: Team, member: User
+) -> None:
+    key = keys.create(team=team, name="own").record
+    other = keys.create(team=Team.objects.create(slug="red", name="Red"), name="other").record
+    for scope, value in (("user", str(member.pk)), ("api_key", str(key.pk))):
+        of = BudgetPolicy.objects.create(name=scope, team=team, scope=scope, hard_limit=DOLLAR)
+        assert ask(policy=of, scope_value=value).scope_value == value
+    with pytest.raises(ValidationError, match="Red"):
+        ask(policy=of, scope_value=str(other.pk))
+    of = BudgetPolicy.objects.create(name="session", team=team, scope="session", hard_limit=DOLLAR)
+    assert ask(policy=of, scope_value=f"{team.pk}:night").scope_value == f"{team.pk}:night"
+    for wrong in (f"{team.pk}:", "night", f"{other.team_id}:night"):
+        with pytest.raises(ValidationError):
+            ask(policy=of, scope_value=wrong)
 
 
 def test_a_limit_cannot_be_raised_past_what_is_stored(

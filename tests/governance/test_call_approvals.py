@@ -150,6 +150,19 @@ def test_it_is_used_only_where_it_is_needed_and_covers_the_call(
     assert counters(policy)[2] == (cost if uses else 0)
 
 
+@pytest.mark.parametrize("change", [{"enabled": False}, {"action": "alert"}], ids=str)
+def test_a_budget_that_stops_nothing_any_more_uses_none(
+    store: LedgerStore, team: Team, policy: BudgetPolicy, change: dict[str, Any]
+) -> None:
+    given = approved(policy, team, 2000)
+    for name, value in change.items():
+        setattr(policy, name, value)
+    policy.save()
+    assert began(store, asked(team, 2000, given))
+    assert not used(given)
+    assert counters(policy) == (0, 2000, 0)
+
+
 def test_it_is_used_once(store: LedgerStore, team: Team, policy: BudgetPolicy) -> None:
     given = approved(policy, team, 2000)
     assert began(store, asked(team, 2000, given))

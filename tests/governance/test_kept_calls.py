@@ -14,7 +14,7 @@ from uuid import UUID
 import pytest
 from asgiref.sync import sync_to_async
 from django.contrib.auth.models import User
-from django.db import connections
+from django.db import connections, transaction
 from django.utils import timezone
 
 from governance import approvals, kept_calls, keys
@@ -29,6 +29,7 @@ from governance.errors import (
 from governance.models import (
     ApiKey,
     Approval,
+    AuditEntry,
     BudgetPolicy,
     BudgetWindow,
     CallStatus,
@@ -103,8 +104,7 @@ async def refusal(request: CallRequest, two: TwoProviders) -> CallError:
     return raised.value
 
 
-@sync_to_async
-def decide(approve: bool = True, **wanted: Any) -> Approval:
+def decide_now(approve: bool = True, **wanted: Any) -> Approval:
     boss, _ = User.objects.get_or_create(username="boss", is_superuser=True, is_active=True)
     approval = Approval.objects.get(status="pending", **wanted)
     return approvals.decide(
@@ -114,6 +114,9 @@ def decide(approve: bool = True, **wanted: Any) -> Approval:
         comment="" if approve else "Not today.",
         now=timezone.now(),
     )
+
+
+decide = sync_to_async(decide_now)
 
 
 async def make(*call_ids: UUID) -> None:
@@ -401,11 +404,27 @@ async def test_denied_it_ends_as_denied(two: TwoProviders, told: Told) -> None:
 
 
 async def test_a_decision_that_is_rolled_back_tells_nobody(two: TwoProviders, told: Told) -> None:
-    await kept(two)
-    await BudgetPolicy.objects.filter(pk=two.policy.pk).aupdate(enabled=False)
-    with pytest.raises(approvals.ApprovalNotAllowed):
-        await decide()
+    call_id = await kept(two)
+
+    @sync_to_async
+    def decide_in_vain() -> None:
+        with transaction.atomic():
+            decide_now()
+            transaction.set_rollback(True)
+
+    await decide_in_vain()
     assert told.calls == []
+    assert (await Approval.objects.aget(call_id=call_id)).status == "pending"
+
+
+async def test_a_call_is_made_where_its_budget_stops_nothing_any_more(two: TwoProviders) -> None:
+    call_id = await kept(two)
+    await BudgetPolicy.objects.filter(pk=two.policy.pk).aupdate(enabled=False)
+    await two.changed()
+    await decide()
+    await make(call_id)
+    assert await status(call_id) == "succeeded"
+    assert (await Approval.objects.aget()).window_id is None
 
 
 async def test_what_the_provider_says_no_to_is_the_kept_error(
@@ -451,6 +470,26 @@ async def test_where_no_provider_has_a_place_it_goes_on_waiting(two: TwoProvider
     await type(two.first).objects.all().aupdate(concurrency_limit=None)
     await make(call_id)
     assert await status(call_id) == "succeeded"
+
+
+async def test_where_a_rate_has_no_room_it_goes_on_waiting(two: TwoProviders) -> None:
+    rate = await sync_to_async(make_policy)(
+        metric="requests", hard_limit=1, interval="minute", rolling=True
+    )
+    call_id = await kept(two)
+    await approval_needed(two, hard_limit=10**12)
+    await execute(two.request(), runtime=two.runtime, settled=True)
+    await approval_needed(two)
+    await decide()
+    await make(call_id)
+    assert await status(call_id) == "waiting"
+    stored = await KeptCall.objects.aget()
+    assert (stored.ended_at, stored.error) == (None, None)
+    assert (await Approval.objects.aget()).window_id is None
+    await BudgetPolicy.objects.filter(pk=rate.pk).aupdate(hard_limit=2)
+    await make(call_id)
+    assert await status(call_id) == "succeeded"
+    assert (await KeptCall.objects.aget()).answer is not None
 
 
 async def test_a_stream_that_may_wait_is_kept_as_a_whole_answer(two: TwoProviders) -> None:
@@ -552,6 +591,8 @@ async def test_a_call_that_nobody_decides_is_given_up(two: TwoProviders, told: T
     approval = await Approval.objects.aget()
     assert (approval.status, approval.decided_by_id) == ("denied", None)
     assert approval.comment == kept_calls.NOT_DECIDED
+    entry = await AuditEntry.objects.filter(object_id=str(approval.pk)).alatest("pk")
+    assert entry.changes["status"] == ["pending", "denied"]
     stored = await KeptCall.objects.aget()
     assert stored.error is not None
     assert stored.error["message"] == kept_calls.NOT_DECIDED
@@ -691,6 +732,40 @@ async def test_a_fault_of_our_own_ends_it_as_failed(
     # The provider may have been at work.
     consumed, held, raised_by = await raised(two)
     assert (consumed > 0, held, raised_by) == (True, 0, consumed)
+
+
+async def test_a_call_that_takes_too_long_is_given_up(
+    two: TwoProviders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scripted.install(monkeypatch, first=lambda _: asyncio.Event().wait())
+    monkeypatch.setattr(kept_calls, "LONGEST_CALL_SECONDS", 0.5)
+    call_id = await kept(two)
+    await decide()
+    await make(call_id)
+    stored = await KeptCall.objects.aget()
+    assert stored.error is not None
+    assert (stored.error["status"], stored.error["code"]) == (504, "timed_out")
+    assert stored.request is None
+    # The provider may have been at work.
+    consumed, held, raised_by = await raised(two)
+    assert (consumed > 0, held, raised_by) == (True, 0, consumed)
+
+
+async def test_a_call_that_has_not_begun_in_time_goes_on_waiting(
+    two: TwoProviders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call_id = await kept(two)
+    await decide()
+
+    async def waits(*_: Any, **__: Any) -> Any:
+        raise TimeoutError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(kept_calls, "execute", waits)
+        await make(call_id)
+    assert (await KeptCall.objects.aget()).ended_at is None
+    await make(call_id)
+    assert await status(call_id) == "succeeded"
 
 
 async def test_what_has_ended_is_forgotten_after_a_day(two: TwoProviders) -> None:

@@ -11,7 +11,6 @@ from django.test.utils import CaptureQueriesContext
 
 from governance.models import (
     ApiKey,
-    Approval,
     BudgetPolicy,
     GovernanceSettings,
     Price,
@@ -43,7 +42,7 @@ pytestmark = pytest.mark.django_db
 
 def test_everything_that_calls_are_decided_by_is_versioned() -> None:
     registry = {Provider, Credential, ProviderModel, Secret, FailoverPolicy}
-    governed = {Team, ApiKey, Price, PriceTier, BudgetPolicy, Approval, GovernanceSettings}
+    governed = {Team, ApiKey, Price, PriceTier, BudgetPolicy, GovernanceSettings}
     kept = registry | governed
     assert {model for model in Versioned.__subclasses__() if not model._meta.abstract} == kept
 
