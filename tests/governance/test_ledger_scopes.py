@@ -114,6 +114,21 @@ class TestScopes:
         assert let_in(store.execute([asking(another(who, "job"))])) == [True]
 
 
+def test_a_run_of_its_own_opens_beside_windows_that_are_not_there_yet(
+    store: LedgerStore, who: Who
+) -> None:
+    """The batch is tried again once those are open, and nothing of its first try may be left."""
+    a_run, total = make_policy(interval="run", scope="global"), make_policy(interval="total")
+    alone = replace(who, run=None)
+    request = asking(alone)
+    assert let_in(store.execute([request])) == [True]
+    assert counters(a_run) == {f"|{request.call_id}": (0, 100)}
+    assert counters(total) == {f"{who.team.pk}": (0, 100)}
+    store.execute([ending(request.call_id)])
+    assert counters(a_run) == {f"|{request.call_id}": (30, 0)}
+    assert counters(total) == {f"{who.team.pk}": (30, 0)}
+
+
 def value_of_session(who: Who) -> str:
     return f"{who.team.pk}:{who.session}"
 
