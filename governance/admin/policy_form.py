@@ -10,6 +10,7 @@ from django.core.exceptions import ValidationError
 
 from governance.amounts import amount_text, units_text
 from governance.models import BudgetMetric, BudgetPolicy, thresholds_fault
+from governance.models.budgets import default_thresholds
 from governance.money import NANO_DOLLARS, from_nano_dollars
 from governance.policy_values import read_value, written_value
 
@@ -63,6 +64,7 @@ class PolicyForm(forms.ModelForm[BudgetPolicy]):
     )
     thresholds = ThresholdsField(
         label="Alert at",
+        initial=default_thresholds,
         help_text="Percentages of the limit at which an alert is raised, once a window each, such "
         "as 50, 75, 90. Empty: none. A budget for each run raises none.",
     )

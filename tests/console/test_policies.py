@@ -117,6 +117,11 @@ def test_a_limit_that_cannot_be_is_refused_in_words(
     assert not BudgetPolicy.objects.exists()
 
 
+def test_a_new_policy_alerts_at_the_usual_shares_unless_told_otherwise(browser: Client) -> None:
+    page = browser.get(reverse(ADD)).content.decode()
+    assert 'name="thresholds" value="50, 75, 90, 100"' in page
+
+
 def test_every_fault_is_said_at_once(browser: Client) -> None:
     response = browser.post(
         reverse(ADD), _written(name="", soft_limit="-1", hard_limit="0.0000000001", zone="Nowhere")
