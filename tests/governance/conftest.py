@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import datetime
 from types import SimpleNamespace
 from uuid import UUID
@@ -13,11 +13,12 @@ from asgiref.sync import sync_to_async
 from django.db import connections
 from django.utils import timezone
 
-from governance import processes
+from governance import kept_calls, processes
 from governance.ledger import store as store_module
 from governance.ledger.store import LedgerStore
 from governance.runtime import Runtime
 from providers.identifiers import new_id
+from tests.governance.kept_calls import Told
 from tests.governance.ledger_calls import Who, make_caller
 from tests.governance.scenes import TwoProviders
 
@@ -61,3 +62,13 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[datetime], None]:
         monkeypatch.setattr(store_module, "timezone", SimpleNamespace(now=lambda: now))
 
     return turn
+
+
+@pytest.fixture
+def told(two: TwoProviders) -> Iterator[Told]:
+    """Whoever is told of calls to make, in place of the workers."""
+    before = list(kept_calls._tell)
+    told = Told()
+    kept_calls.register_teller(told)
+    yield told
+    kept_calls._tell[:] = before
