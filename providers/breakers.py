@@ -18,7 +18,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 from uuid import UUID
 
 from django.db import IntegrityError, connection
@@ -67,6 +67,13 @@ class BreakerBoard:
         self._turns: Counter[int] = Counter()
         self._thread = threading.Thread(target=self._run, name="breakers", daemon=True)
         self._away = False
+
+    @classmethod
+    def as_stored(cls) -> Self:
+        """A board as the database has it now, to be looked at once: it is not kept fresh."""
+        board = cls()
+        board._view = _read()
+        return board
 
     def start(self) -> None:
         """Read the board, and begin to keep it fresh on a thread of its own."""

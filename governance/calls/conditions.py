@@ -10,9 +10,12 @@ from governance.budgets import Policy, Subject
 from governance.calls.planning import subject_of
 from governance.calls.request import CallRequest
 from governance.ledger.published import Published
+from governance.models import ProviderLease
 from governance.routing import Conditions
 from governance.snapshot import Snapshot
+from providers.breakers import BreakerBoard
 from providers.identifiers import new_id
+from providers.registry import ProviderEntry
 
 if TYPE_CHECKING:
     from governance.runtime import Runtime
@@ -25,15 +28,38 @@ def conditions(
     request: CallRequest, runtime: Runtime, snapshot: Snapshot, now: datetime
 ) -> Conditions:
     """Which providers cannot be called, how full they are, and what budgets leave at each model."""
-    providers = {model.provider.id: model.provider for model in snapshot.registry.models}
-    breakers = runtime.providers.breakers
-    why = {key: breakers.usable(one, now, turn=False)[1] for key, one in providers.items()}
     published = runtime.ledger.published
     return Conditions(
-        unhealthy={key: words for key, words in why.items() if words},
-        lease_pressure=published.pressure(providers.values()),
+        unhealthy=_unhealthy(runtime.providers.breakers, snapshot, now),
+        lease_pressure=published.pressure(_providers(snapshot).values()),
         remaining=remaining(request, snapshot, published, now),
     )
+
+
+def stored_conditions(snapshot: Snapshot, now: datetime) -> Conditions:
+    """The same for whoever makes no calls, from the database: two queries. What budgets leave is
+    asked of them themselves."""
+    in_use = dict(
+        ProviderLease.objects.filter(credential=None).values_list("provider_id", "in_use")
+    )
+    return Conditions(
+        unhealthy=_unhealthy(BreakerBoard.as_stored(), snapshot, now),
+        lease_pressure={
+            key: in_use.get(key, 0) / one.concurrency_limit
+            for key, one in _providers(snapshot).items()
+            if one.concurrency_limit
+        },
+    )
+
+
+def _providers(snapshot: Snapshot) -> dict[int, ProviderEntry]:
+    return {model.provider.id: model.provider for model in snapshot.registry.models}
+
+
+def _unhealthy(board: BreakerBoard, snapshot: Snapshot, now: datetime) -> dict[int, str]:
+    """By provider that cannot be called, why."""
+    why = {key: board.usable(one, now, turn=False)[1] for key, one in _providers(snapshot).items()}
+    return {key: words for key, words in why.items() if words}
 
 
 def remaining(

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from governance.budgets import Admission, BudgetEvaluation, admit, largest
 from governance.calls import counting
+from governance.calls.conditions import stored_conditions
 from governance.calls.planning import CallPlan, Spending, plan
 from governance.calls.request import CallRequest
 from governance.ledger.looking import look
@@ -28,7 +29,13 @@ def foresee(request: CallRequest, snapshot: Snapshot, now: datetime) -> Foreseen
     Raises as `execute` does where the request cannot be made at all; of a call that budgets would
     refuse, the decision says that and why.
     """
-    planned = plan(request, snapshot, now, most_candidates=len(snapshot.registry.models))
+    planned = plan(
+        request,
+        snapshot,
+        now,
+        conditions=stored_conditions(snapshot, now),
+        most_candidates=len(snapshot.registry.models),
+    )
     planned, admission = _asked(planned, snapshot, now)
     if admission.may_degrade:
         because = admission.refusals[0].explanation

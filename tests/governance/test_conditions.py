@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import time
+from datetime import timedelta
 
 import pytest
+from asgiref.sync import sync_to_async
 from django.utils import timezone
 
+from governance import calls, snapshot
 from governance.budgets import Counter, WindowKey
 from governance.calls import execute
 from governance.calls.conditions import remaining
 from governance.leases import LeaseKey
 from governance.ledger.published import FRESH, Published
+from governance.models import ProviderLease
 from governance.windows import BEGINNING, Period
+from providers.models import Breaker
 from tests.governance.scenes import TwoProviders
 from tests.governance.scripted import answer, install
 from tests.governance.test_failover import Busy, limit
@@ -105,3 +110,23 @@ async def test_a_full_provider_is_not_recommended(
     assert full.reason == "All places at its provider are taken."
     busy.may_end.set()
     await one
+
+
+async def test_what_keeps_a_provider_from_a_call_is_foreseen(two: TwoProviders) -> None:
+    await Breaker.objects.acreate(
+        provider=two.first,
+        state="open",
+        failures=9,
+        opened_at=timezone.now(),
+        retry_at=timezone.now() + timedelta(hours=1),
+        message="It is down.",
+    )
+    await ProviderLease.objects.acreate(provider=two.second, in_use=1)
+    await limit(two, two.second)
+    foreseen = await sync_to_async(
+        lambda: calls.foresee(two.request("cheap"), snapshot.load(), timezone.now())
+    )()
+    why = {one.model: one.reason for one in foreseen.decision.candidates}
+    assert "It is down." in why["first/cheap"]
+    assert why["second/dear"] == "All places at its provider are taken."
+    assert foreseen.decision.health
