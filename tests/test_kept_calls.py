@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from tests.support.arrangements import TeamWithKey, limit_team, make_team
-from tests.support.client import Integration, chat_body
+from tests.support.client import Integration, Person, chat_body
 from tests.support.processes import descendants, eventually
 from tests.support.records import Call
 from tests.support.scene import Scene, start_scene
@@ -31,13 +31,33 @@ def scene() -> Iterator[Scene]:
         yield scene
 
 
-def test_a_kept_call_is_made_once_it_is_approved_and_its_answer_fetched(scene: Scene) -> None:
+@pytest.fixture(scope="module")
+def decider(scene: Scene) -> Person:
+    """A second administrator: the first has made the keys that ask, and may not decide on them."""
+    password = "a-second-pair-of-eyes"
+    subprocess.run(
+        [sys.executable, "manage.py", "createsuperuser", "--noinput"],
+        env={
+            **scene.palyra.environment,
+            "DJANGO_SUPERUSER_USERNAME": "decider",
+            "DJANGO_SUPERUSER_EMAIL": "decider@palyra.example",
+            "DJANGO_SUPERUSER_PASSWORD": password,
+        },
+        check=True,
+        capture_output=True,
+    )
+    return Person(scene.palyra.base_url, "decider", password)
+
+
+def test_a_kept_call_is_made_once_it_is_approved_and_its_answer_fetched(
+    scene: Scene, decider: Person
+) -> None:
     integration = scene.palyra.integration(_strict_team(scene, "kept").key)
     taken = _asked(integration, KEPT)
     assert _answer(integration, taken)["status"] == "waiting"
     assert scene.upstream.received(KEPT) == []
 
-    decided = _approve(scene, taken)
+    decided = _approve(decider, taken)
     answer = _ended(integration, taken)
 
     assert (decided["status"], decided["requested_by"]) == ("approved", None)
@@ -49,19 +69,19 @@ def test_a_kept_call_is_made_once_it_is_approved_and_its_answer_fetched(scene: S
     assert (call.id, call.status) == (UUID(taken["call_id"]), "succeeded")
     window = scene.records.window("kept's cost")
     assert (window.consumed, window.held, window.raised_by) == (call.cost, 0, call.cost)
-    again = scene.administrator.request(
-        "POST", f"/approvals/{taken['approval']}/decide", {"approve": True}
-    )
+    again = decider.request("POST", f"/approvals/{taken['approval']}/decide", {"approve": True})
     assert again.status_code == 409
     integration.close()
 
 
-def test_a_refused_call_is_repeated_once_with_what_was_approved(scene: Scene) -> None:
+def test_a_refused_call_is_repeated_once_with_what_was_approved(
+    scene: Scene, decider: Person
+) -> None:
     integration = scene.palyra.integration(_strict_team(scene, "repeated").key)
     refused = integration.chat(REPEATED)
     assert refused.status_code == 402
     error = refused.json()["error"]
-    _approve(scene, error)
+    _approve(decider, error)
 
     given = {"x-palyra-approval": error["approval"]}
     replies = [_chat(integration, REPEATED, given) for _ in range(3)]
@@ -71,12 +91,14 @@ def test_a_refused_call_is_repeated_once_with_what_was_approved(scene: Scene) ->
     integration.close()
 
 
-def test_a_kept_call_whose_worker_is_killed_is_not_made_again(scene: Scene) -> None:
+def test_a_kept_call_whose_worker_is_killed_is_not_made_again(
+    scene: Scene, decider: Person
+) -> None:
     integration = scene.palyra.integration(_strict_team(scene, "killed").key)
     taken = _asked(integration, KILLED)
     scene.upstream.hold(KILLED)
     try:
-        _approve(scene, taken)
+        _approve(decider, taken)
         scene.upstream.wait_for_calls(KILLED, 1)
         _kill_worker_group(scene)
     finally:
@@ -97,19 +119,13 @@ def test_a_kept_call_whose_worker_is_killed_is_not_made_again(scene: Scene) -> N
 def _strict_team(scene: Scene, slug: str) -> TeamWithKey:
     """A team whose budget pays for nothing without approval."""
     team = make_team(scene.administrator, slug)
-    name = f"{slug}'s cost"
-    limit_team(scene.administrator, slug, metric="cost", hard_limit="0.000000001", name=name)
-    change = (
-        "from governance.models import BudgetPolicy\n"
-        f"policy = BudgetPolicy.objects.get(name={name!r})\n"
-        "policy.action = 'approval'\n"
-        "policy.save()\n"
-    )
-    subprocess.run(
-        [sys.executable, "manage.py", "shell", "-c", change],
-        env=scene.palyra.environment,
-        check=True,
-        capture_output=True,
+    limit_team(
+        scene.administrator,
+        slug,
+        metric="cost",
+        hard_limit="0.000000001",
+        name=f"{slug}'s cost",
+        action="approval",
     )
     return team
 
@@ -127,9 +143,9 @@ def _asked(integration: Integration, model: str) -> dict[str, Any]:
     return taken
 
 
-def _approve(scene: Scene, asked: dict[str, Any]) -> dict[str, Any]:
+def _approve(decider: Person, asked: dict[str, Any]) -> dict[str, Any]:
     path = f"/approvals/{asked['approval']}/decide"
-    decided: dict[str, Any] = scene.administrator.post(path, {"approve": True})
+    decided: dict[str, Any] = decider.post(path, {"approve": True})
     return decided
 
 

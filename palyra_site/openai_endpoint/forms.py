@@ -18,6 +18,8 @@ FORM = "multipart/form-data"
 # OpenAI takes files of 25 MiB; what is around the file has a MiB. Other bodies have the smaller
 # limit of the settings, because each is held in memory as a whole.
 AUDIO_BODY_LIMIT = 26 * 1024 * 1024
+# Fewer than the console's own forms may have: each is passed on to the host.
+MOST_FIELDS = 1000
 UNKNOWN_TYPE = "application/octet-stream"
 
 
@@ -79,9 +81,12 @@ def parse(content_type: str, body: bytes) -> TranscriptionForm:
         # parts' headers, are of any kind. It works on nothing but the body: that is at fault.
         why = f": {error}." if isinstance(error, MultiPartParserError) else "."
         raise InvalidRequest(f"The request body is not {FORM}{why}") from None
+    written = tuple((name, text) for name, texts in fields.lists() for text in texts)
+    if len(written) > MOST_FIELDS:
+        raise InvalidRequest(f"A transcription's request has at most {MOST_FIELDS:,} fields.")
     upload = _only_file(kept.uploads)
     return TranscriptionForm(
-        fields=tuple((name, text) for name, texts in fields.lists() for text in texts),
+        fields=written,
         filename=upload.filename,
         content_type=upload.content_type,
         audio=upload.content,

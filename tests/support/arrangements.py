@@ -69,9 +69,15 @@ def make_team(administrator: Person, slug: str) -> TeamWithKey:
 
 
 def limit_team(
-    administrator: Person, team: str, *, metric: str, hard_limit: str | int, name: str
+    administrator: Person,
+    team: str,
+    *,
+    metric: str,
+    hard_limit: str | int,
+    name: str,
+    action: str = "block",
 ) -> None:
-    """A hard limit on what a team uses in a month; dollars for cost."""
+    """A hard limit on what a team uses in a month, and what is done at it; dollars for cost."""
     administrator.post(
         "/policies",
         {
@@ -81,6 +87,7 @@ def limit_team(
             "metric": metric,
             "interval": "month",
             "hard_limit": hard_limit,
+            "action": action,
         },
     )
 
