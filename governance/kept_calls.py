@@ -18,7 +18,6 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from governance.audit.watching import watching
-from governance.call_approvals import WAITS_FOR
 from governance.calls import Caller, CallRequest, CallResult, execute
 from governance.errors import CallError, CallGone, CallTimedOut
 from governance.ledger import Dismissal, dismiss
@@ -270,6 +269,3 @@ def _orphans(now: datetime) -> QuerySet[ModelCall, UUID]:
         ~Exists(kept), status=CallStatus.WAITING, admitted_at__lt=now - ORPHANED_AFTER
     )
     return waiting.order_by("pk").values_list("pk", flat=True)
-
-
-__all__ = ["WAITS_FOR", "decided", "make", "register_teller", "sweep"]

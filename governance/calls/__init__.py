@@ -4,7 +4,7 @@ The ledger's row and its holds are committed before the first byte goes to a pro
 out of a call, an answer, a failure, a cancellation or a crash, ends in exactly one settlement.
 """
 
-from governance.calls.execution import CallResult, execute, explain, open_stream
+from governance.calls.execution import CallResult, execute, open_stream
 from governance.calls.foreseeing import Foreseen, foresee
 from governance.calls.request import Caller, CallRequest
 from governance.calls.stream import CallStream
@@ -16,7 +16,6 @@ __all__ = [
     "Caller",
     "Foreseen",
     "execute",
-    "explain",
     "foresee",
     "open_stream",
 ]

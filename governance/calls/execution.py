@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -24,7 +23,6 @@ from governance.calls.stream import CallStream, KeptStream, LiveStream
 from governance.errors import CallError
 from governance.ledger import Settlement
 from governance.routing import RoutingDecision
-from governance.snapshot import Snapshot
 from providers import invocation
 from providers.failures import Failure
 from providers.invocation import Attempt, Invocation, OpenedStream
@@ -138,12 +136,6 @@ def _failed(
     return provider_failed(planned, failure, request).of_call(
         model=request.model.qualified_name, cost=cost, tightest=tightest(admission.evaluations)
     )
-
-
-def explain(request: CallRequest, snapshot: Snapshot, now: datetime) -> RoutingDecision:
-    """What would be decided of the call, without making it. Raises as `execute` does."""
-    models = len(snapshot.registry.models)
-    return plan(request, snapshot, now, most_candidates=models).route.decision
 
 
 def _planned(request: CallRequest, runtime: Runtime, *, stream: bool = False) -> CallPlan:

@@ -6,9 +6,9 @@ import random
 from datetime import datetime, timedelta
 from typing import Any
 
-from governance import calls
 from governance.budgets import Counter, Policy, Subject, evaluate
 from governance.calls import Caller, CallRequest
+from governance.calls.planning import plan
 from governance.models import (
     ApiKey,
     BudgetWindow,
@@ -83,7 +83,7 @@ class Ledger:
             caller=Caller(team_id=self.teams[team_number].pk, surface=Surface.OPENAI),
             body={"model": model, "messages": [{"role": "user", "content": words}]},
         )
-        decision = calls.explain(request, self.snapshot, at)
+        decision = plan(request, self.snapshot, at).route.decision
         estimate = decision.estimate
         assert estimate is not None
         row = ModelCall(

@@ -10,6 +10,7 @@ import pytest
 import pytest_asyncio
 from asgiref.sync import sync_to_async
 from django.db import connections
+from django.utils import timezone
 
 from governance import calls
 from governance.calls import Caller, CallRequest, CallResult, execute
@@ -311,10 +312,9 @@ async def test_an_answer_we_cannot_settle_by_is_charged_as_expected(
     assert await scene.window() == (row.cost, 0)
 
 
-async def test_explaining_makes_nothing(scene: Scene, runtime: Runtime) -> None:
-    from django.utils import timezone  # noqa: PLC0415
-
-    decision = calls.explain(scene.request(), runtime.snapshot, timezone.now())
+async def test_foreseeing_makes_nothing(scene: Scene, runtime: Runtime) -> None:
+    foresee = sync_to_async(calls.foresee)
+    decision = (await foresee(scene.request(), runtime.snapshot, timezone.now())).decision
     assert decision.actual == "here/chat"
     assert decision.estimate is not None
     assert not await ModelCall.objects.aexists()

@@ -10,7 +10,8 @@ import pytest_asyncio
 from asgiref.sync import sync_to_async
 from django.utils import timezone
 
-from governance.calls import Caller, CallRequest, execute, explain, open_stream
+from governance.calls import Caller, CallRequest, execute, open_stream
+from governance.calls.planning import plan
 from governance.errors import BudgetBlocked
 from governance.models import BudgetPolicy, GovernanceSettings, ModelCall
 from governance.money import dollars_text
@@ -65,7 +66,7 @@ class Caps:
 
 def most(two: TwoProviders, request: CallRequest, cap: int) -> int:
     """What the call may cost at the cheap model with that output cap for each choice."""
-    decision = explain(request, two.runtime.snapshot, timezone.now())
+    decision = plan(request, two.runtime.snapshot, timezone.now()).route.decision
     assert decision.estimate is not None
     choices: int = request.body.get("n", 1)
     upper: int = decision.estimate.upper
@@ -286,7 +287,7 @@ async def test_what_is_no_answer_is_never_cut(
     await sync_to_async(_model_of)(role)
     await clamping.changed()
     request = _request(clamping, role)
-    decision = explain(request, clamping.runtime.snapshot, timezone.now())
+    decision = plan(request, clamping.runtime.snapshot, timezone.now()).route.decision
     assert decision.estimate is not None
     await pays_for(clamping, decision.estimate.upper - 1)
     with pytest.raises(BudgetBlocked):
