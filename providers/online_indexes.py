@@ -43,3 +43,23 @@ class AddIndexOnline(migrations.AddIndex):
         elif self.allow_migrate_model(schema_editor.connection.alias, model):
             name = schema_editor.quote_name(self.index.name)
             schema_editor.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {name}")
+
+
+class AddUniqueOnline(migrations.AddConstraint):
+    """A unique constraint with a condition, which is an index, built as `AddIndexOnline` builds."""
+
+    def database_forwards(
+        self,
+        app_label: str,
+        schema_editor: Editor,
+        from_state: Any,
+        to_state: Any,
+    ) -> None:
+        model = to_state.apps.get_model(app_label, self.model_name)
+        if schema_editor.connection.vendor != "postgresql":
+            schema_editor.add_constraint(model, self.constraint)
+        elif self.allow_migrate_model(schema_editor.connection.alias, model):
+            name = schema_editor.quote_name(self.constraint.name)
+            schema_editor.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {name}")
+            made = str(self.constraint.create_sql(model, schema_editor))
+            schema_editor.execute(made.replace("UNIQUE INDEX", "UNIQUE INDEX CONCURRENTLY", 1))

@@ -133,6 +133,7 @@ class _Dispatch:
             job=self.job,
             slot=decided.slot,
             trigger=RunTrigger.SCHEDULE,
+            lane=None if skipped else 0,
             status=RunStatus.SKIPPED if skipped else RunStatus.QUEUED,
             reason=decided.reason,
             missed_before=decided.missed_before,

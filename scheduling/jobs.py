@@ -158,6 +158,7 @@ def run_now(job: CronJob, *, now: datetime) -> CronRun:
                 job=stored,
                 slot=now,
                 trigger=RunTrigger.MANUAL,
+                lane=0,
                 status=RunStatus.QUEUED,
                 queued_at=now,
             )

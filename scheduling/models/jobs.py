@@ -1,4 +1,4 @@
-"""Scheduled prompts and their runs."""
+"""Scheduled prompts: what is asked, when, and what happens if things do not go as they should."""
 
 from __future__ import annotations
 
@@ -12,16 +12,50 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
-from governance.models import Team
+from governance.models import TaskClass, Team
 from governance.zones import validate_zone
 from providers.identifiers import new_id
 from scheduling import schedule as schedules
+from scheduling.models.calendars import ExclusionCalendar
 from scheduling.wakeups import JOBS_CHANGED, announce
 
 MAX_PROMPT_LENGTH = 100_000
-TIMING_FIELDS = ("schedule_kind", "cron", "every_seconds", "at", "zone", "enabled")
+MAX_PARALLEL = 20
+MAX_ATTEMPTS = 16
+MAX_BACKOFF_SECONDS = 60
+MAX_RUNTIME_SECONDS = 3600
+DEFAULT_RUNTIME_SECONDS = 600
+MAX_JITTER_SECONDS = 3600
+MAX_CATCH_UP = 100
+MAX_CATCH_UP_HOURS = 30 * 24
+TIMING_FIELDS = (
+    "schedule_kind",
+    "cron",
+    "every_seconds",
+    "at",
+    "zone",
+    "enabled",
+    "starts_at",
+    "ends_at",
+    "max_runs",
+    "jitter_seconds",
+)
 # The dispatcher's own: an edit that leaves the timing alone must not put back what it read of them.
-DISPATCH_FIELDS = frozenset({"anchor_at", "next_slot", "retry_at", "last_error"})
+DISPATCH_FIELDS = frozenset(
+    {
+        "anchor_at",
+        "next_slot",
+        "due_at",
+        "retry_at",
+        "last_error",
+        "run_count",
+        "failures_in_a_row",
+    }
+)
+
+
+def _between(low: int, high: int) -> list[MinValueValidator | MaxValueValidator]:
+    return [MinValueValidator(low), MaxValueValidator(high)]
 
 
 class ScheduleKind(models.TextChoices):
@@ -32,8 +66,37 @@ class ScheduleKind(models.TextChoices):
     AT = "at", "Once, at a time"
 
 
+class OverlapPolicy(models.TextChoices):
+    """What becomes of a run that is due while another of the job has not ended."""
+
+    FORBID = "forbid", "Skip it"
+    QUEUE_ONE = "queue_one", "Let one wait"
+    REPLACE = "replace", "Cancel the one under way"
+    ALLOW = "allow", "Run beside it"
+
+
+class MisfirePolicy(models.TextChoices):
+    """What becomes of scheduled times at which no scheduler was running."""
+
+    SKIP = "skip", "Skip them"
+    RUN_ONCE = "run_once", "Run once for all"
+    CATCH_UP = "catch_up", "Catch up"
+    REVIEW = "review", "Ask a person"
+
+
+class OutputFormat(models.TextChoices):
+    """What the answer is to be."""
+
+    TEXT = "text", "Text"
+    JSON = "json", "JSON"
+
+
 class CronJob(models.Model):
-    """A scheduled prompt. `next_slot` is the next scheduled time, empty when there is none."""
+    """A scheduled prompt.
+
+    `next_slot` is the next scheduled time, empty when there is none; `due_at` is when that is
+    begun, which is later by the jitter.
+    """
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="jobs")
@@ -53,6 +116,108 @@ class CronJob(models.Model):
     anchor_at = models.DateTimeField(
         editable=False, help_text="Interval n falls on the anchor plus n times the interval."
     )
+    starts_at = models.DateTimeField(null=True, blank=True, help_text="Not before then.")
+    ends_at = models.DateTimeField(null=True, blank=True, help_text="Not after then.")
+    max_runs = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        validators=_between(1, 1_000_000),
+        help_text="After so many scheduled runs it is finished.",
+    )
+    calendars = models.ManyToManyField(
+        ExclusionCalendar,
+        blank=True,
+        related_name="jobs",
+        help_text="It does not run on the days these name.",
+    )
+    jitter_seconds = models.PositiveIntegerField(
+        "jitter",
+        default=0,
+        db_default=0,
+        validators=_between(0, MAX_JITTER_SECONDS),
+        help_text="Seconds over which its beginning is spread: the same for each scheduled time.",
+    )
+
+    overlap = models.CharField(
+        "while another runs",
+        max_length=16,
+        choices=OverlapPolicy,
+        default=OverlapPolicy.FORBID,
+        db_default=OverlapPolicy.FORBID,
+    )
+    max_parallel = models.PositiveSmallIntegerField(
+        "runs at once",
+        default=2,
+        db_default=2,
+        validators=_between(2, MAX_PARALLEL),
+        help_text="At most, where runs may run beside each other.",
+    )
+    misfire = models.CharField(
+        "missed times",
+        max_length=16,
+        choices=MisfirePolicy,
+        default=MisfirePolicy.RUN_ONCE,
+        db_default=MisfirePolicy.RUN_ONCE,
+    )
+    catch_up_limit = models.PositiveSmallIntegerField(
+        default=3,
+        db_default=3,
+        validators=_between(1, MAX_CATCH_UP),
+        help_text="How many missed times are caught up with at most.",
+    )
+    catch_up_hours = models.PositiveSmallIntegerField(
+        default=24,
+        db_default=24,
+        validators=_between(1, MAX_CATCH_UP_HOURS),
+        help_text="How long ago these may have been.",
+    )
+    max_attempts = models.PositiveSmallIntegerField(
+        "attempts",
+        default=1,
+        db_default=1,
+        validators=_between(1, MAX_ATTEMPTS),
+        help_text="How often a run is tried, where its failure may pass.",
+    )
+    backoff_seconds = models.PositiveSmallIntegerField(
+        "first pause",
+        default=10,
+        db_default=10,
+        validators=_between(1, MAX_BACKOFF_SECONDS),
+        help_text="Seconds before the second attempt; doubled for each one after it.",
+    )
+    retry_unconfirmed = models.BooleanField(
+        "retry unconfirmed runs",
+        default=False,
+        db_default=False,
+        help_text="Also if the provider may have answered: the prompt may be paid for twice.",
+    )
+    max_runtime_seconds = models.PositiveIntegerField(
+        "longest run",
+        default=DEFAULT_RUNTIME_SECONDS,
+        db_default=DEFAULT_RUNTIME_SECONDS,
+        validators=_between(1, MAX_RUNTIME_SECONDS),
+        help_text="Seconds after which an attempt is given up.",
+    )
+    expected_seconds = models.PositiveIntegerField(
+        "expected to take",
+        null=True,
+        blank=True,
+        validators=_between(1, MAX_RUNTIME_SECONDS),
+        help_text="Seconds; a run that takes longer is marked as slow.",
+    )
+    pause_after_failures = models.PositiveSmallIntegerField(
+        "pause after failures",
+        null=True,
+        blank=True,
+        validators=_between(1, 1000),
+        help_text="So many in a row.",
+    )
+    task_class = models.CharField(
+        max_length=32,
+        choices=TaskClass,
+        default=TaskClass.BACKGROUND_AUTOMATION,
+        db_default=TaskClass.BACKGROUND_AUTOMATION,
+    )
 
     model = models.CharField(max_length=200, default="auto")
     system_prompt = models.TextField(blank=True, max_length=MAX_PROMPT_LENGTH)
@@ -61,11 +226,28 @@ class CronJob(models.Model):
         null=True, blank=True, validators=[MinValueValidator(1), MaxValueValidator(1_000_000)]
     )
 
+    parameters = models.JSONField(
+        default=dict,
+        db_default=models.Value({}, models.JSONField()),
+        blank=True,
+        help_text="Values the prompt's template may use, by name.",
+    )
+    output_format = models.CharField(
+        max_length=8, choices=OutputFormat, default=OutputFormat.TEXT, db_default=OutputFormat.TEXT
+    )
+    output_schema = models.JSONField(
+        null=True, blank=True, help_text="The JSON schema an answer in JSON must satisfy."
+    )
+
     enabled = models.BooleanField(default=True)
     paused_reason = models.CharField(max_length=200, blank=True)
     # Counts edits: the dispatcher's claim fails if the job changed under it.
     revision = models.PositiveIntegerField(default=0, editable=False)
     next_slot = models.DateTimeField(null=True, editable=False)
+    due_at = models.DateTimeField(null=True, editable=False)
+    # Scheduled runs begun so far, and failures since the last success.
+    run_count = models.PositiveIntegerField(default=0, db_default=0, editable=False)
+    failures_in_a_row = models.PositiveIntegerField(default=0, db_default=0, editable=False)
     # Set after a failed dispatch: the job is left alone until then.
     retry_at = models.DateTimeField(null=True, editable=False)
     last_error = models.CharField(max_length=500, blank=True, editable=False)
@@ -83,7 +265,7 @@ class CronJob(models.Model):
         ordering = ["name"]
         verbose_name = "scheduled prompt"
         indexes = [
-            models.Index(fields=["next_slot"], name="job_due", condition=Q(enabled=True)),
+            models.Index(fields=["due_at"], name="job_due_at", condition=Q(enabled=True)),
         ]
         constraints = [
             models.UniqueConstraint(
@@ -210,80 +392,3 @@ class CronJob(models.Model):
             return False
         others = CronJob.objects.filter(team_id=self.team_id, name=self.name).exclude(pk=self.pk)
         return others.exists()
-
-
-class RunStatus(models.TextChoices):
-    """Where a run stands, or how it ended."""
-
-    QUEUED = "queued", "Queued"
-    RUNNING = "running", "Running"
-    SUCCEEDED = "succeeded", "Succeeded"
-    FAILED = "failed", "Failed"
-    SKIPPED = "skipped", "Skipped"
-    BLOCKED_BY_BUDGET = "blocked_by_budget", "Blocked by budget"
-    UNCONFIRMED = "unconfirmed", "Unconfirmed"
-
-
-class RunTrigger(models.TextChoices):
-    """What made a run."""
-
-    SCHEDULE = "schedule", "Schedule"
-    MANUAL = "manual", "Run now"
-
-
-ACTIVE = (RunStatus.QUEUED, RunStatus.RUNNING)
-
-
-class CronRun(models.Model):
-    """One firing of a job. A scheduled time has one run, whatever became of it."""
-
-    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
-    job = models.ForeignKey(CronJob, on_delete=models.CASCADE, related_name="runs")
-    slot = models.DateTimeField("scheduled time")
-    trigger = models.CharField(max_length=16, choices=RunTrigger, default=RunTrigger.SCHEDULE)
-    status = models.CharField(max_length=24, choices=RunStatus, default=RunStatus.QUEUED)
-    reason = models.CharField(max_length=500, blank=True)
-    missed_before = models.PositiveIntegerField(
-        default=0,
-        help_text="Scheduled times before this one when no scheduler was running.",
-    )
-    # What the worker must present to claim or finish the run; a repeated message has the same one.
-    token = models.UUIDField(default=new_id, editable=False)
-    owner = models.UUIDField(null=True, editable=False)
-    queued_at = models.DateTimeField()
-    started_at = models.DateTimeField(null=True)
-    finished_at = models.DateTimeField(null=True)
-
-    call_id = models.UUIDField(null=True)
-    model = models.CharField(max_length=200, blank=True)
-    output = models.TextField(blank=True)
-    input_tokens = models.PositiveIntegerField(null=True)
-    output_tokens = models.PositiveIntegerField(null=True)
-    cost = models.BigIntegerField(null=True, help_text="Nano-dollars.")
-
-    class Meta:
-        ordering = ["-slot", "-id"]
-        verbose_name = "run"
-        indexes = [models.Index(fields=["job", "-slot"], name="run_by_job")]
-        constraints = [
-            models.UniqueConstraint(
-                fields=["job", "slot"],
-                condition=Q(trigger="schedule"),
-                name="run_once_per_scheduled_time",
-            ),
-            models.UniqueConstraint(
-                fields=["job"],
-                condition=Q(status__in=["queued", "running"]),
-                name="run_one_active_per_job",
-            ),
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.job} at {self.slot:%Y-%m-%d %H:%M:%S}"
-
-    @property
-    def total_tokens(self) -> int | None:
-        """Input and output together; unknown is not zero."""
-        if self.input_tokens is None or self.output_tokens is None:
-            return None
-        return self.input_tokens + self.output_tokens
