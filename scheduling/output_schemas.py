@@ -263,10 +263,7 @@ def _plain(value: Any) -> Any:
 OWN: dict[str, Keyword] = {"enum": _one_of, "const": _constant, "uniqueItems": _unique}
 _VALIDATOR = extend(
     Draft202012Validator,
-    {
-        name: _counted(OWN.get(name) or Draft202012Validator.VALIDATORS[name])
-        for name in CHECKED
-    },
+    {name: _counted(OWN.get(name) or Draft202012Validator.VALIDATORS[name]) for name in CHECKED},
 )
 # Those that say what they mean without a library of their own; others only describe.
 FORMATS = FormatChecker(("date", "email", "ipv4", "ipv6", "uuid"))

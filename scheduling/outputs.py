@@ -94,9 +94,7 @@ def _read(text: str) -> Any:
 
 def _parsed(text: str) -> Any:
     try:
-        return json.loads(
-            text, parse_int=_whole, parse_float=_fraction, parse_constant=_no_number
-        )
+        return json.loads(text, parse_int=_whole, parse_float=_fraction, parse_constant=_no_number)
     except RecursionError:
         raise OutputFault("The answer is nested too deeply.") from None
 
