@@ -69,12 +69,12 @@ def _trim(allowance: Allowance, value: Any) -> str:
 
 
 def _replace(allowance: Allowance, value: Any, old: Any, new: Any) -> str:
-    read, old, new = (allowance.text(one) for one in (value, old, new))
-    if not old:
+    read, sought, put = (allowance.text(one) for one in (value, old, new))
+    if not sought:
         raise PromptFault("“replace” is to be told which text it replaces.")
     # What it will be is known before it is made.
-    allowance.pay(len(read) + read.count(old) * max(0, len(new) - len(old)))
-    return read.replace(old, new)
+    allowance.pay(len(read) + read.count(sought) * max(0, len(put) - len(sought)))
+    return read.replace(sought, put)
 
 
 def _truncate(allowance: Allowance, value: Any, length: Any) -> str:
@@ -97,9 +97,9 @@ def _default(allowance: Allowance, value: Any, otherwise: Any = "", boolean: Any
 
 def _join(allowance: Allowance, value: Any, between: Any = "") -> str:
     words = [allowance.text(one) for one in _list(value, "join")]
-    between = allowance.text(between)
-    allowance.pay(sum(map(len, words)) + len(between) * len(words))
-    return between.join(words)
+    comma = allowance.text(between)
+    allowance.pay(sum(map(len, words)) + len(comma) * len(words))
+    return comma.join(words)
 
 
 def _first(allowance: Allowance, value: Any) -> Any:
