@@ -51,8 +51,25 @@ class World:
             raise result
         return result
 
-    def recover(self, now: datetime) -> None:
+    def recover(self, now: datetime, *, silence_counts: bool) -> None:
+        assert silence_counts
         self.recovered += 1
+
+
+class SteadyLedger:
+    """That of a process which has beaten for long."""
+
+    silence_counts = True
+
+
+class SteadyRuntime:
+    """Stands for the process's runtime, blocking or not."""
+
+    ledger = SteadyLedger()
+
+    @property
+    def runtime(self) -> SteadyRuntime:
+        return self
 
 
 @pytest.fixture
@@ -62,7 +79,8 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr(loop, "dispatch", world.dispatch)
     monkeypatch.setattr(loop, "next_due", lambda: world.due)
     monkeypatch.setattr(loop, "recover", world.recover)
-    monkeypatch.setattr(loop, "blocking_runtime", lambda role: None)
+    monkeypatch.setattr(loop, "release", lambda now: 0)
+    monkeypatch.setattr(loop, "blocking_runtime", lambda role: SteadyRuntime())
     monkeypatch.setattr(connection, "close", lambda: None)
     return world
 
