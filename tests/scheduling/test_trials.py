@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from governance.models import ModelCall, Team
-from scheduling.asking import ask
 from scheduling.models import CronJob, CronRun, RunStatus
 from scheduling.trials import rehearse
 from tests.scheduling.conftest import MakeJob
@@ -46,13 +45,13 @@ def test_an_answer_in_json_is_held_to_the_schema() -> None:
     job = unsaved(output_format="json", output_schema=schema)
 
     assert json.loads(rehearse(job, {}, NOW).output) == {"level": "low"}
-    assert "JSON" in rehearse(job, {}, NOW).system_prompt
     job.max_output_tokens = 1
     assert "no JSON" in rehearse(job, {}, NOW).faults[0]
 
 
 def test_all_that_is_wrong_is_said_at_once() -> None:
     job = unsaved(
+        team=None,
         prompt="{{ nobody }}",
         system_prompt="{{",
         zone="Mars/Olympus",
@@ -62,7 +61,7 @@ def test_all_that_is_wrong_is_said_at_once() -> None:
 
     found = rehearse(job, {"a b": 1}, NOW)
 
-    assert len(found.faults) == 5
+    assert len(found.faults) == 6
     assert found.output == found.prompt == ""
 
 
@@ -72,20 +71,19 @@ def test_a_parameter_without_a_value_is_a_fault() -> None:
     assert "parameters.who" in found.faults[0]
 
 
-def test_the_previous_output_is_that_of_the_last_success_before(make_job: MakeJob) -> None:
+def test_the_previous_output_is_that_of_the_last_success(make_job: MakeJob) -> None:
     job = make_job(prompt="Since {{ previous.at|date('%H') }}: {{ previous.output }}", now=NOW)
     for hours, status, output in (
         (3, RunStatus.SUCCEEDED, "three"),
         (2, RunStatus.SUCCEEDED, "two"),
         (1, RunStatus.FAILED, ""),
-        (-1, RunStatus.SUCCEEDED, "later"),
     ):
         slot = NOW - hours * HOUR
-        CronRun.objects.create(job=job, slot=slot, queued_at=slot, status=status, output=output)
+        CronRun.objects.create(
+            job=job, slot=slot, queued_at=slot, finished_at=slot, status=status, output=output
+        )
 
     assert rehearse(job, {}, NOW).prompt == "Since 06: two"
-    asked = ask(job, scheduled_at=NOW - 2 * HOUR, now=NOW, parameters={})
-    assert asked.prompt == "Since 05: three"
     assert not ModelCall.objects.exists()
 
 
