@@ -18,7 +18,7 @@ import orjson
 from django.conf import settings
 from django.core.mail import send_mail
 from django.db import transaction
-from django.db.models import F, Q
+from django.db.models import F, Q, QuerySet
 
 from governance.alerts import signing
 from governance.models import Channel, ChannelKind, Delivery, DeliveryStatus
@@ -72,14 +72,22 @@ class Result:
         return self.mailed or answered_well
 
 
+def none_due(now: datetime) -> bool:
+    """Whether nothing is due."""
+    return not _due(now).exists()
+
+
 def claim_due(now: datetime, limit: int = AT_ONCE) -> list[Outgoing]:
     """Deliveries that are due, each in one process only; those of a muted alert wait."""
+    rows = _due(now).select_related("channel__secret").order_by("next_at")[:limit]
+    return [outgoing(row) for row in rows if _claim(row, now)]
+
+
+def _due(now: datetime) -> QuerySet[Delivery]:
     muted = Q(alert__isnull=False, alert__muted_until__gt=now)
-    due = Delivery.objects.filter(
+    return Delivery.objects.filter(
         ~muted, status=DeliveryStatus.PENDING, next_at__lte=now, channel__enabled=True
     )
-    rows = due.select_related("channel__secret").order_by("next_at")[:limit]
-    return [outgoing(row) for row in rows if _claim(row, now)]
 
 
 def _claim(row: Delivery, now: datetime) -> bool:
