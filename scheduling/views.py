@@ -20,7 +20,7 @@ from governance.access import TeamAccess, team_page
 from governance.forms import add_faults
 from governance.zones import zone_names
 from providers.models import ModelRole, ProviderModel
-from scheduling import jobs
+from scheduling import handling, jobs
 from scheduling.forms import JobForm, PauseForm, TimingForm
 from scheduling.models import ACTIVE, CronJob, CronRun
 
@@ -236,7 +236,7 @@ def schedule_run(request: HttpRequest, access: TeamAccess, job_id: UUID) -> Http
     """Run a job once, now."""
     job = _job(access, job_id)
     try:
-        jobs.run_now(job, now=timezone.now())
+        handling.run_now(job, now=timezone.now())
     except ValidationError as error:
         messages.error(request, " ".join(error.messages))
     else:

@@ -20,7 +20,7 @@ from governance.zones import zone
 from providers.admin.actions import object_action
 from providers.admin.base import ConsoleAdmin, remembered
 from providers.display import NOTHING, link, moment, muted, object_link, two_lines
-from scheduling import jobs
+from scheduling import handling, jobs
 from scheduling import schedule as schedules
 from scheduling.admin.forms import TIMING_FIELDS, JobAdminForm
 from scheduling.display import job_badge, run_status, zone_of
@@ -153,7 +153,7 @@ class CronJobAdmin(ConsoleAdmin):
         tone="primary",
     )
     def run_now(self, _request: HttpRequest, job: CronJob, _data: Any) -> str:
-        run = jobs.run_now(job, now=timezone.now())
+        run = handling.run_now(job, now=timezone.now())
         return f"“{job}” is queued to run now: {run}."
 
     @object_action(

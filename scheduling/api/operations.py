@@ -12,7 +12,7 @@ from ninja import Query, Router, Status
 from governance.api.conventions import ActorRequest
 from providers.api.conventions import find, refusals
 from providers.api.pages import Page, read_page
-from scheduling import jobs
+from scheduling import handling, jobs
 from scheduling.api.schemas import (
     JobChange,
     JobIn,
@@ -124,7 +124,7 @@ def delete_job(request: ActorRequest, job_id: UUID) -> Status[None]:
 def run_job(request: ActorRequest, job_id: UUID) -> Status[RunOut]:
     """Once, beside its schedule. The run is queued; ask for it again to see what came of it."""
     job = _job(request, job_id, CHANGING)
-    return Status(201, RunOut.of(jobs.run_now(job, now=timezone.now())))
+    return Status(201, RunOut.of(handling.run_now(job, now=timezone.now())))
 
 
 @router.post(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Any, Self
 
 from django.conf import settings
@@ -15,8 +16,10 @@ from django.utils import timezone
 from governance.models import TaskClass, Team
 from governance.zones import validate_zone
 from providers.identifiers import new_id
+from scheduling import outputs, prompts
 from scheduling import schedule as schedules
 from scheduling.models.calendars import ExclusionCalendar
+from scheduling.planning import due_time
 from scheduling.wakeups import JOBS_CHANGED, announce
 
 MAX_PROMPT_LENGTH = 100_000
@@ -328,14 +331,15 @@ class CronJob(models.Model):
             every_seconds=self.every_seconds,
             at=self.at,
             zone=self.zone,
+            starts_at=self.starts_at,
+            ends_at=self.ends_at,
         )
         # The fields' own validators say these.
         for field in ("zone", "schedule_kind"):
             found.pop(field, None)
         if "at" not in found and (reason := self._at_fault()):
             found["at"] = [reason]
-        if self.prompt and not self.prompt.strip():
-            found["prompt"] = ["Write what the model is to be asked."]
+        found |= self._asked_faults()
         if self._name_is_taken():
             found["name"] = ["The team already has a scheduled prompt of that name."]
         if found:
@@ -344,6 +348,10 @@ class CronJob(models.Model):
     @property
     def schedule(self) -> schedules.Schedule:
         """When it runs. Raises `schedules.ScheduleFault` if what is stored cannot be used."""
+        return self.schedule_apart_from(self.calendars.all())
+
+    def schedule_apart_from(self, calendars: Iterable[ExclusionCalendar]) -> schedules.Schedule:
+        """When it runs if it does not on the days that `calendars` name. Raises as `schedule`."""
         return schedules.parse(
             kind=self.schedule_kind,
             cron=self.cron,
@@ -351,7 +359,32 @@ class CronJob(models.Model):
             at=self.at,
             zone=self.zone,
             anchor_at=self.anchor_at,
+            starts_at=self.starts_at,
+            ends_at=self.ends_at,
+            excluded=frozenset().union(*(calendar.days for calendar in calendars)),
         )
+
+    def first_due(
+        self, when: schedules.Schedule, after: datetime
+    ) -> tuple[datetime | None, datetime | None]:
+        """Its first scheduled time after `after`, if it runs as `when` says, and when that is
+        begun."""
+        slot = schedules.next_after(when, after)
+        if slot is None:
+            return None, None
+        following = schedules.next_after(when, slot) if self.jitter_seconds else None
+        return slot, due_time(self.pk, slot, self.jitter_seconds, following)
+
+    def move(self, **columns: Any) -> None:
+        """Write the dispatcher's own columns, which `save` leaves as they are stored."""
+        CronJob.objects.filter(pk=self.pk).update(**columns)
+        for name, value in columns.items():
+            setattr(self, name, value)
+
+    @property
+    def runs_left(self) -> int | None:
+        """How many scheduled runs it may still begin; None if there is no end to them."""
+        return None if self.max_runs is None else max(0, self.max_runs - self.run_count)
 
     @property
     def timing_changed(self) -> bool:
@@ -376,6 +409,21 @@ class CronJob(models.Model):
         if self._stored_timing is None:
             return None
         return self._stored_timing[TIMING_FIELDS.index(name)]
+
+    def _asked_faults(self) -> dict[str, list[str]]:
+        """What is wrong with what is asked, and with what the answer is to be."""
+        found = {
+            "prompt": prompts.faults(self.prompt),
+            "system_prompt": prompts.faults(self.system_prompt),
+            "parameters": prompts.parameter_faults(self.parameters),
+        }
+        if self.prompt and not self.prompt.strip():
+            found["prompt"] = ["Write what the model is to be asked."]
+        if self.output_schema is not None:
+            found["output_schema"] = outputs.schema_faults(self.output_schema)
+            if self.output_format != OutputFormat.JSON:
+                found["output_schema"].append("Only an answer in JSON has a schema.")
+        return {field: faults for field, faults in found.items() if faults}
 
     def _at_fault(self) -> str | None:
         if self.at is None or self.schedule_kind != ScheduleKind.AT:

@@ -13,7 +13,7 @@ from django.utils import timezone
 from django_q.models import OrmQ
 
 from governance.models import Team
-from scheduling import dispatcher, jobs, messages
+from scheduling import dispatcher, handling, jobs, messages
 from scheduling.dispatcher import RETRY_AFTER, dispatch, next_due
 from scheduling.models import CronJob, CronRun, RunStatus, RunTrigger
 from scheduling.planning import plan
@@ -158,7 +158,7 @@ def test_a_run_the_database_refuses_leaves_the_job_as_it_was(
     due = now()
     job, other = make_job(due=due), make_job(due=due)
     # The active run is there, but was not to be seen when the dispatcher looked.
-    jobs.run_now(job, now=due)
+    handling.run_now(job, now=due)
     monkeypatch.setattr(dispatcher, "_active_runs", lambda jobs: {})
 
     dispatch(due)

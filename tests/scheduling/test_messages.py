@@ -10,7 +10,7 @@ from django.utils import timezone
 from django_q.brokers import Broker
 from django_q.signing import SignedPackage
 
-from scheduling import jobs, messages
+from scheduling import handling, jobs, messages
 from scheduling.models import CronRun, RunStatus
 from tests.scheduling.conftest import MakeJob
 
@@ -46,7 +46,7 @@ def test_a_run_is_sent_once_it_is_committed(
     queue: FakeRedis, make_job: MakeJob, django_capture_on_commit_callbacks: Any
 ) -> None:
     with django_capture_on_commit_callbacks(execute=True):
-        run = jobs.run_now(make_job(), now=timezone.now())
+        run = handling.run_now(make_job(), now=timezone.now())
         assert queue.sent == []
 
     (message,) = queue.sent
@@ -62,7 +62,7 @@ def test_a_queue_that_is_away_leaves_the_run_to_be_sent_again(
     queue.away = True
 
     with django_capture_on_commit_callbacks(execute=True):
-        jobs.run_now(make_job(), now=timezone.now())
+        handling.run_now(make_job(), now=timezone.now())
 
     assert CronRun.objects.get().status == RunStatus.QUEUED
     assert messages.undelivered() == set()

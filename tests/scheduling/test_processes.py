@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from governance.models import ModelCall
 from providers.models import Provider, ProviderKind, ProviderModel, ProviderProbe
-from scheduling import jobs
+from scheduling import handling, jobs
 from scheduling.models import ACTIVE, CronJob, CronRun, RunStatus
 from tests.providers.host import hosting
 from tests.scheduling.conftest import MakeJob
@@ -122,7 +122,7 @@ def test_a_worker_stops_cleanly_and_finishes_what_is_in_hand(
     Provider.objects.update(rehearsal_latency_ms=2000)
     worker = start("worker")
     family = _family(worker)
-    run = jobs.run_now(make_job(), now=timezone.now())
+    run = handling.run_now(make_job(), now=timezone.now())
     running = CronRun.objects.filter(pk=run.pk, status=RunStatus.RUNNING)
     eventually(running.exists, bool, what="the run is under way")
 
@@ -140,7 +140,7 @@ def test_a_second_request_to_stop_breaks_off_what_is_in_hand(
     Provider.objects.update(rehearsal_latency_ms=60_000)
     worker = start("worker")
     family = _family(worker)
-    run = jobs.run_now(make_job(), now=timezone.now())
+    run = handling.run_now(make_job(), now=timezone.now())
     running = CronRun.objects.filter(pk=run.pk, status=RunStatus.RUNNING)
     eventually(running.exists, bool, what="the run is under way")
 
@@ -181,7 +181,7 @@ def test_a_run_whose_worker_is_killed_is_unconfirmed_and_not_run_again(
     Provider.objects.update(rehearsal_latency_ms=60_000)
     start("scheduler")
     worker = start("worker")
-    run = jobs.run_now(make_job(), now=timezone.now())
+    run = handling.run_now(make_job(), now=timezone.now())
     called = ModelCall.objects.filter(run_id=run.pk)
     eventually(called.exists, bool, what="the call is held for")
 
