@@ -33,12 +33,9 @@ class Swept:
     in_flight: int
 
 
-def sweep_ended_processes(now: datetime) -> Swept:
-    """Settle what processes left that are known to have ended, a bounded number of calls.
-
-    What is only silent is for the ledger threads, which know whether they heard it all the time.
-    """
-    left = sweeper.orphans(silence_counts=False, now=now)
+def sweep_left_behind(now: datetime, *, silence_counts: bool) -> Swept:
+    """Settle calls that nobody will settle, a bounded number of them: see `sweeper.orphans`."""
+    left = sweeper.orphans(silence_counts=silence_counts, now=now)
     results = LedgerStore(new_id()).execute(left) if left else []
     in_flight = ModelCall.objects.filter(status=CallStatus.IN_FLIGHT).count()
     return Swept(settled=sum(map(bool, results)), in_flight=in_flight)

@@ -102,8 +102,8 @@ CATALOGUE = (
     Upkeep(
         name="expired-holds",
         title="Expired holds",
-        does="Settles calls whose process has ended as unconfirmed, so that nothing is held for "
-        "ever.",
+        does="Settles calls as unconfirmed whose process has ended or whose time is long over, so "
+        "that nothing is held for ever.",
         do=errands.sweep_holds,
         every_seconds=30,
         longest=timedelta(seconds=30),

@@ -7,7 +7,7 @@ from __future__ import annotations
 from governance import kept_calls
 from governance.alerts import deliveries
 from governance.alerts.evaluation import evaluate
-from governance.ledger import sweep_ended_processes
+from governance.ledger import sweep_left_behind
 from providers import health
 from scheduling import recovery
 from scheduling.maintenance.turn import Turn
@@ -55,13 +55,13 @@ def sweep_kept_calls(turn: Turn) -> str:
 
 def recover_runs(turn: Turn) -> str:
     """Look after runs that nobody looks after."""
-    recovery.recover(turn.now)
+    recovery.recover(turn.now, silence_counts=turn.silence_counts)
     return "Every run is looked after."
 
 
 def sweep_holds(turn: Turn) -> str:
     """Settle what ended processes left."""
-    swept = sweep_ended_processes(turn.now)
+    swept = sweep_left_behind(turn.now, silence_counts=turn.silence_counts)
     under_way = f"{counted(swept.in_flight, 'call is', 'calls are')} under way."
     if not swept.settled:
         return f"Nothing was left behind; {under_way}"

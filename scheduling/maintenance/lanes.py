@@ -38,7 +38,10 @@ PATIENCE = 1.0
 
 
 class Maintenance:
-    """Begins with `start` and ends with `stop`, which returns within about a second."""
+    """Begins with `start` and ends with `stop`, which returns within about a second.
+
+    `silence_counts` is asked whether a process that was not heard of is dead.
+    """
 
     def __init__(
         self,
@@ -46,10 +49,18 @@ class Maintenance:
         look_every: float = LOOK_EVERY,
         clock: Callable[[], datetime] = database_now,
         transport: Callable[[], Transport] = Transport,
+        silence_counts: Callable[[], bool] = lambda: False,
     ) -> None:
         owner = new_id()
         self._threads = [
-            _LaneThread(lane, owner, look_every=look_every, clock=clock, transport=transport)
+            _LaneThread(
+                lane,
+                owner,
+                look_every=look_every,
+                clock=clock,
+                transport=transport,
+                silence_counts=silence_counts,
+            )
             for lane in Lane
         ]
 
@@ -78,6 +89,7 @@ class _LaneThread(threading.Thread):
         look_every: float,
         clock: Callable[[], datetime],
         transport: Callable[[], Transport],
+        silence_counts: Callable[[], bool],
     ) -> None:
         super().__init__(name=f"maintenance-{lane}", daemon=True)
         self._jobs: Mapping[str, Upkeep] = {one.name: one for one in CATALOGUE if one.lane is lane}
@@ -85,6 +97,7 @@ class _LaneThread(threading.Thread):
         self._look_every = look_every
         self._clock = clock
         self._make_transport = transport
+        self._silence_counts = silence_counts
         self._stop_asked = threading.Event()
         self._lock = threading.Lock()
         self._under_way: tuple[asyncio.AbstractEventLoop, asyncio.Task[Any]] | None = None
@@ -165,7 +178,9 @@ class _LaneThread(threading.Thread):
             return self._ask(runner, errand(transport), until - time.monotonic())
 
         try:
-            return Outcome(ok=True, words=job.do(Turn(self._clock(), self._clock, goes_on, ask)))
+            now, silence_counts = self._clock(), self._silence_counts()
+            turn = Turn(now, silence_counts, self._clock, goes_on, ask)
+            return Outcome(ok=True, words=job.do(turn))
         except BrokenOff:
             raise
         except NotWell as found:

@@ -22,9 +22,13 @@ class BrokenOff(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One run of a job: it began at `now`, and goes on while `goes_on()`, between two steps."""
+    """One run of a job: it began at `now`, and goes on while `goes_on()`, between two steps.
+
+    `silence_counts` says that a process which was not heard of is dead.
+    """
 
     now: datetime
+    silence_counts: bool
     clock: Callable[[], datetime]
     goes_on: Callable[[], bool]
     _ask: Callable[[Callable[[Transport], Awaitable[Any]]], Any]

@@ -34,7 +34,7 @@ def turn(now: datetime = NOW) -> Turn:
     def ask(errand: Any) -> Any:
         raise AssertionError("nobody is to be asked")
 
-    return Turn(now, lambda: now, lambda: True, ask)
+    return Turn(now, False, lambda: now, lambda: True, ask)
 
 
 def test_words() -> None:
@@ -92,7 +92,7 @@ def test_retention_says_what_it_did_and_0_is_for_ever(job: CronJob, settings: Se
     assert retention.forget_what_is_old(turn()) == (
         "Deleted 2 hours of models' metrics older than 90 days."
     )
-    stopped = Turn(NOW, lambda: NOW, lambda: False, turn().ask)
+    stopped = Turn(NOW, False, lambda: NOW, lambda: False, turn().ask)
     assert retention.forget_what_is_old(stopped).endswith("There is more, for the next time.")
 
 
@@ -127,7 +127,7 @@ def test_what_an_ended_process_left_is_settled() -> None:
     )
     made.refresh_from_db()
     assert made.status == CallStatus.UNCONFIRMED
-    assert apart.sweep_ended_processes(NOW).settled == 0
+    assert apart.sweep_left_behind(NOW, silence_counts=True).settled == 0
 
 
 @pytest.mark.django_db
@@ -156,7 +156,7 @@ def test_a_comparison_that_takes_too_long_is_given_up(monkeypatch: pytest.Monkey
     monkeypatch.setattr(database, "STEPS", 1)
     make_call(make_team(), admitted_at=NOW)
     with pytest.raises(NotWell, match="was given up"):
-        checks.check_usage(Turn(NOW, lambda: NOW, lambda: False, turn().ask))
+        checks.check_usage(Turn(NOW, False, lambda: NOW, lambda: False, turn().ask))
     assert checks.check_usage(turn()).endswith("are what the ledger says.")
 
 
