@@ -1,5 +1,11 @@
 """Scheduling's part of the JSON API."""
 
-from scheduling.api.operations import router
+from ninja import Router
+
+from scheduling.api import maintenance, operations
+
+router = Router()
+router.add_router("", operations.router, tags=["Schedules"])
+router.add_router("", maintenance.router, tags=["Maintenance"])
 
 __all__ = ["router"]
