@@ -20,6 +20,7 @@ UNITS = ((1, "seconds"), (60, "minutes"), (3600, "hours"), (86400, "days"))
 DEFAULT_UNIT = 60
 # The form asks for a number and a unit where the job has seconds.
 SHOWN_AT = {"every_seconds": "every_count"}
+WHEN = ("schedule_kind", "cron", "every_count", "every_unit", "at", "zone")
 BOUNDS = ("starts_at", "ends_at", "max_runs", "calendars", "jitter_seconds")
 
 
