@@ -125,6 +125,10 @@ class BlockingRuntime:
 
         return self._run(run())
 
+    def begin(self, work: Callable[[Runtime], Coroutine[Any, Any, None]]) -> None:
+        """Have `work` done on the loop, and do not wait for it. It must not raise."""
+        asyncio.run_coroutine_threadsafe(work(self.runtime), self._loop)
+
     def stop(self) -> None:
         """Write what is pending and end the threads."""
         self._run(self.runtime.stop())

@@ -10,9 +10,9 @@ class SchedulingConfig(AppConfig):
         are called, and have calls that were kept made by the workers."""
         from governance import audit, kept_calls, scope_names  # noqa: PLC0415 - after models
         from scheduling.job_book import ScheduledJobs  # noqa: PLC0415
-        from scheduling.messages import send_kept_call  # noqa: PLC0415
+        from scheduling.messages import tell_of_kept_call  # noqa: PLC0415
         from scheduling.models import DISPATCH_FIELDS, CronJob  # noqa: PLC0415
 
-        kept_calls.register_teller(send_kept_call)
+        kept_calls.register_teller(tell_of_kept_call)
         scope_names.register_job_book(ScheduledJobs())
         audit.track(CronJob, apart_from={*DISPATCH_FIELDS, "revision"})

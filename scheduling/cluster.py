@@ -25,7 +25,8 @@ from django_q.status import Stat
 from django_q.worker import worker
 
 from governance.errors import in_one_line
-from governance.runtime import blocking_runtime, stop_blocking_runtime
+from governance.runtime import stop_blocking_runtime
+from scheduling.crew import crew, stop_crew
 from scheduling.stopping import StopRequest
 
 logger = logging.getLogger(__name__)
@@ -173,7 +174,8 @@ def _in_child(lifeline: tuple[int, int], target: Callable[..., None], *args: Any
     try:
         target(*args)
     finally:
-        # Writes the settlements that are still pending.
+        # Waits for the runs under way, then writes the settlements that are still pending.
+        stop_crew()
         stop_blocking_runtime()
 
 
@@ -183,9 +185,10 @@ def _end_with_parent(readable: int) -> None:
 
 
 def _warm_up() -> None:
-    """Start what calls need, so that the first run does not wait for it."""
+    """Start what calls need, so that the first run does not wait for it, and take what is due: the
+    message that said so may have gone to a worker that has ended."""
     try:
-        blocking_runtime(role="worker")
+        crew().take()
     except Exception as error:
         # The first task tries again, and says what is wrong where it can be seen.
         logger.warning("The worker is not ready for calls yet: %s", in_one_line(error))

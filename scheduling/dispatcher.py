@@ -1,31 +1,34 @@
 """Turns due jobs into queued runs. Any number of processes may do this at once.
 
-What keeps a scheduled time from being run twice is the database: the job's row is taken by a
-conditional update, and a run is unique by job and time.
+What keeps a scheduled time from being run twice is the database: the job's row is locked while its
+runs are inserted and it is moved on, and a run is unique by job and time.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any
 from uuid import UUID
 
 from django.db import Error, connection, transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from scheduling import messages
-from scheduling.models import ACTIVE, CronJob, CronRun, RunStatus, RunTrigger
-from scheduling.planning import ActiveRun, Plan, plan
+from scheduling import cancelling, messages, places
+from scheduling.models import CronJob, CronRun, RunStatus, RunTrigger
+from scheduling.overlap import Occupant, Places, place
+from scheduling.planning import Plan, Rules, Tick, plan
 
 logger = logging.getLogger(__name__)
 # Few enough that the transaction is short, enough that a thousand at once are soon done.
 MOST_JOBS_A_TURN = 100
+MOST_RUNS_RELEASED = 500
 RETRY_AFTER = timedelta(seconds=30)
-NO_FAULT: dict[str, Any] = {"retry_at": None, "last_error": ""}
+MOVED = ("next_slot", "due_at", "run_count", "retry_at", "last_error")
+TEAM_DISABLED = "The team is disabled."
+REPLACED = "Cancelled in favour of the run of {slot:%Y-%m-%d %H:%M:%S} UTC."
 
 
 def database_now() -> datetime:
@@ -39,9 +42,31 @@ def database_now() -> datetime:
 
 
 def next_due() -> datetime | None:
-    """When the next job is due; None if none is."""
-    waiting = CronJob.objects.filter(enabled=True, next_slot__isnull=False, retry_at=None)
-    return waiting.order_by("next_slot").values_list("next_slot", flat=True).first()
+    """When the next job or retry is due; None if none is."""
+    jobs = CronJob.objects.filter(enabled=True, due_at__isnull=False, retry_at=None)
+    first = jobs.order_by("due_at").values_list("due_at", flat=True).first()
+    again = _unsent().order_by("due_at").values_list("due_at", flat=True).first()
+    return min((due for due in (first, again) if due is not None), default=None)
+
+
+def _unsent() -> QuerySet[CronRun]:
+    return CronRun.objects.filter(
+        status=RunStatus.QUEUED, due_at__isnull=False, lane__isnull=False, sent_at=None
+    )
+
+
+def release(now: datetime) -> int:
+    """Tell the workers of the runs that are to be tried again now; how many there were."""
+    if not _unsent().filter(due_at__lte=now).exists():
+        return 0
+    with transaction.atomic():
+        due = (
+            _unsent().filter(due_at__lte=now).order_by("due_at").select_for_update(skip_locked=True)
+        )
+        found = list(due.values_list("pk", flat=True)[:MOST_RUNS_RELEASED])
+        released = CronRun.objects.filter(pk__in=found).update(sent_at=now)
+        messages.tell(released)
+    return released
 
 
 def dispatch(now: datetime) -> int:
@@ -50,41 +75,35 @@ def dispatch(now: datetime) -> int:
     What to do is planned before the transaction, which on SQLite makes every writer wait; if a job
     changes in between, its plan fits it no more and it is left to the next turn.
     """
-    jobs = list(_due(now).order_by("next_slot", "id")[:MOST_JOBS_A_TURN])
+    jobs = list(_due(now).prefetch_related("calendars").order_by("due_at", "id")[:MOST_JOBS_A_TURN])
     if not jobs:
         return 0
-    planned = {job.id: _plan_or_fault(job, now) for job in jobs}
+    planned = {job.pk: _plan_or_fault(job, now) for job in jobs}
     with transaction.atomic():
-        taken = CronJob.objects.filter(id__in=planned).select_related("team").order_by("id")
-        taken = taken.select_for_update(skip_locked=True, of=("self",))
-        dispatches = [_Dispatch(job, now, planned[job.id]) for job in taken]
-        active = _active_runs(planned)
-        fired = [dispatch.carry_out(active.get(dispatch.job.id)) for dispatch in dispatches]
-        messages.send([run for run in fired if run and run.status == RunStatus.QUEUED])
-    return len(dispatches)
+        taken = CronJob.objects.filter(pk__in=planned).select_related("team").order_by("id")
+        locked = list(taken.select_for_update(skip_locked=True, of=("self",)))
+        turns = _turns([job for job in locked if planned[job.pk].fits(job)], planned, now)
+        promoted = _write(turns, now)
+        messages.tell(promoted + sum(turn.begun for turn in turns))
+    return len(locked)
 
 
 def _due(now: datetime) -> QuerySet[CronJob]:
     ready = Q(retry_at=None) | Q(retry_at__lte=now)
-    return CronJob.objects.filter(ready, enabled=True, next_slot__lte=now)
+    return CronJob.objects.filter(ready, enabled=True, due_at__lte=now)
 
 
-def _plan_or_fault(job: CronJob, now: datetime) -> _Planned:
-    assert job.next_slot is not None
-    try:
-        decided: Plan | Exception = plan(job.schedule, due=job.next_slot, now=now)
-    except Exception as error:
-        # Whatever is wrong with one job must not keep the others from running.
-        decided = error
-    return _Planned(job.revision, job.next_slot, decided)
-
-
-def _active_runs(jobs: Iterable[UUID]) -> dict[UUID, ActiveRun]:
-    runs = CronRun.objects.filter(job__in=jobs, status__in=ACTIVE)
-    return {
-        run.job_id: ActiveRun(slot=run.slot, started=run.status == RunStatus.RUNNING)
-        for run in runs.only("job_id", "slot", "status")
-    }
+def rules_of(job: CronJob) -> Rules:
+    """What planning must know of a job. Raises `ScheduleFault` if its schedule cannot be used."""
+    return Rules(
+        job_id=job.pk,
+        schedule=job.schedule,
+        jitter_seconds=job.jitter_seconds,
+        misfire=job.misfire,
+        catch_up_limit=job.catch_up_limit,
+        catch_up_within=timedelta(hours=job.catch_up_hours),
+        runs_left=job.runs_left,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,63 +111,172 @@ class _Planned:
     """What was decided of a job, or why nothing could be, and of which state of it."""
 
     revision: int
-    due: datetime
+    next_slot: datetime | None
     decided: Plan | Exception
 
+    def fits(self, job: CronJob) -> bool:
+        """Whether the job still is what was planned for."""
+        return job.enabled and (job.revision, job.next_slot) == (self.revision, self.next_slot)
 
-@dataclass(frozen=True, slots=True)
-class _Dispatch:
-    """One job's turn, within the transaction that all of them share."""
+
+def _plan_or_fault(job: CronJob, now: datetime) -> _Planned:
+    try:
+        # A process of an older version moves the slot on and leaves the time it is due behind.
+        due = job.next_slot or job.due_at or now
+        decided: Plan | Exception = plan(rules_of(job), due=due, now=now)
+    except Exception as error:
+        # Whatever is wrong with one job must not keep the others from running.
+        decided = error
+    return _Planned(job.revision, job.next_slot, decided)
+
+
+@dataclass(slots=True)
+class _Turn:
+    """What becomes of one job in this turn: its runs, and those that are cancelled for them."""
 
     job: CronJob
-    now: datetime
-    planned: _Planned
+    runs: list[CronRun] = field(default_factory=list)
+    cancels: dict[UUID, str] = field(default_factory=dict)
+    fault: Exception | None = None
 
-    def carry_out(self, active: ActiveRun | None) -> CronRun | None:
-        """Insert the run; a job of which that fails is as before, and left alone for a while."""
-        decided = self.planned.decided
-        try:
-            if isinstance(decided, Exception):
-                raise decided
-            decided = decided.facing(team_enabled=self.job.team.enabled, active=active)
-            with transaction.atomic():
-                return self._insert_run(decided) if self._move_on(decided) else None
-        except Exception as error:
-            if not (isinstance(decided, Plan) and self._pass_over_what_has_run(decided)):
-                self._record_fault(error)
-            return None
+    @property
+    def begun(self) -> int:
+        """How many of its runs a worker can begin now."""
+        return sum(run.status == RunStatus.QUEUED and run.lane is not None for run in self.runs)
 
-    def _move_on(self, decided: Plan) -> bool:
-        """Take the job, if it is still what was planned for."""
-        return self._unchanged().update(next_slot=decided.next_slot, **NO_FAULT) == 1
 
-    def _unchanged(self) -> QuerySet[CronJob]:
-        return CronJob.objects.filter(
-            pk=self.job.pk, revision=self.planned.revision, next_slot=self.planned.due
-        )
+def _turns(jobs: Sequence[CronJob], planned: dict[UUID, _Planned], now: datetime) -> list[_Turn]:
+    taken = places.read(jobs)
+    had = _rows_there_are(planned[job.pk].decided for job in jobs)
+    turns = []
+    for job in jobs:
+        decided, turn = planned[job.pk].decided, _Turn(job)
+        if isinstance(decided, Plan):
+            _carry_out(turn, decided, taken[job.pk], had.get(job.pk, frozenset()), now)
+        else:
+            turn.fault = decided
+        turns.append(turn)
+    return turns
 
-    def _insert_run(self, decided: Plan) -> CronRun:
-        skipped = bool(decided.obstacle)
-        return CronRun.objects.create(
-            job=self.job,
-            slot=decided.slot,
-            trigger=RunTrigger.SCHEDULE,
-            lane=None if skipped else 0,
-            status=RunStatus.SKIPPED if skipped else RunStatus.QUEUED,
-            reason=decided.reason,
-            missed_before=decided.missed_before,
-            queued_at=self.now,
-            finished_at=self.now if skipped else None,
-        )
 
-    def _pass_over_what_has_run(self, decided: Plan) -> bool:
-        """Move on from a time that has had its run: the clock, or the job's time, was set back."""
-        ran = self.job.runs.filter(slot=decided.slot, trigger=RunTrigger.SCHEDULE)
-        return ran.exists() and self._move_on(decided)
+def _rows_there_are(decided: Iterable[Plan | Exception]) -> dict[UUID, set[datetime]]:
+    """The times that have had their run: the clock was set back, or the job's time was."""
+    slots = {tick.slot for one in decided if isinstance(one, Plan) for tick in one.ticks}
+    found: dict[UUID, set[datetime]] = {}
+    rows = CronRun.objects.filter(slot__in=slots).exclude(trigger=RunTrigger.MANUAL)
+    for job_id, slot in rows.values_list("job_id", "slot"):
+        found.setdefault(job_id, set()).add(slot)
+    return found
 
-    def _record_fault(self, error: Exception) -> None:
-        logger.warning("The scheduled prompt %s could not be started: %s", self.job.id, error)
-        words = "the database refused its run." if isinstance(error, Error) else str(error)
-        self._unchanged().update(
-            last_error=f"It could not be started: {words}"[:500], retry_at=self.now + RETRY_AFTER
-        )
+
+def _carry_out(
+    turn: _Turn, decided: Plan, taken: Places, had: Iterable[datetime], now: datetime
+) -> None:
+    job = turn.job
+    # The time that is due now has its turn after those that are caught up with.
+    in_line = any(tick.trigger != RunTrigger.SCHEDULE for tick in decided.ticks)
+    for tick in decided.ticks:
+        if tick.slot in had:
+            continue
+        run = _run_of(job, tick, now)
+        if not tick.missed:
+            taken = _place(turn, run, taken, in_line=in_line)
+        turn.runs.append(run)
+    job.run_count += sum(run.status == RunStatus.QUEUED for run in turn.runs)
+    job.next_slot, job.due_at = _next_of(job, decided)
+    job.retry_at, job.last_error = None, ""
+
+
+def _run_of(job: CronJob, tick: Tick, now: datetime) -> CronRun:
+    return CronRun(
+        job=job,
+        slot=tick.slot,
+        trigger=tick.trigger,
+        status=RunStatus.MISSED if tick.missed else RunStatus.QUEUED,
+        reason=tick.reason,
+        missed_before=tick.missed_before,
+        needs_review=tick.needs_review,
+        queued_at=now,
+        due_at=tick.due_at,
+        finished_at=now if tick.missed else None,
+    )
+
+
+def _place(turn: _Turn, run: CronRun, taken: Places, *, in_line: bool) -> Places:
+    """Give the run its place, or say why it has none; the places as they are taken then."""
+    if not turn.job.team.enabled:
+        return _skip(run, TEAM_DISABLED, taken)
+    verdict = place(taken, in_line=in_line)
+    if verdict.obstacle:
+        return _skip(run, verdict.obstacle, taken)
+    reason = REPLACED.format(slot=run.slot)
+    turn.cancels |= dict.fromkeys(verdict.cancels, reason)
+    for earlier in turn.runs:
+        if earlier.pk in verdict.cancels:
+            earlier.status, earlier.reason = RunStatus.CANCELLED, reason
+            earlier.finished_at = run.queued_at
+    occupant = Occupant(id=run.pk, slot=run.slot, state="still waiting to begin")
+    if verdict.lane is None:
+        kept = tuple(one for one in taken.waiting if one.id not in verdict.cancels)
+        return replace(taken, waiting=(*kept, occupant))
+    run.lane, run.sent_at = verdict.lane, run.queued_at
+    return replace(taken, lanes={**taken.lanes, verdict.lane: occupant})
+
+
+def _skip(run: CronRun, why: str, taken: Places) -> Places:
+    run.status, run.reason, run.finished_at = RunStatus.SKIPPED, why, run.queued_at
+    return taken
+
+
+def _next_of(job: CronJob, decided: Plan) -> tuple[datetime | None, datetime | None]:
+    """Where the job goes on. Runs that were skipped for want of a place were not the last ones."""
+    if job.runs_left == 0:
+        return None, None
+    if decided.next_slot is not None or job.max_runs is None or not decided.ticks:
+        return decided.next_slot, decided.next_due
+    return job.first_due(job.schedule, decided.ticks[-1].slot)
+
+
+def _write(turns: Sequence[_Turn], now: datetime) -> int:
+    """Insert what the turns made, all at once; should that fail, each for itself, so that one job
+    does not keep the others from running. How many waiting runs got a place by it."""
+    sound = [turn for turn in turns if turn.fault is None]
+    try:
+        with transaction.atomic():
+            promoted = _write_together(sound, now)
+    except Error:
+        promoted = sum(_write_alone(turn, now) for turn in sound)
+    for turn in turns:
+        if turn.fault is not None:
+            _record_fault(turn.job, turn.fault, now)
+    return promoted
+
+
+def _write_alone(turn: _Turn, now: datetime) -> int:
+    try:
+        with transaction.atomic():
+            return _write_together([turn], now)
+    except Error as error:
+        turn.fault, turn.runs = error, []
+        return 0
+
+
+def _write_together(turns: Sequence[_Turn], now: datetime) -> int:
+    _cancel(turns, now)
+    CronRun.objects.bulk_create([run for turn in turns for run in turn.runs])
+    CronJob.objects.bulk_update([turn.job for turn in turns], MOVED)
+    return places.promote([turn.job for turn in turns if turn.cancels], now)
+
+
+def _cancel(turns: Sequence[_Turn], now: datetime) -> None:
+    for turn in turns:
+        for run_id, reason in turn.cancels.items():
+            cancelling.ask([run_id], reason=reason, now=now)
+
+
+def _record_fault(job: CronJob, error: Exception, now: datetime) -> None:
+    logger.warning("The scheduled prompt %s could not be started: %s", job.pk, error)
+    words = "the database refused its run." if isinstance(error, Error) else str(error)
+    CronJob.objects.filter(pk=job.pk).update(
+        last_error=f"It could not be started: {words}"[:500], retry_at=now + RETRY_AFTER
+    )

@@ -2,35 +2,53 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.db import IntegrityError, transaction
+from django.db import transaction
 
-from governance.models import Team
-from scheduling import messages
+from governance.models import Channel, Team
 from scheduling import schedule as schedules
-from scheduling.models import ACTIVE, CronJob, CronRun, RunStatus, RunTrigger
+from scheduling.deliveries import delivery_faults
+from scheduling.models import CronJob, ExclusionCalendar, RunDelivery
 from scheduling.schedule import FIELD_OF, Kind, ScheduleFault
 
 PREVIEW_COUNT = 6
+TIMING = ("schedule_kind", "cron", "every_seconds", "at", "zone", "starts_at", "ends_at")
 EDITABLE = frozenset(
     {
+        *TIMING,
         "name",
-        "schedule_kind",
-        "cron",
-        "every_seconds",
-        "at",
-        "zone",
         "prompt",
         "system_prompt",
         "model",
         "max_output_tokens",
+        "max_runs",
+        "jitter_seconds",
+        "overlap",
+        "max_parallel",
+        "misfire",
+        "catch_up_limit",
+        "catch_up_hours",
+        "max_attempts",
+        "backoff_seconds",
+        "retry_unconfirmed",
+        "max_runtime_seconds",
+        "expected_seconds",
+        "pause_after_failures",
+        "task_class",
+        "parameters",
+        "output_format",
+        "output_schema",
     }
 )
 EMPTY = {"cron": "", "every_seconds": None, "at": None}
+MOMENTS = ("at", "starts_at", "ends_at")
+# A channel, and after which runs it is told.
+Wish = tuple[Channel, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,62 +62,97 @@ class Preview:
 def create_job(
     *,
     team: Team,
-    name: str,
-    schedule_kind: str,
-    cron: str = "",
-    every_seconds: int | None = None,
-    at: datetime | None = None,
-    zone: str = "UTC",
-    prompt: str,
-    system_prompt: str = "",
-    model: str = "auto",
-    max_output_tokens: int | None = None,
-    created_by: Any = None,
     now: datetime,
+    created_by: Any = None,
+    calendars: Iterable[ExclusionCalendar] = (),
+    deliveries: Iterable[Wish] = (),
+    **fields: Any,
 ) -> CronJob:
-    """Schedule a prompt. A naive `at` is a time as clocks in `zone` show it.
+    """Schedule a prompt. `fields` are those of `EDITABLE`; naive times are as clocks in its zone
+    show them. It leaves out the days of `calendars`, and tells of its runs as `deliveries` wish.
 
     Raises `ValidationError` with every fault by field, and stores nothing then.
     """
-    job = CronJob(
-        team=team,
-        name=name.strip(),
-        schedule_kind=schedule_kind,
-        cron=cron.strip(),
-        every_seconds=every_seconds,
-        at=_aware(at, zone),
-        zone=zone,
-        prompt=prompt,
-        system_prompt=system_prompt,
-        model=model,
-        max_output_tokens=max_output_tokens,
-        created_by=created_by,
-        anchor_at=_anchor(now),
-    )
-    job.full_clean()
-    assign_schedule(job, now=now)
-    job.save()
+    _only_editable(fields)
+    calendars, deliveries = list(calendars), list(deliveries)
+    job = CronJob(team=team, created_by=created_by, anchor_at=_anchor(now))
+    for field, value in _complete(job, fields).items():
+        setattr(job, field, value)
+    _check(job, calendars, deliveries)
+    with transaction.atomic():
+        assign_schedule(job, now=now, calendars=calendars)
+        job.save()
+        job.calendars.set(calendars)
+        _wish(job, deliveries)
     return job
 
 
-def update_job(job: CronJob, *, now: datetime, **changes: Any) -> CronJob:
+def update_job(
+    job: CronJob,
+    *,
+    now: datetime,
+    calendars: Iterable[ExclusionCalendar] | None = None,
+    deliveries: Iterable[Wish] | None = None,
+    **changes: Any,
+) -> CronJob:
     """Change the named fields; a changed schedule counts from now on.
 
     With another `schedule_kind`, the fields of the former one are emptied. Raises `ValidationError`
     with every fault by field, and changes nothing then.
     """
-    unknown = changes.keys() - EDITABLE
-    if unknown:
-        raise TypeError(f"A scheduled prompt has no changeable {', '.join(sorted(unknown))}.")
+    _only_editable(changes)
+    wished = None if deliveries is None else list(deliveries)
     with transaction.atomic():
         stored = _locked(job)
+        left_out = list(stored.calendars.all() if calendars is None else calendars)
         for field, value in _complete(stored, changes).items():
             setattr(stored, field, value)
-        stored.full_clean()
-        assign_schedule(stored, now=now)
+        _check(stored, left_out, wished or ())
+        anew = calendars is not None and set(left_out) != set(stored.calendars.all())
+        assign_schedule(stored, now=now, calendars=left_out, anew=anew)
         stored.save()
+        if anew:
+            stored.calendars.set(left_out)
+            stored.move(next_slot=stored.next_slot, due_at=stored.due_at)
+        if wished is not None:
+            _wish(stored, wished)
     job.refresh_from_db()
     return job
+
+
+def _only_editable(fields: dict[str, Any]) -> None:
+    unknown = fields.keys() - EDITABLE
+    if unknown:
+        raise TypeError(f"A scheduled prompt has no changeable {', '.join(sorted(unknown))}.")
+
+
+def _check(job: CronJob, calendars: list[ExclusionCalendar], wishes: Iterable[Wish]) -> None:
+    """Raises `ValidationError` with every fault of the job and what is to go with it."""
+    found: dict[str, list[Any]] = {}
+    try:
+        job.full_clean()
+    except ValidationError as error:
+        found = dict(error.error_dict)
+    foreign = [calendar for calendar in calendars if calendar.team_id not in (None, job.team_id)]
+    if foreign:
+        found["calendars"] = [f"The calendar “{one}” is another team’s." for one in foreign]
+    faults = delivery_faults(job.team, wishes)
+    if faults:
+        found["deliveries"] = list(faults)
+    if found:
+        raise ValidationError(found)
+
+
+def _wish(job: CronJob, wishes: Iterable[Wish]) -> None:
+    """Have exactly these deliveries."""
+    kept = {(channel.pk, on) for channel, on in wishes}
+    for one in job.deliveries.all():
+        if (one.channel_id, one.on) in kept:
+            kept.discard((one.channel_id, one.on))
+        else:
+            one.delete()
+    for channel_id, on in sorted(kept):
+        RunDelivery.objects.create(job=job, channel_id=channel_id, on=on)
 
 
 def pause(job: CronJob, *, reason: str, now: datetime) -> CronJob:
@@ -125,10 +178,19 @@ def resume(job: CronJob, *, now: datetime) -> CronJob:
         stored.enabled = True
         assign_schedule(stored, now=now)
         if stored.next_slot is None:
-            raise ValidationError({"at": "Its time has passed. Give it a time to come first."})
+            raise ValidationError(_no_time_left(stored))
         stored.save()
+        stored.move(failures_in_a_row=0)
     job.refresh_from_db()
     return job
+
+
+def _no_time_left(job: CronJob) -> dict[str, str]:
+    if job.runs_left == 0:
+        return {"max_runs": "It has had as many runs as it may. Allow it more first."}
+    if job.schedule_kind == Kind.AT:
+        return {"at": "Its time has passed. Give it a time to come first."}
+    return {"ends_at": "Its end has passed. Give it a later one, or none, first."}
 
 
 def delete(job: CronJob) -> None:
@@ -141,32 +203,6 @@ def delete(job: CronJob) -> None:
                 "It has run, and its runs are part of the account. Pause it instead.", code="ran"
             )
         stored.delete()
-
-
-def run_now(job: CronJob, *, now: datetime) -> CronRun:
-    """Run the job once, beside its schedule, even if it is paused.
-
-    Raises `ValidationError` while another run of it is queued or running.
-    """
-    busy = ValidationError("A run of it is queued or under way. Wait for it to end.", code="busy")
-    try:
-        with transaction.atomic():
-            stored = _locked(job)
-            if stored.runs.filter(status__in=ACTIVE).exists():
-                raise busy
-            run = CronRun.objects.create(
-                job=stored,
-                slot=now,
-                trigger=RunTrigger.MANUAL,
-                lane=0,
-                status=RunStatus.QUEUED,
-                queued_at=now,
-            )
-            messages.send([run])
-    except IntegrityError:
-        # Somebody else was faster: the database allows one active run a job.
-        raise busy from None
-    return run
 
 
 def preview(
@@ -208,8 +244,15 @@ def sentence(job: CronJob) -> str:
         return f"A schedule that cannot be used: {fault}"
 
 
-def assign_schedule(job: CronJob, *, now: datetime) -> None:
-    """Prepare a checked job for `save`: count the edit, and set its next run if its timing changed.
+def assign_schedule(
+    job: CronJob,
+    *,
+    now: datetime,
+    calendars: Iterable[ExclusionCalendar] | None = None,
+    anew: bool = False,
+) -> None:
+    """Prepare a checked job for `save`: count the edit, and set its next run if its timing changed,
+    or `anew` says that the days it leaves out have. Those are in `calendars`, its own if None.
 
     Intervals count from `now` where they are new; a paused job has no next run.
     """
@@ -217,11 +260,14 @@ def assign_schedule(job: CronJob, *, now: datetime) -> None:
         job.anchor_at = _anchor(now)
     else:
         job.revision += 1
-        if not job.timing_changed:
+        if not (anew or job.timing_changed):
             return
         if job.interval_changed:
             job.anchor_at = _anchor(now)
-    job.next_slot = schedules.next_after(job.schedule, now) if job.enabled else None
+    job.next_slot = job.due_at = None
+    if job.enabled and job.runs_left != 0:
+        when = job.schedule if calendars is None else job.schedule_apart_from(calendars)
+        job.next_slot, job.due_at = job.first_due(when, now)
     job.retry_at = None
     job.last_error = ""
     if job.enabled:
@@ -241,8 +287,9 @@ def _complete(stored: CronJob, changes: dict[str, Any]) -> dict[str, Any]:
     for field in ("name", "cron"):
         if isinstance(changes.get(field), str):
             changes[field] = changes[field].strip()
-    if "at" in changes:
-        changes["at"] = _aware(changes["at"], changes.get("zone", stored.zone))
+    for field in MOMENTS:
+        if field in changes:
+            changes[field] = _aware(changes[field], changes.get("zone", stored.zone))
     kind = changes.get("schedule_kind", stored.schedule_kind)
     if kind != stored.schedule_kind and kind in set(Kind):
         foreign = {name: EMPTY[name] for name in EMPTY if name != FIELD_OF[Kind(kind)]}

@@ -9,7 +9,7 @@ from django.db import Error, connection
 
 from governance.errors import in_one_line
 from governance.runtime import blocking_runtime, stop_blocking_runtime
-from scheduling.dispatcher import database_now, dispatch, next_due
+from scheduling.dispatcher import database_now, dispatch, next_due, release
 from scheduling.recovery import recover
 from scheduling.stopping import StopRequest
 from scheduling.wakeups import JOBS_CHANGED, Watch, watch
@@ -43,8 +43,8 @@ class SchedulerLoop:
     def _turn_or_back_off(self) -> None:
         try:
             # Beats for this process, and sweeps the holds of those that died.
-            blocking_runtime(role="scheduler")
-            self._turn()
+            runtime = blocking_runtime(role="scheduler").runtime
+            self._turn(silence_counts=runtime.ledger.silence_counts)
         except Error as error:
             self._back_off(error)
             return
@@ -52,13 +52,13 @@ class SchedulerLoop:
             logger.warning("The database is back; scheduling goes on.")
             self._failures = 0
 
-    def _turn(self) -> None:
+    def _turn(self, *, silence_counts: bool) -> None:
         started = time.monotonic()
         now = database_now()
         if started >= self._recover_at:
             self._recover_at = started + RECOVERY_INTERVAL
-            recover(now)
-        if dispatch(now):
+            recover(now, silence_counts=silence_counts)
+        if dispatch(now) + release(now):
             return
         due = next_due()
         seconds = self._watch.longest_wait

@@ -3,58 +3,123 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
+from uuid import UUID
 
+from django.db import transaction
 from django.db.models import Q
 
-from governance import processes
-from scheduling import messages
-from scheduling.models import CronRun, RunStatus
+from governance import calls, processes
+from governance.models import CallStatus, ModelCall, ProcessHeartbeat
+from scheduling import calling, cancelling, kept_runs, messages, places
+from scheduling.endings import Ended, finish
+from scheduling.models import CronJob, CronRun, RunStatus
+from scheduling.outcomes import Attempt
 
 logger = logging.getLogger(__name__)
 DELIVERY_PATIENCE = timedelta(seconds=30)
-# Beyond what `tasks` allows a call, with room for writing its end.
-LONGEST_RUN = timedelta(minutes=15)
-MOST_RUNS_A_TURN = 500
+# Beyond what a job may allow a call, with room for writing its end.
+LONGEST_RUN = timedelta(seconds=3600 + 600)
+MOST_AT_ONCE = 500
+NOT_BEGUN = "The worker ended before it made this call; nothing was sent."
+BROKEN_OFF = (
+    "The worker ended during the call. Whether the provider answered is not known; the ledger "
+    "shows what is charged for it."
+)
 
 
-def recover(now: datetime) -> None:
-    """Send lost runs again and close those whose worker is gone. Harmless where repeated."""
-    confess_broken_off(now)
-    send_lost_again(now)
+def recover(now: datetime, *, silence_counts: bool) -> None:
+    """Mend what crashes left behind. Harmless where repeated.
 
-
-def send_lost_again(now: datetime) -> int:
-    """Queue again the runs that have waited long and are in no message; how many there were."""
-    stale = CronRun.objects.filter(
-        status=RunStatus.QUEUED, queued_at__lt=now - DELIVERY_PATIENCE
-    ).order_by("queued_at")[:MOST_RUNS_A_TURN]
-    runs = list(stale)
-    waiting = messages.undelivered() if runs else None
-    if waiting is None:
-        return 0
-    lost = [run for run in runs if run.id not in waiting]
-    if lost:
-        logger.warning("%d queued runs are in no message and are sent again.", len(lost))
-        messages.send(lost)
-    return len(lost)
-
-
-def confess_broken_off(now: datetime) -> int:
-    """Close the runs whose process ended during the call; how many there were.
-
-    The call may have reached the provider, so such a run is neither failed nor run again.
+    `silence_counts` says that a process which was not heard of is dead; it must not count after an
+    outage, when everybody was silent and is alive.
     """
-    alive = [process.id for process in processes.alive(now)]
-    broken_off = CronRun.objects.filter(status=RunStatus.RUNNING).filter(
-        ~Q(owner__in=alive) | Q(started_at__lt=now - LONGEST_RUN)
+    end_broken_off(now, silence_counts=silence_counts)
+    cancelling.withdraw(now)
+    kept_runs.conclude(now)
+    promote_waiting(now)
+    tell_again(now)
+
+
+def tell_again(now: datetime) -> int:
+    """Tell the workers again of runs that nobody has taken for long; how many there are."""
+    stale = CronRun.objects.filter(
+        status=RunStatus.QUEUED, lane__isnull=False, sent_at__lt=now - DELIVERY_PATIENCE
     )
-    closed = broken_off.update(
-        status=RunStatus.UNCONFIRMED,
-        finished_at=now,
-        reason="The worker ended during the call. Whether the provider answered is not known; "
-        "the ledger shows what is charged for it.",
-    )
+    ids = list(stale.order_by("due_at").values_list("pk", flat=True)[:MOST_AT_ONCE])
+    if not ids:
+        return 0
+    with transaction.atomic():
+        untaken = CronRun.objects.filter(pk__in=ids, status=RunStatus.QUEUED)
+        told = untaken.update(sent_at=now)
+        messages.tell(told)
+    return told
+
+
+def promote_waiting(now: datetime) -> int:
+    """Give free places to runs that were left waiting for one; how many there were."""
+    ids = places.jobs_with_waiting_runs(MOST_AT_ONCE)
+    if not ids:
+        return 0
+    with transaction.atomic():
+        rows = CronJob.objects.filter(pk__in=ids).order_by("id")
+        promoted = places.promote(rows.select_for_update(skip_locked=True), now)
+        messages.tell(promoted)
+    return promoted
+
+
+def end_broken_off(now: datetime, *, silence_counts: bool) -> int:
+    """Close the runs whose process ended; how many there were.
+
+    One whose call was never begun is put off for a moment. Any other may have reached the provider,
+    so it is neither failed nor, unless its job wants that, tried again.
+    """
+    broken_off = _broken_off(now, silence_counts=silence_counts)
+    if not broken_off:
+        return 0
+    closed = finish([Ended(run, attempt) for run, attempt in _fates(broken_off, now)], now)
     if closed:
-        logger.warning("%d runs were broken off and are unconfirmed.", closed)
+        logger.warning("%d runs were broken off.", closed)
     return closed
+
+
+def _broken_off(now: datetime, *, silence_counts: bool) -> list[CronRun]:
+    heard_of = processes.alive(now) if silence_counts else ProcessHeartbeat.objects.all()
+    alive = [process.pk for process in heard_of]
+    gone = ~Q(owner__in=alive) | Q(owner=None) | Q(started_at__lt=now - LONGEST_RUN)
+    # Named as the index that finds them is.
+    begun = CronRun.objects.filter(gone, status__in=["running", "waiting_for_approval"]).exclude(
+        status=RunStatus.WAITING_FOR_APPROVAL
+    )
+    return list(begun.select_related("job__team").order_by("started_at")[:MOST_AT_ONCE])
+
+
+def _fates(runs: Sequence[CronRun], now: datetime) -> Iterable[tuple[CronRun, Attempt]]:
+    entered = _calls_of(runs)
+    for run in runs:
+        call = entered.get(run.pk)
+        if call is None and run.call_id is not None and _forestall(run, now):
+            yield run, Attempt(status=RunStatus.FAILED, reason=NOT_BEGUN, deferred=True)
+        elif call is not None and call.status == CallStatus.WAITING:
+            yield run, Attempt(status=RunStatus.WAITING_FOR_APPROVAL)
+        else:
+            columns = calling.charged(call.pk if call else run.call_id)
+            yield run, Attempt(status=RunStatus.UNCONFIRMED, reason=BROKEN_OFF, columns=columns)
+
+
+def _calls_of(runs: Sequence[CronRun]) -> dict[UUID, ModelCall]:
+    """The call of each run's present attempt, where one is in the ledger."""
+    named = ModelCall.objects.in_bulk([run.call_id for run in runs if run.call_id])
+    return {run.pk: named[run.call_id] for run in runs if run.call_id in named}
+
+
+def _forestall(run: CronRun, now: datetime) -> bool:
+    return calls.forestall(
+        run.call_id,
+        caller=calling.caller_of(run),
+        task_class=run.job.task_class,
+        requested_model=run.job.model,
+        now=now,
+        why=NOT_BEGUN,
+    )

@@ -11,23 +11,36 @@ become instants where the clock changes is the rule of Debian's cron:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
-from itertools import islice
+from itertools import islice, zip_longest
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from governance.zones import zone as named_zone
 from scheduling import cron as cron_expressions
+from scheduling.clock_changes import (
+    ONE_SECOND,
+    change_between,
+    end_of_gap,
+    gap,
+    instants,
+    offset,
+    wall_clock,
+    will_repeat,
+)
 from scheduling.cron import CronExpression, CronFault
-from scheduling.sentences import at_sentence, cron_sentence, every_sentence
+from scheduling.jitter import due_time
+from scheduling.sentences import at_sentence, cron_sentence, every_sentence, limits_sentence
 
 LONGEST_GAP_TO_MAKE_UP = timedelta(hours=3)
 # Ten years: more is a slip of the hand.
 MAX_EVERY_SECONDS = 10 * 366 * 24 * 3600
 ONE_MINUTE = timedelta(minutes=1)
-ONE_SECOND = timedelta(seconds=1)
+ONE_DAY = timedelta(days=1)
+ONE_MICROSECOND = timedelta(microseconds=1)
 
 
 class Kind(StrEnum):
@@ -51,7 +64,11 @@ class ScheduleFault(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schedule:
-    """A checked schedule. `every` counts from `anchor_at`: slot n is the anchor plus n times it."""
+    """A checked schedule. `every` counts from `anchor_at`: slot n is the anchor plus n times it.
+
+    What lies before `starts_at`, after `ends_at` or on an `excluded` day of its zone is no
+    scheduled time.
+    """
 
     kind: Kind
     cron: str = ""
@@ -59,6 +76,23 @@ class Schedule:
     at: datetime | None = None
     zone: str = "UTC"
     anchor_at: datetime
+    starts_at: datetime | None = None
+    ends_at: datetime | None = None
+    excluded: frozenset[date] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upcoming:
+    """A scheduled time to come, and when its run is to begin.
+
+    `shifted`: clocks do not show the time that was asked for, this is the first one after it.
+    `repeated`: clocks show it for the second time.
+    """
+
+    slot: datetime
+    due_at: datetime
+    shifted: bool
+    repeated: bool
 
 
 def parse(
@@ -69,12 +103,23 @@ def parse(
     at: datetime | None = None,
     zone: str = "UTC",
     anchor_at: datetime,
+    starts_at: datetime | None = None,
+    ends_at: datetime | None = None,
+    excluded: frozenset[date] = frozenset(),
 ) -> Schedule:
     """Check the fields of a schedule. Raises `ScheduleFault` with every fault.
 
     Whether `at` has passed is not looked at here: a stored job's time passes by itself.
     """
-    found = faults(kind=kind, cron=cron, every_seconds=every_seconds, at=at, zone=zone)
+    found = faults(
+        kind=kind,
+        cron=cron,
+        every_seconds=every_seconds,
+        at=at,
+        zone=zone,
+        starts_at=starts_at,
+        ends_at=ends_at,
+    )
     if found:
         raise ScheduleFault(found)
     return Schedule(
@@ -84,14 +129,24 @@ def parse(
         at=at,
         zone=zone,
         anchor_at=anchor_at,
+        starts_at=starts_at,
+        ends_at=ends_at,
+        excluded=excluded,
     )
 
 
 def faults(
-    *, kind: str, cron: str, every_seconds: int | None, at: datetime | None, zone: str
+    *,
+    kind: str,
+    cron: str,
+    every_seconds: int | None,
+    at: datetime | None,
+    zone: str,
+    starts_at: datetime | None = None,
+    ends_at: datetime | None = None,
 ) -> dict[str, list[str]]:
     """What is wrong with the fields of a schedule, by field; empty if nothing is."""
-    found: dict[str, list[str]] = {}
+    found = _limit_faults(starts_at, ends_at)
     try:
         named_zone(zone)
     except ValueError as error:
@@ -105,6 +160,8 @@ def faults(
         reasons = _own_faults(field, value) if field == own else _foreign_faults(value, kind)
         if reasons:
             found[field] = reasons
+    if kind == Kind.AT and at is not None and not found.keys() & {"at", "starts_at", "ends_at"}:
+        found |= _outside_faults(at, starts_at, ends_at)
     return found
 
 
@@ -121,13 +178,31 @@ def local_time(label: datetime, zone: str) -> datetime:
     One that is skipped gives the first instant after the gap, a repeated one its first time.
     """
     where = named_zone(zone)
-    instants = _instants(label, where)
-    return instants[0] if instants else _end_of_gap(label, where)
+    shown = instants(label, where)
+    return shown[0] if shown else end_of_gap(label, where)
+
+
+def admits(schedule: Schedule, moment: datetime) -> bool:
+    """Whether a scheduled time may be then: within the limits, and on no excluded day."""
+    if schedule.starts_at is not None and moment < schedule.starts_at:
+        return False
+    return not (_is_past(schedule, moment) or _is_excluded(schedule, moment))
 
 
 def next_after(schedule: Schedule, after: datetime) -> datetime | None:
     """The first scheduled time later than `after`, in UTC; None if there is none."""
     after = after.astimezone(UTC)
+    if schedule.starts_at is not None:
+        after = max(after, schedule.starts_at.astimezone(UTC) - ONE_MICROSECOND)
+    found = _next_of_kind(schedule, after)
+    while found is not None and not _is_past(schedule, found):
+        if not _is_excluded(schedule, found):
+            return found
+        found = _next_of_kind(schedule, max(found, _next_day(schedule, found) - ONE_MICROSECOND))
+    return None
+
+
+def _next_of_kind(schedule: Schedule, after: datetime) -> datetime | None:
     if schedule.kind is Kind.EVERY:
         return _next_interval(schedule, after)
     if schedule.kind is Kind.AT:
@@ -165,7 +240,10 @@ def latest(schedule: Schedule, due: datetime, until: datetime) -> datetime:
 
     Halves the time in question instead of walking it: an hour and a year cost about the same.
     """
-    low, high = due, until
+    following = next_after(schedule, due)
+    if following is None or following > until:
+        return due
+    low, high = following, until
     while high - low > ONE_SECOND:
         middle = low + (high - low) / 2
         found = next_after(schedule, middle)
@@ -177,14 +255,88 @@ def latest(schedule: Schedule, due: datetime, until: datetime) -> datetime:
     return found if found is not None and found <= until else low
 
 
-def sentence(schedule: Schedule) -> str:
-    """The schedule in plain words, such as “At 09:00 on weekdays, Europe/Prague”."""
+def excluded_spans(
+    schedule: Schedule, start: datetime, end: datetime
+) -> list[tuple[datetime, datetime]]:
+    """When the excluded days between two instants begin and end, cut off at these."""
+    where = named_zone(schedule.zone)
+    first, last = start.astimezone(where).date(), end.astimezone(where).date()
+    days = [day for day in schedule.excluded if first <= day <= last]
+    spans = [(_midnight(schedule, day), _midnight(schedule, day + ONE_DAY)) for day in days]
+    return [(max(begin, start), min(finish, end)) for begin, finish in spans]
+
+
+def marked(
+    schedule: Schedule,
+    after: datetime,
+    count: int,
+    *,
+    job_id: UUID | None = None,
+    jitter_seconds: int = 0,
+) -> list[Upcoming]:
+    """The next `count` scheduled times after `after`, with what is unusual about each.
+
+    A job that is not stored yet has no id, and its jitter is not known.
+    """
+    slots = upcoming(schedule, after, count + 1)
+    return [
+        Upcoming(
+            slot=slot,
+            due_at=due_time(job_id, slot, jitter_seconds, following) if job_id else slot,
+            shifted=_is_shifted(schedule, slot),
+            repeated=slot.astimezone(named_zone(schedule.zone)).fold == 1,
+        )
+        for slot, following in zip_longest(slots[:count], slots[1:])
+        if slot is not None
+    ]
+
+
+def sentence(schedule: Schedule, calendars: Sequence[str] = ()) -> str:
+    """The schedule in plain words, such as “At 09:00 on weekdays, Europe/Prague”.
+
+    `calendars` are the names of the lists its excluded days are from.
+    """
+    limits = limits_sentence(
+        _local(schedule, schedule.starts_at), _local(schedule, schedule.ends_at), calendars
+    )
+    # An interval's sentence does without a zone, its limits do not.
+    bounded = schedule.kind is Kind.EVERY and (schedule.starts_at or schedule.ends_at)
+    return f"{_unlimited_sentence(schedule)}{f', {schedule.zone}' if bounded else ''}{limits}"
+
+
+def _unlimited_sentence(schedule: Schedule) -> str:
     if schedule.kind is Kind.EVERY:
         return every_sentence(schedule.every_seconds or 0)
     if schedule.kind is Kind.AT:
         assert schedule.at is not None
         return at_sentence(schedule.at.astimezone(named_zone(schedule.zone)), schedule.zone)
     return cron_sentence(cron_expressions.parse(schedule.cron), schedule.zone)
+
+
+def _local(schedule: Schedule, moment: datetime | None) -> datetime | None:
+    return moment.astimezone(named_zone(schedule.zone)) if moment else None
+
+
+def _limit_faults(starts_at: datetime | None, ends_at: datetime | None) -> dict[str, list[str]]:
+    limits = {"starts_at": starts_at, "ends_at": ends_at}
+    found = {
+        field: ["The time has no zone."]
+        for field, value in limits.items()
+        if value is not None and value.tzinfo is None
+    }
+    if not found and starts_at and ends_at and ends_at <= starts_at:
+        found["ends_at"] = ["The end must be later than the start."]
+    return found
+
+
+def _outside_faults(
+    at: datetime, starts_at: datetime | None, ends_at: datetime | None
+) -> dict[str, list[str]]:
+    if starts_at and at < starts_at:
+        return {"at": ["That is before the start."]}
+    if ends_at and at > ends_at:
+        return {"at": ["That is after the end."]}
+    return {}
 
 
 def _own_faults(field: str, value: object) -> list[str]:
@@ -208,6 +360,36 @@ def _foreign_faults(value: object, kind: str) -> list[str]:
     return [f"Leave this empty: it has no meaning for a schedule of the kind “{kind}”."]
 
 
+def _is_past(schedule: Schedule, moment: datetime) -> bool:
+    return schedule.ends_at is not None and moment > schedule.ends_at
+
+
+def _is_excluded(schedule: Schedule, moment: datetime) -> bool:
+    if not schedule.excluded:
+        return False
+    return moment.astimezone(named_zone(schedule.zone)).date() in schedule.excluded
+
+
+def _next_day(schedule: Schedule, moment: datetime) -> datetime:
+    """When the first day begins that is not excluded, given a moment on one that is."""
+    day = moment.astimezone(named_zone(schedule.zone)).date()
+    while day in schedule.excluded:
+        day += ONE_DAY
+    return _midnight(schedule, day)
+
+
+def _midnight(schedule: Schedule, day: date) -> datetime:
+    return local_time(datetime.combine(day, time.min), schedule.zone)
+
+
+def _is_shifted(schedule: Schedule, slot: datetime) -> bool:
+    if schedule.kind is not Kind.CRON:
+        return False
+    shown = wall_clock(slot, named_zone(schedule.zone))
+    expression = cron_expressions.parse(schedule.cron)
+    return cron_expressions.next_label(expression, shown - ONE_MINUTE) != shown
+
+
 def _next_interval(schedule: Schedule, after: datetime) -> datetime:
     assert schedule.every_seconds is not None
     interval = timedelta(seconds=schedule.every_seconds)
@@ -219,7 +401,7 @@ def _next_interval(schedule: Schedule, after: datetime) -> datetime:
 def _next_cron(expression: CronExpression, where: ZoneInfo, after: datetime) -> datetime | None:
     local = after.astimezone(where)
     found = _first_to_come(expression, where, after)
-    if not expression.wildcard or not _will_repeat(local):
+    if not expression.wildcard or not will_repeat(local):
         return found
     # Clocks will show this hour again, and what lies behind us in it comes a second time.
     again = _first_of_second_pass(expression, where, after)
@@ -228,18 +410,18 @@ def _next_cron(expression: CronExpression, where: ZoneInfo, after: datetime) -> 
 
 def _first_to_come(expression: CronExpression, where: ZoneInfo, after: datetime) -> datetime | None:
     """The first instant later than `after` of a label later than what clocks show then."""
-    label = cron_expressions.next_label(expression, _wall_clock(after, where))
+    label = cron_expressions.next_label(expression, wall_clock(after, where))
     while label is not None:
-        instants = _instants(label, where)
-        if not instants and not expression.wildcard:
-            instants = _made_up(label, where)
+        shown = instants(label, where)
+        if not shown and not expression.wildcard:
+            shown = _made_up(label, where)
         elif not expression.wildcard:
-            instants = instants[:1]
-        for instant in instants:
+            shown = shown[:1]
+        for instant in shown:
             if instant > after:
                 return instant
-        if not instants:
-            label = _wall_clock(_end_of_gap(label, where), where) - ONE_MINUTE
+        if not shown:
+            label = wall_clock(end_of_gap(label, where), where) - ONE_MINUTE
         label = cron_expressions.next_label(expression, label)
     return None
 
@@ -248,57 +430,13 @@ def _first_of_second_pass(
     expression: CronExpression, where: ZoneInfo, after: datetime
 ) -> datetime | None:
     local = after.astimezone(where)
-    longest = _offset(local) - _offset(local.replace(fold=1))
-    start = _wall_clock(_change_between(where, after, after + longest), where)
+    longest = offset(local) - offset(local.replace(fold=1))
+    start = wall_clock(change_between(where, after, after + longest), where)
     label = cron_expressions.next_label(expression, start - ONE_MINUTE)
-    instants = _instants(label, where) if label is not None else []
-    return instants[-1] if instants else None
-
-
-def _instants(label: datetime, where: ZoneInfo) -> list[datetime]:
-    """When clocks in `where` show `label`: once, twice where it repeats, never in a gap."""
-    first = label.replace(tzinfo=where, fold=0).astimezone(UTC)
-    second = label.replace(tzinfo=where, fold=1).astimezone(UTC)
-    if second < first:
-        return []
-    return [first] if first == second else [first, second]
+    shown = instants(label, where) if label is not None else []
+    return shown[-1] if shown else None
 
 
 def _made_up(label: datetime, where: ZoneInfo) -> list[datetime]:
     """When a fixed-time job whose `label` is skipped runs instead."""
-    gap = _offset(label.replace(tzinfo=where, fold=1)) - _offset(label.replace(tzinfo=where))
-    return [_end_of_gap(label, where)] if gap <= LONGEST_GAP_TO_MAKE_UP else []
-
-
-def _end_of_gap(label: datetime, where: ZoneInfo) -> datetime:
-    """The first instant after the gap in which `label` lies."""
-    before = label.replace(tzinfo=where, fold=1).astimezone(UTC)
-    behind = label.replace(tzinfo=where, fold=0).astimezone(UTC)
-    return _change_between(where, before, behind)
-
-
-def _change_between(where: ZoneInfo, low: datetime, high: datetime) -> datetime:
-    """The second at which the UTC offset changes, given an instant before it and one not."""
-    offset = _offset(low.astimezone(where))
-    low, high = low.replace(microsecond=0), high.replace(microsecond=0)
-    while high - low > ONE_SECOND:
-        middle = (low + (high - low) / 2).replace(microsecond=0)
-        if _offset(middle.astimezone(where)) == offset:
-            low = middle
-        else:
-            high = middle
-    return high
-
-
-def _will_repeat(local: datetime) -> bool:
-    return _offset(local) > _offset(local.replace(fold=1))
-
-
-def _offset(local: datetime) -> timedelta:
-    offset = local.utcoffset()
-    assert offset is not None
-    return offset
-
-
-def _wall_clock(instant: datetime, where: ZoneInfo) -> datetime:
-    return instant.astimezone(where).replace(tzinfo=None, fold=0)
+    return [end_of_gap(label, where)] if gap(label, where) <= LONGEST_GAP_TO_MAKE_UP else []

@@ -41,8 +41,23 @@ def every_sentence(seconds: int) -> str:
 
 def at_sentence(local: datetime, zone: str) -> str:
     """A single time, such as “Once, on 25 October 2026 at 09:00, Europe/Prague”."""
+    return f"Once, on {_moment(local)}, {zone}"
+
+
+def limits_sentence(
+    starts: datetime | None, ends: datetime | None, calendars: Sequence[str]
+) -> str:
+    """What follows a schedule's sentence, such as “, except on the days of “Holidays””."""
+    words = f", from {_moment(starts)}" if starts else ""
+    words += f", until {_moment(ends)}" if ends else ""
+    if calendars:
+        words += f", except on the days of {_listed([f'“{name}”' for name in calendars])}"
+    return words
+
+
+def _moment(local: datetime) -> str:
     clock = f"{local:%H:%M:%S}" if local.second else f"{local:%H:%M}"
-    return f"Once, on {local.day} {MONTHS[local.month - 1]} {local.year} at {clock}, {zone}"
+    return f"{local.day} {MONTHS[local.month - 1]} {local.year} at {clock}"
 
 
 def cron_sentence(expression: CronExpression, zone: str) -> str:

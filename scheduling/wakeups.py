@@ -21,6 +21,7 @@ from scheduling.stopping import StopRequest
 logger = logging.getLogger(__name__)
 JOBS_CHANGED = "palyra_jobs"
 MESSAGES_SENT = "palyra_messages"
+RUNS_CANCELLED = "palyra_cancelled"
 SQLITE_LONGEST_WAIT = 1.0
 POSTGRESQL_LONGEST_WAIT = 5.0
 

@@ -6,6 +6,7 @@ out of a call, an answer, a failure, a cancellation or a crash, ends in exactly 
 
 from governance.calls.execution import CallResult, execute, open_stream
 from governance.calls.foreseeing import Foreseen, foresee
+from governance.calls.forestalling import forestall
 from governance.calls.request import Caller, CallRequest
 from governance.calls.stream import CallStream
 
@@ -17,5 +18,6 @@ __all__ = [
     "Foreseen",
     "execute",
     "foresee",
+    "forestall",
     "open_stream",
 ]

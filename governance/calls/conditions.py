@@ -71,7 +71,7 @@ def remaining(
     # What was approved for this one call is not known here, and lets it go where it was asked to.
     if not limiting or request.approvals:
         return {}
-    call_id = request.waiting or new_id()
+    call_id = request.waiting or request.call_id or new_id()
     anywhere = [one for one in limiting if one.scope not in BY_PLACE]
     by_place = [one for one in limiting if one.scope in BY_PLACE]
     found: dict[int, int] = {}

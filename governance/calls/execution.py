@@ -67,7 +67,7 @@ class CallResult:
 
 
 async def execute(request: CallRequest, *, runtime: Runtime, settled: bool = False) -> CallResult:
-    """Make the call. With `settled`, return only once its settlement is committed as well.
+    """Make the call. With `settled`, return or raise only once its settlement is committed as well.
 
     Raises a `CallError` that says what happened, what it means and what to do.
     """
@@ -84,7 +84,9 @@ async def execute(request: CallRequest, *, runtime: Runtime, settled: bool = Fal
         # Within, because it looks into what a host said: it must not fail without a settlement.
         ended = settlement.settlement_of(planned, made)
     except BaseException as error:
-        _break_off(planned, record, runtime, error)
+        broken_off = _break_off(planned, record, runtime, error)
+        if settled:
+            await asyncio.shield(asyncio.wrap_future(broken_off))
         raise
     written = _submit(planned, ended, runtime)
     if settled:
@@ -195,10 +197,10 @@ def _result(
 
 def _break_off(
     planned: CallPlan, record: list[Attempt], runtime: Runtime, error: BaseException
-) -> None:
+) -> Future[Any]:
     """A cancelled call and a fault of our own end alike: what was sent may be billed."""
     cancelled = isinstance(error, asyncio.CancelledError)
-    _submit(planned, settlement.broken_off(planned, record, cancelled=cancelled), runtime)
+    return _submit(planned, settlement.broken_off(planned, record, cancelled=cancelled), runtime)
 
 
 def _submit(planned: CallPlan, ended: Settlement, runtime: Runtime) -> Future[Any]:

@@ -209,7 +209,7 @@ def plan(
 ) -> CallPlan:
     """Decide the call. Raises `InvalidRequest`, `UnknownModel` or `ModelNotAllowed`."""
     asked = request.parse(stream=stream)
-    call_id = request.waiting or new_id()
+    call_id = request.waiting or request.call_id or new_id()
     team = snapshot.teams.get(request.caller.team_id)
     route = routing.decide(
         asked,

@@ -38,7 +38,9 @@ class CallRequest:
     `body` is a request in OpenAI's format for `role`, a `ModelRole`; for a transcription it is a
     `TranscriptionForm`. `routing_mode` is the mode this request asks for, None if it asks for none.
     With `respond_async` a call that needs approval is kept and made once it is approved; it is then
-    asked for again as the call `waiting`. `approvals` were given for this one call.
+    asked for again as the call `waiting`. `approvals` were given for this one call. `call_id` is
+    the ledger's name for the call where the caller must know it beforehand: the ledger enters no
+    second call of that name, whoever asks for it.
     """
 
     caller: Caller
@@ -50,6 +52,7 @@ class CallRequest:
     respond_async: bool = False
     approvals: tuple[UUID, ...] = ()
     waiting: UUID | None = None
+    call_id: UUID | None = None
 
     @property
     def may_wait(self) -> bool:

@@ -168,7 +168,8 @@ def never_sent(call_id: UUID, settled_at: datetime, *, owner: UUID | None = None
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dismissal:
     """The end of a call that waited for approval and is not made: it is `denied`, or `blocked`
-    where nobody was left to decide. Nothing was held, and nothing is charged."""
+    where nobody was left to decide, or `cancelled` by whoever asked for it. Nothing was held, and
+    nothing is charged."""
 
     call_id: UUID
     status: str

@@ -63,6 +63,7 @@ class LedgerWriter:
         self._thread = threading.Thread(target=self._run, name="ledger", daemon=True)
         self._next_beat = 0.0
         self._last_beat = self._steady_since = 0.0
+        self._silence_counts = False
         self._stopping = False
 
     def start(self) -> None:
@@ -80,6 +81,11 @@ class LedgerWriter:
     def published(self) -> Published:
         """What the last commits saw of budgets and places."""
         return self._store.published
+
+    @property
+    def silence_counts(self) -> bool:
+        """Whether this process has beaten so steadily that others' silence means their death."""
+        return self._silence_counts
 
     def submit(self, operation: Operation) -> Future[Any]:
         """Queue `operation`; the future has its result once it is committed."""
@@ -171,7 +177,8 @@ class LedgerWriter:
         self._next_beat = time.monotonic() + processes.BEAT_SECONDS
         try:
             processes.beat(self.process_id, self._role, self._started_at)
-            left = sweeper.orphans(silence_counts=self._heard_steadily())
+            self._silence_counts = self._heard_steadily()
+            left = sweeper.orphans(silence_counts=self._silence_counts)
             if left:
                 self._store.execute(left)
                 logger.warning("Settled %d abandoned calls as unconfirmed.", len(left))

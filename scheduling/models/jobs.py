@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Any, Self
 
 from django.conf import settings
@@ -17,6 +18,7 @@ from governance.zones import validate_zone
 from providers.identifiers import new_id
 from scheduling import schedule as schedules
 from scheduling.models.calendars import ExclusionCalendar
+from scheduling.planning import due_time
 from scheduling.wakeups import JOBS_CHANGED, announce
 
 MAX_PROMPT_LENGTH = 100_000
@@ -344,6 +346,10 @@ class CronJob(models.Model):
     @property
     def schedule(self) -> schedules.Schedule:
         """When it runs. Raises `schedules.ScheduleFault` if what is stored cannot be used."""
+        return self.schedule_apart_from(self.calendars.all())
+
+    def schedule_apart_from(self, calendars: Iterable[ExclusionCalendar]) -> schedules.Schedule:
+        """When it runs if it does not on the days that `calendars` name. Raises as `schedule`."""
         return schedules.parse(
             kind=self.schedule_kind,
             cron=self.cron,
@@ -351,7 +357,32 @@ class CronJob(models.Model):
             at=self.at,
             zone=self.zone,
             anchor_at=self.anchor_at,
+            starts_at=self.starts_at,
+            ends_at=self.ends_at,
+            excluded=frozenset().union(*(calendar.days for calendar in calendars)),
         )
+
+    def first_due(
+        self, when: schedules.Schedule, after: datetime
+    ) -> tuple[datetime | None, datetime | None]:
+        """Its first scheduled time after `after`, if it runs as `when` says, and when that is
+        begun."""
+        slot = schedules.next_after(when, after)
+        if slot is None:
+            return None, None
+        following = schedules.next_after(when, slot) if self.jitter_seconds else None
+        return slot, due_time(self.pk, slot, self.jitter_seconds, following)
+
+    def move(self, **columns: Any) -> None:
+        """Write the dispatcher's own columns, which `save` leaves as they are stored."""
+        CronJob.objects.filter(pk=self.pk).update(**columns)
+        for name, value in columns.items():
+            setattr(self, name, value)
+
+    @property
+    def runs_left(self) -> int | None:
+        """How many scheduled runs it may still begin; None if there is no end to them."""
+        return None if self.max_runs is None else max(0, self.max_runs - self.run_count)
 
     @property
     def timing_changed(self) -> bool:

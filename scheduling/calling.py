@@ -1,0 +1,209 @@
+"""Making one run's call: what is asked, and how it ended."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from governance import calls
+from governance.calls import Caller, CallRequest, CallResult
+from governance.errors import (
+    BudgetBlocked,
+    CallError,
+    CallWaits,
+    LedgerUnavailable,
+    ProviderUnavailable,
+    RateLimited,
+    UnpricedModel,
+)
+from governance.models import ModelCall, Surface
+from governance.runtime import Runtime
+from governance.zones import zone
+from providers.failures import TRAITS, FailureClass
+from scheduling import outputs, prompts
+from scheduling.models import CronRun, RunStatus
+from scheduling.outcomes import Attempt
+from scheduling.prompts import PromptContext, PromptFault
+
+logger = logging.getLogger(__name__)
+LONGEST_REASON = 500
+INVALID_OUTPUT = "invalid_output"
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A claimed run, and what it asks; or why it cannot ask it."""
+
+    run: CronRun
+    request: CallRequest | None
+    fault: str = ""
+
+
+def prepare(run: CronRun, *, now: datetime) -> Prepared:
+    """Write the prompt as it is sent. Reads the database where the template looks back."""
+    job = run.job
+    texts = [("system", job.system_prompt), ("user", job.prompt)]
+    try:
+        context = _context(run, texts, now)
+        messages = [
+            {"role": role, "content": prompts.render(text, context)} for role, text in texts if text
+        ]
+    except PromptFault as fault:
+        return Prepared(run, None, f"The prompt could not be written: {fault}")
+    run.asked = messages[-1]["content"]
+    return Prepared(run, _request(run, messages))
+
+
+def caller_of(run: CronRun) -> Caller:
+    """Who asks, as budgets and the ledger see it."""
+    job = run.job
+    return Caller(
+        team_id=job.team_id,
+        surface=Surface.SCHEDULE,
+        user_id=job.created_by_id,
+        job_id=job.pk,
+        run_id=run.pk,
+    )
+
+
+def _context(run: CronRun, texts: Iterable[tuple[str, str]], now: datetime) -> PromptContext:
+    job, where = run.job, zone(run.job.zone)
+    looks_back = any("previous" in text for _, text in texts)
+    output, at = _previous(run) if looks_back else (None, None)
+    return PromptContext(
+        now=now.astimezone(where),
+        scheduled_at=run.slot.astimezone(where),
+        job_name=job.name,
+        team_name=job.team.name,
+        previous_output=output,
+        previous_at=at.astimezone(where) if at else None,
+        parameters={**job.parameters, **run.parameters},
+    )
+
+
+def _previous(run: CronRun) -> tuple[str | None, datetime | None]:
+    """The output of the job's latest run that has one, and when it ended."""
+    earlier = CronRun.objects.filter(job=run.job_id, status=RunStatus.SUCCEEDED)
+    found = earlier.order_by("-slot", "-id").values_list("output", "finished_at").first()
+    return found or (None, None)
+
+
+def _request(run: CronRun, messages: list[dict[str, str]]) -> CallRequest:
+    job = run.job
+    body: dict[str, Any] = {"model": job.model, "messages": messages}
+    if job.max_output_tokens is not None:
+        body["max_tokens"] = job.max_output_tokens
+    wanted = outputs.response_format(job.output_format, job.output_schema)
+    if wanted is not None:
+        body["response_format"] = wanted
+    return CallRequest(
+        caller=caller_of(run),
+        body=body,
+        task_class=job.task_class,
+        respond_async=True,
+        call_id=run.call_id,
+    )
+
+
+async def make(prepared: Prepared, runtime: Runtime) -> Attempt:
+    """Make the call, and say how it ended; nothing is raised, not even where it is cancelled."""
+    run, request = prepared.run, prepared.request
+    if request is None:
+        return Attempt(status=RunStatus.FAILED, reason=_shortened(prepared.fault))
+    seconds = run.job.max_runtime_seconds
+    try:
+        async with asyncio.timeout(seconds):
+            # Settled first, so that the ledger has the cost by the time the run shows it.
+            result = await calls.execute(request, runtime=runtime, settled=True)
+    except asyncio.CancelledError:
+        return Attempt(status=RunStatus.CANCELLED)
+    except CallError as error:
+        return attempt_of(error)
+    except TimeoutError:
+        return _failed(
+            f"The call took longer than {seconds:,} s and was given up.",
+            FailureClass.PROVIDER_TIMEOUT,
+        )
+    except Exception:
+        logger.exception("Run %s failed by a fault of Palyra's", run.pk)
+        return _failed(f"Palyra failed while making the call; its log names run {run.pk}.")
+    return answered(run, result.text, _columns(result))
+
+
+def answered(run: CronRun, text: str, columns: dict[str, Any]) -> Attempt:
+    """The end of a run that the model answered with `text`: it must be what the job wants."""
+    job = run.job
+    try:
+        output = outputs.check(text, output_format=job.output_format, schema=job.output_schema)
+    except outputs.OutputFault as fault:
+        return Attempt(
+            status=RunStatus.FAILED,
+            reason=_shortened(f"The answer is not what the job asks for: {fault}"),
+            failure_class=INVALID_OUTPUT,
+            passes=True,
+            columns={**columns, "output": text},
+        )
+    return Attempt(status=RunStatus.SUCCEEDED, columns={**columns, "output": output})
+
+
+def attempt_of(error: CallError) -> Attempt:
+    """How a run ended whose call gave no answer."""
+    columns = {"model": error.model[:200]} if error.model else {}
+    reason = _shortened(error.message)
+    if isinstance(error, CallWaits):
+        return Attempt(status=RunStatus.WAITING_FOR_APPROVAL, reason=reason, columns=columns)
+    refused = isinstance(error, BudgetBlocked | UnpricedModel)
+    # Where nothing was sent, and only a place or a moment is lacking, it comes back by itself.
+    deferred = isinstance(error, RateLimited | ProviderUnavailable | LedgerUnavailable)
+    failure_class = str(error.detail.get("failure_class", ""))
+    return Attempt(
+        status=RunStatus.BLOCKED_BY_BUDGET if refused else RunStatus.FAILED,
+        reason=reason,
+        failure_class=failure_class[:32],
+        passes=_passes(failure_class),
+        deferred=deferred,
+        retry_after=error.retry_after,
+        columns={**columns, "cost": error.cost},
+    )
+
+
+def _passes(failure_class: str) -> bool:
+    known = failure_class in set(FailureClass)
+    return known and TRAITS[FailureClass(failure_class)].retryable
+
+
+def _failed(reason: str, failure_class: str = "") -> Attempt:
+    return Attempt(
+        status=RunStatus.FAILED,
+        reason=reason,
+        failure_class=failure_class,
+        passes=_passes(failure_class),
+    )
+
+
+def _columns(result: CallResult) -> dict[str, Any]:
+    return {
+        "call_id": result.call_id,
+        "model": f"{result.provider}/{result.model}"[:200],
+        "explanation": _shortened(" ".join(result.decision.explanation)),
+        "input_tokens": result.usage.input,
+        "output_tokens": result.usage.output,
+        "cost": result.cost,
+    }
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= LONGEST_REASON else f"{text[: LONGEST_REASON - 1]}…"
+
+
+def charged(call_id: UUID | None) -> dict[str, Any]:
+    """What the ledger says of a call without an answer: some are billed all the same."""
+    call = ModelCall.objects.filter(pk=call_id).first()
+    if call is None:
+        return {}
+    return {"model": f"{call.provider}/{call.model}"[:200], "cost": call.cost}

@@ -1,0 +1,40 @@
+"""Taking runs that are due for a worker process."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import Q, QuerySet
+
+from providers.identifiers import new_id
+from scheduling.models import CronRun, RunStatus, RunTrigger
+
+CLAIMED = ("status", "owner", "started_at", "attempt", "call_id")
+
+
+def claim(owner: UUID, *, foreground: int, background: int, now: datetime) -> list[CronRun]:
+    """Take runs that are due for `owner`, at most so many of each kind: those that a person started
+    are the foreground. What is longest due comes first.
+
+    Each is given the name its call will have in the ledger, which lets no second one have it:
+    should this process only seem dead, and the run be given to another, its own call is refused.
+    """
+    by_person = Q(trigger=RunTrigger.MANUAL)
+    with transaction.atomic():
+        runs = [
+            *_due(now).filter(by_person)[:foreground],
+            *_due(now).exclude(by_person)[:background],
+        ]
+        for run in runs:
+            run.status, run.owner, run.started_at = RunStatus.RUNNING, owner, now
+            run.attempt, run.call_id = run.attempt + 1, new_id()
+        CronRun.objects.bulk_update(runs, CLAIMED)
+    return runs
+
+
+def _due(now: datetime) -> QuerySet[CronRun]:
+    due = CronRun.objects.filter(status=RunStatus.QUEUED, lane__isnull=False, due_at__lte=now)
+    locked = due.select_for_update(skip_locked=True, of=("self",))
+    return locked.select_related("job__team").order_by("due_at", "id")
