@@ -8,7 +8,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from governance.amounts import amount_text
-from governance.models import ApprovalStatus, CallStatus, ModelCall
+from governance.models import ApprovalStatus, CallStatus, DeliveryStatus, ModelCall
 from governance.money import dollars_text
 from governance.standing import Standing
 from providers.display import NOTHING, Tone, badge, bar, moment_text
@@ -27,6 +27,11 @@ APPROVAL_TONES: dict[str, Tone] = {
     ApprovalStatus.PENDING: "busy",
     ApprovalStatus.APPROVED: "good",
     ApprovalStatus.DENIED: "bad",
+}
+DELIVERY_TONES: dict[str, Tone] = {
+    DeliveryStatus.PENDING: "busy",
+    DeliveryStatus.DELIVERED: "good",
+    DeliveryStatus.FAILED: "bad",
 }
 STANDING_TONES: dict[str, tuple[str, Tone]] = {
     "ok": ("Within limits", "good"),

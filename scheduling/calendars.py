@@ -44,15 +44,25 @@ def change(
     Raises `ValidationError` with every fault, and changes nothing then.
     """
     with transaction.atomic():
-        stored = _locked(calendar)
+        # Jobs that begin to go by it meanwhile need not wait, only for it to go on existing.
+        stored = _locked(calendar, no_key=True)
         if name is not None:
             stored.name = name.strip()
         if dates is not None:
             stored.dates = list(dates)
         _store(stored)
-        jobs.calendar_changed(stored, now=now)
+        _go_by_it_anew(stored, now)
     calendar.refresh_from_db()
     return calendar
+
+
+def _go_by_it_anew(calendar: ExclusionCalendar, now: datetime) -> None:
+    """Let what goes by the calendar have its next times by the new days."""
+    # In one order, so that two who change calendars do not wait for one another.
+    for job in calendar.jobs.select_for_update(of=("self",)).order_by("pk"):
+        jobs.assign_schedule(job, now=now, anew=True)
+        job.save()
+        job.move(next_slot=job.next_slot, due_at=job.due_at)
 
 
 def delete(calendar: ExclusionCalendar) -> None:
@@ -69,12 +79,15 @@ def _in_use(count: int, names: list[str]) -> str:
     named = ", ".join(f"“{name}”" for name in names)
     more = f" and {count - len(names):,} more" if count > len(names) else ""
     noun = "scheduled prompt goes" if count == 1 else "scheduled prompts go"
-    return f"{count:,} {noun} by it: {named}{more}. Take it out of {'it' if count == 1 else 'these'} first."
+    where = "it" if count == 1 else "these"
+    return f"{count:,} {noun} by it: {named}{more}. Take it out of {where} first."
 
 
-def _locked(calendar: ExclusionCalendar) -> ExclusionCalendar:
+def _locked(calendar: ExclusionCalendar, *, no_key: bool = False) -> ExclusionCalendar:
     try:
-        found: ExclusionCalendar = ExclusionCalendar.objects.select_for_update().get(pk=calendar.pk)
+        found: ExclusionCalendar = ExclusionCalendar.objects.select_for_update(no_key=no_key).get(
+            pk=calendar.pk
+        )
     except ExclusionCalendar.DoesNotExist:
         raise ValidationError("The calendar has been deleted.", code="deleted") from None
     return found

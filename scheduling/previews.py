@@ -104,9 +104,12 @@ def _has(job: CronJob | None, at: datetime) -> bool:
 def _anchor(
     job: CronJob | None, schedule_kind: str, every_seconds: int | None, now: datetime
 ) -> datetime:
-    if job is not None and schedule_kind == Kind.EVERY:
-        if (job.schedule_kind, job.every_seconds) == (schedule_kind, every_seconds):
-            return job.anchor_at
+    same = job is not None and (job.schedule_kind, job.every_seconds) == (
+        schedule_kind,
+        every_seconds,
+    )
+    if job is not None and same and schedule_kind == Kind.EVERY:
+        return job.anchor_at
     return now.replace(microsecond=0)
 
 

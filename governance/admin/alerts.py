@@ -17,6 +17,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 
 from governance.admin.teams import PatternsField
 from governance.alerts import deliveries, handling
+from governance.display import DELIVERY_TONES
 from governance.models import (
     Alert,
     AlertKind,
@@ -45,11 +46,6 @@ SEVERITY_TONES: dict[str, Tone] = {
     AlertSeverity.INFO: "quiet",
     AlertSeverity.WARNING: "warning",
     AlertSeverity.CRITICAL: "bad",
-}
-DELIVERY_TONES: dict[str, Tone] = {
-    DeliveryStatus.PENDING: "busy",
-    DeliveryStatus.DELIVERED: "good",
-    DeliveryStatus.FAILED: "bad",
 }
 
 

@@ -29,7 +29,7 @@ from scheduling.previews import preview
 
 if TYPE_CHECKING:
     from django.forms import CheckboxInput as UnfoldBooleanWidget
-    from django.forms import CheckboxSelectMultiple as UnfoldAdminCheckboxSelectMultiple
+    from django.forms import CheckboxSelectMultiple as UnfoldAdminCheckboxSelectMultipleWidget
     from django.forms import Select as UnfoldAdminSelectWidget
 
     INPUT_CLASSES: list[str] = []
@@ -38,7 +38,7 @@ else:
     from unfold.widgets import (
         INPUT_CLASSES,
         TEXTAREA_CLASSES,
-        UnfoldAdminCheckboxSelectMultiple,
+        UnfoldAdminCheckboxSelectMultipleWidget,
         UnfoldAdminSelectWidget,
         UnfoldBooleanWidget,
     )
@@ -151,7 +151,7 @@ def _dressed(name: str, field: Any) -> forms.Widget:
     if isinstance(field, PolicyField):
         return UnfoldAdminSelectWidget(choices=field.sentences)
     if isinstance(field.widget, forms.CheckboxSelectMultiple):
-        return UnfoldAdminCheckboxSelectMultiple(choices=field.widget.choices)
+        return UnfoldAdminCheckboxSelectMultipleWidget(choices=field.widget.choices)
     if isinstance(field.widget, forms.CheckboxInput):
         return UnfoldBooleanWidget()
     if isinstance(field.widget, forms.Select | forms.RadioSelect):

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
-from django import forms
 from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList as DjangoChangeList
 from django.core.exceptions import PermissionDenied
@@ -20,14 +19,13 @@ from django.utils.html import format_html_join
 from django.views.decorators.http import require_safe
 
 from governance.zones import zone
-from providers.admin.actions import ObjectAction, object_action
 from providers.admin.base import ConsoleAdmin, remembered
 from providers.display import NOTHING, link, moment, muted, object_link, two_lines
-from scheduling import jobs, runs
+from scheduling import jobs
 from scheduling.admin.forms import JobAdminForm
 from scheduling.admin.operations import REVIEWS, JobOperations
 from scheduling.display import job_badge, marks, run_status, zone_of
-from scheduling.forms import ParametersForm, PauseForm, TimingForm
+from scheduling.forms import TimingForm
 from scheduling.forms.jobs import SECTIONS, initial_of, is_unusual
 from scheduling.forms.timing import WHEN
 from scheduling.models import CronJob, CronRun, ExclusionCalendar
@@ -64,7 +62,9 @@ class ReviewFilter(admin.SimpleListFilter):
     def queryset(self, request: HttpRequest, queryset: QuerySet[CronJob]) -> QuerySet[CronJob]:
         if self.value() != "yes":
             return queryset
-        return queryset.filter(Exists(CronRun.objects.filter(job=OuterRef("pk"), needs_review=True)))
+        return queryset.filter(
+            Exists(CronRun.objects.filter(job=OuterRef("pk"), needs_review=True))
+        )
 
 
 class JobList(ChangeList):
@@ -226,7 +226,9 @@ class CronJobAdmin(JobOperations, ConsoleAdmin):
     @admin.display(description="policies")
     def policies(self, job: CronJob) -> str:
         rows = policy_facts(job)
-        return format_html_join("", "<div>{} {}</div>", ((muted(f"{about}:"), says) for about, says in rows))
+        return format_html_join(
+            "", "<div>{} {}</div>", ((muted(f"{about}:"), says) for about, says in rows)
+        )
 
     @admin.display(description="state", ordering="enabled")
     def state(self, job: CronJob) -> str:

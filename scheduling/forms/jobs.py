@@ -98,9 +98,7 @@ class JobForm(TimingForm, PolicyForm, AnswerForm, DeliveryForm):
     @property
     def open_sections(self) -> set[str]:
         """The parts in which something is unusual or at fault."""
-        return {
-            section for section, names in SECTIONS.items() if any(map(self._is_unusual, names))
-        }
+        return {section for section, names in SECTIONS.items() if any(map(self._is_unusual, names))}
 
     def _is_unusual(self, name: str) -> bool:
         if self.is_bound and (name in self.errors or name not in self.cleaned_data):

@@ -89,7 +89,7 @@ class AnswerForm(forms.Form):
     )
     parameters = JsonObjectField(
         label="Parameters",
-        help_text="A JSON object, such as {\"topic\": \"news\"}: the prompt may say "
+        help_text='A JSON object, such as {"topic": "news"}: the prompt may say '
         "{{ parameters.topic }}, and a single run may be given others.",
     )
     output_format = PolicyField("output_format", OUTPUT_FORMAT, label="Answer")

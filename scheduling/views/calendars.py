@@ -63,9 +63,7 @@ def _edit(
         saved = form.store(timezone.now())
         if saved is not None:
             days = len(saved.dates)
-            messages.success(
-                request, f"“{saved}” names {days:,} day{'' if days == 1 else 's'}."
-            )
+            messages.success(request, f"“{saved}” names {days:,} day{'' if days == 1 else 's'}.")
             return redirect("team:calendars", access.team.slug)
     users = [] if calendar is None else list(calendar.jobs.order_by("name"))
     context = {"access": access, "form": form, "calendar": calendar, "users": users}
