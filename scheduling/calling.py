@@ -203,7 +203,7 @@ def _shortened(text: str) -> str:
 
 def charged(call_id: UUID | None) -> dict[str, Any]:
     """What the ledger says of a call without an answer: some are billed all the same."""
-    call = ModelCall.objects.filter(pk=call_id).first()
+    call = ModelCall.objects.filter(pk=call_id).first() if call_id else None
     if call is None:
         return {}
     return {"model": f"{call.provider}/{call.model}"[:200], "cost": call.cost}

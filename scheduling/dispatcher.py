@@ -174,7 +174,7 @@ def _carry_out(
 ) -> None:
     job = turn.job
     # The time that is due now has its turn after those that are caught up with.
-    in_line = any(tick.trigger != RunTrigger.SCHEDULE for tick in decided.ticks)
+    in_line = any(tick.trigger == "catch_up" for tick in decided.ticks)
     for tick in decided.ticks:
         if tick.slot in had:
             continue

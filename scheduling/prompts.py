@@ -13,6 +13,7 @@ from typing import Any
 from scheduling.prompting import reading
 from scheduling.prompting.evaluating import fill_in
 from scheduling.prompting.values import MAX_NUMBER, MAX_TEXT, PromptFault, too_long
+from scheduling.storable_text import UNSTORABLE
 
 __all__ = ["PromptContext", "PromptFault", "faults", "parameter_faults", "render"]
 
@@ -47,7 +48,7 @@ def render(text: str, context: PromptContext) -> str:
     made = text
     if reading.is_template(text):
         made = fill_in(reading.parse(text), _names(context))
-    if reading.UNSTORABLE.search(made):
+    if UNSTORABLE.search(made):
         raise PromptFault("The prompt has the character NUL or half a character in it.")
     if len(made) > MAX_TEXT:
         raise PromptFault(too_long())
@@ -59,7 +60,7 @@ def faults(text: str) -> list[str]:
 
     Which parameters there will be is not known then: one without a value is a fault of the run.
     """
-    if reading.UNSTORABLE.search(text):
+    if UNSTORABLE.search(text):
         return ["The prompt has the character NUL or half a character in it."]
     return reading.faults(text) if reading.is_template(text) else []
 
@@ -89,7 +90,7 @@ def _content_faults(value: Any) -> list[str]:
         return [f"Parameters have at most {LONGEST_PARAMETERS:,} characters as JSON."]
     found = []
     leaves = list(_leaves(value))
-    if any(isinstance(one, str) and reading.UNSTORABLE.search(one) for one in leaves):
+    if any(isinstance(one, str) and UNSTORABLE.search(one) for one in leaves):
         found.append("A parameter has the character NUL or half a character in it.")
     numbers = [one for one in leaves if isinstance(one, int | float)]
     if any(not isfinite(one) or abs(one) > MAX_NUMBER for one in numbers):
@@ -112,7 +113,8 @@ def _inner(value: Any) -> list[Any]:
 
 def _leaves(value: Any) -> list[Any]:
     """Everything within that holds nothing else, and all names."""
-    found, waiting = [], [value]
+    found: list[Any] = []
+    waiting = [value]
     while waiting:
         one = waiting.pop()
         if isinstance(one, Mapping):

@@ -99,7 +99,7 @@ def _fates(runs: Sequence[CronRun], now: datetime) -> Iterable[tuple[CronRun, At
     entered = _calls_of(runs)
     for run in runs:
         call = entered.get(run.pk)
-        if call is None and run.call_id is not None and _forestall(run, now):
+        if call is None and run.call_id and _forestall(run.call_id, run, now):
             yield run, Attempt(status=RunStatus.FAILED, reason=NOT_BEGUN, deferred=True)
         elif call is not None and call.status == CallStatus.WAITING:
             yield run, Attempt(status=RunStatus.WAITING_FOR_APPROVAL)
@@ -114,9 +114,9 @@ def _calls_of(runs: Sequence[CronRun]) -> dict[UUID, ModelCall]:
     return {run.pk: named[run.call_id] for run in runs if run.call_id in named}
 
 
-def _forestall(run: CronRun, now: datetime) -> bool:
+def _forestall(call_id: UUID, run: CronRun, now: datetime) -> bool:
     return calls.forestall(
-        run.call_id,
+        call_id,
         caller=calling.caller_of(run),
         task_class=run.job.task_class,
         requested_model=run.job.model,

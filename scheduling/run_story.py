@@ -13,7 +13,7 @@ from django.db.models import Count, QuerySet
 from governance.models import Approval, Delivery
 from scheduling.deliveries import channels_for
 from scheduling.models import CronJob, CronRun, RunStatus
-from scheduling.runs import RUN_ONCE, SKIP
+from scheduling.handling import RUN_ONCE, SKIP
 
 # Messages are made as a run ends.
 MADE_WITHIN = timedelta(minutes=1)

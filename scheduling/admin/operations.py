@@ -16,7 +16,7 @@ from django.utils.decorators import method_decorator
 from django.views.decorators.http import require_http_methods
 
 from providers.admin.actions import ObjectAction, object_action
-from scheduling import jobs, runs, trials
+from scheduling import handling, jobs, trials
 from scheduling.forms import ParametersForm, PauseForm
 from scheduling.models import CronJob
 from scheduling.policy_words import DECISIONS
@@ -68,10 +68,10 @@ class JobOperations(Base):
     def has_run_permission(self, request: HttpRequest, obj: CronJob | None = None) -> bool:
         return self.has_change_permission(request, obj)
 
-    def action_form(self, action: ObjectAction, obj: CronJob) -> forms.Form:
+    def form_of_action(self, action: ObjectAction, obj: CronJob) -> forms.Form:
         if action.form_class is ParametersForm:
             return ParametersForm(prefix=action.name, label_suffix="", job=obj)
-        return super().action_form(action, obj)
+        return super().form_of_action(action, obj)
 
     @object_action(
         label="Run now",
@@ -82,7 +82,7 @@ class JobOperations(Base):
         form_class=ParametersForm,
     )
     def run_now(self, _request: HttpRequest, job: CronJob, data: dict[str, Any]) -> str:
-        run = runs.run_now(job, now=timezone.now(), parameters=data["parameters"])
+        run = handling.run_now(job, now=timezone.now(), parameters=data["parameters"])
         return f"“{job}” is queued to run now: {run}."
 
     @object_action(
@@ -111,31 +111,31 @@ class JobOperations(Base):
         label="Skip them",
         permission="change",
         icon="skip_next",
-        consequence=SAYS[runs.SKIP],
+        consequence=SAYS[handling.SKIP],
         applies=_has_missed,
     )
     def skip_missed(self, _request: HttpRequest, job: CronJob, _data: Any) -> str:
-        return _review(job, runs.SKIP)
+        return _review(job, handling.SKIP)
 
     @object_action(
         label="Run once",
         permission="change",
         icon="play_arrow",
-        consequence=SAYS[runs.RUN_ONCE],
+        consequence=SAYS[handling.RUN_ONCE],
         applies=_has_missed,
     )
     def run_missed_once(self, _request: HttpRequest, job: CronJob, _data: Any) -> str:
-        return _review(job, runs.RUN_ONCE)
+        return _review(job, handling.RUN_ONCE)
 
     @object_action(
         label="Replay all",
         permission="change",
         icon="replay",
-        consequence=SAYS[runs.REPLAY_ALL],
+        consequence=SAYS[handling.REPLAY_ALL],
         applies=_has_missed,
     )
     def replay_missed(self, _request: HttpRequest, job: CronJob, _data: Any) -> str:
-        return _review(job, runs.REPLAY_ALL)
+        return _review(job, handling.REPLAY_ALL)
 
     @method_decorator(require_http_methods(["GET", "HEAD", "POST"]))
     def try_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
@@ -155,7 +155,7 @@ class JobOperations(Base):
         }
         if request.method == "POST" and form.is_valid():
             parameters = form.cleaned_data["parameters"]
-            context["rehearsal"] = trials.rehearse(job, parameters, timezone.now())
+            context["rehearsal"] = trials.rehearse(job, parameters or {}, timezone.now())
         return TemplateResponse(request, "admin/scheduling/cronjob/try.html", context)
 
 
@@ -164,4 +164,4 @@ def _decides(offered: dict[str, Any]) -> bool:
 
 
 def _review(job: CronJob, decision: str) -> str:
-    return decided(decision, runs.review(job, decision=decision, now=timezone.now()))
+    return decided(decision, handling.review(job, decision=decision, now=timezone.now()))

@@ -15,7 +15,7 @@ from governance.api.conventions import ActorRequest
 from governance.models import Channel, Team
 from providers.api.conventions import find, refusals
 from providers.api.pages import Page, read_page
-from scheduling import jobs, runs, trials
+from scheduling import handling, jobs, trials
 from scheduling.api.run_schemas import RunOut
 from scheduling.api.schemas import (
     DeliveryIn,
@@ -140,7 +140,7 @@ def run_job(
     """Once, beside its schedule. The run is queued; ask for it again to see what came of it."""
     job = job_seen(request, job_id, CHANGING)
     parameters = body.parameters if body else None
-    return Status(201, RunOut.of(runs.run_now(job, now=timezone.now(), parameters=parameters)))
+    return Status(201, RunOut.of(handling.run_now(job, now=timezone.now(), parameters=parameters)))
 
 
 @router.post(
@@ -155,7 +155,7 @@ def rehearse_job(
     """The prompt as it would be sent now, with an answer that no model gave. Nothing is sent,
     nothing is spent and nothing is stored."""
     job = job_seen(request, job_id, CHANGING)
-    found = trials.rehearse(job, body.parameters if body else None, timezone.now())
+    found = trials.rehearse(job, (body and body.parameters) or {}, timezone.now())
     return RehearsalOut(
         system_prompt=found.system_prompt,
         prompt=found.prompt,
@@ -173,7 +173,7 @@ def rehearse_job(
 def review_missed_times(request: ActorRequest, job_id: UUID, body: ReviewIn) -> ReviewOut:
     """All that the job has to be decided on: `GET /runs?needs_review=true` lists them."""
     job = job_seen(request, job_id, CHANGING)
-    return ReviewOut(queued=runs.review(job, decision=body.decision, now=timezone.now()))
+    return ReviewOut(queued=handling.review(job, decision=body.decision, now=timezone.now()))
 
 
 @router.post(

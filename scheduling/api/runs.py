@@ -11,7 +11,7 @@ from ninja import Query, Router
 from governance.api.conventions import ActorRequest
 from providers.api.conventions import find, refusals
 from providers.api.pages import Page, read_page
-from scheduling import runs
+from scheduling import handling
 from scheduling.api.jobs import CHANGING, job_seen
 from scheduling.api.run_schemas import CancelIn, RunOut, RunQuery, RunsQuery
 from scheduling.models import CronRun
@@ -72,7 +72,7 @@ def cancel_run(request: ActorRequest, run_id: UUID, body: CancelIn) -> RunOut:
     as it got; its run ends right after."""
     run = find(_visible(request).select_related("job"), pk=run_id)
     request.auth.require_in(run.job.team_id, CHANGING)
-    return RunOut.of(runs.cancel(run, now=timezone.now(), reason=body.reason))
+    return RunOut.of(handling.cancel(run, now=timezone.now(), reason=body.reason))
 
 
 def _visible(request: ActorRequest) -> QuerySet[CronRun]:

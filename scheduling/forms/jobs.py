@@ -104,7 +104,7 @@ class JobForm(TimingForm, PolicyForm, AnswerForm, DeliveryForm):
         if self.is_bound and (name in self.errors or name not in self.cleaned_data):
             return True
         value = self.cleaned_data[name] if self.is_bound else self[name].value()
-        return is_unusual(name, list(value) if name == "calendars" else value)
+        return is_unusual(name, list(value or ()) if name == "calendars" else value)
 
     def forget_faults_beyond_timing(self) -> None:
         """Leave only what is wrong with the schedule itself."""

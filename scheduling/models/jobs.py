@@ -16,6 +16,7 @@ from django.utils import timezone
 from governance.models import TaskClass, Team
 from governance.zones import validate_zone
 from providers.identifiers import new_id
+from scheduling import outputs, prompts
 from scheduling import schedule as schedules
 from scheduling.models.calendars import ExclusionCalendar
 from scheduling.planning import due_time
@@ -330,14 +331,15 @@ class CronJob(models.Model):
             every_seconds=self.every_seconds,
             at=self.at,
             zone=self.zone,
+            starts_at=self.starts_at,
+            ends_at=self.ends_at,
         )
         # The fields' own validators say these.
         for field in ("zone", "schedule_kind"):
             found.pop(field, None)
         if "at" not in found and (reason := self._at_fault()):
             found["at"] = [reason]
-        if self.prompt and not self.prompt.strip():
-            found["prompt"] = ["Write what the model is to be asked."]
+        found |= self._asked_faults()
         if self._name_is_taken():
             found["name"] = ["The team already has a scheduled prompt of that name."]
         if found:
@@ -407,6 +409,21 @@ class CronJob(models.Model):
         if self._stored_timing is None:
             return None
         return self._stored_timing[TIMING_FIELDS.index(name)]
+
+    def _asked_faults(self) -> dict[str, list[str]]:
+        """What is wrong with what is asked, and with what the answer is to be."""
+        found = {
+            "prompt": prompts.faults(self.prompt),
+            "system_prompt": prompts.faults(self.system_prompt),
+            "parameters": prompts.parameter_faults(self.parameters),
+        }
+        if self.prompt and not self.prompt.strip():
+            found["prompt"] = ["Write what the model is to be asked."]
+        if self.output_schema is not None:
+            found["output_schema"] = outputs.schema_faults(self.output_schema)
+            if self.output_format != OutputFormat.JSON:
+                found["output_schema"].append("Only an answer in JSON has a schema.")
+        return {field: faults for field, faults in found.items() if faults}
 
     def _at_fault(self) -> str | None:
         if self.at is None or self.schedule_kind != ScheduleKind.AT:

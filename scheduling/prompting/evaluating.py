@@ -171,7 +171,8 @@ class _Filling:
             raise _unexpected(node)
         value = self._value(node.node, names)
         args = [self._value(one, names) for one in node.args]
-        named_args = {one.key: self._value(one.value, names) for one in node.kwargs}
+        pairs: list[Any] = node.kwargs
+        named_args = {pair.key: self._value(pair.value, names) for pair in pairs}
         return FILTERS[node.name](self._allowance, value, *args, **named_args)
 
     def _tested(self, node: nodes.Test, names: Names) -> bool:

@@ -69,12 +69,12 @@ def _trim(allowance: Allowance, value: Any) -> str:
 
 
 def _replace(allowance: Allowance, value: Any, old: Any, new: Any) -> str:
-    read, old, new = (allowance.text(one) for one in (value, old, new))
-    if not old:
+    read, sought, put = (allowance.text(one) for one in (value, old, new))
+    if not sought:
         raise PromptFault("“replace” is to be told which text it replaces.")
     # What it will be is known before it is made.
-    allowance.pay(len(read) + read.count(old) * max(0, len(new) - len(old)))
-    return read.replace(old, new)
+    allowance.pay(len(read) + read.count(sought) * max(0, len(put) - len(sought)))
+    return read.replace(sought, put)
 
 
 def _truncate(allowance: Allowance, value: Any, length: Any) -> str:

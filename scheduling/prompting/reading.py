@@ -12,16 +12,15 @@ from jinja2.lexer import Token, TokenStream
 
 from scheduling.prompting.filters import FILTERS, TESTS, format_fault, takes
 from scheduling.prompting.values import MAX_NUMBER, PromptFault, is_number
+from scheduling.storable_text import UNSTORABLE
 
 ROOTS = ("now", "scheduled_at", "previous", "job", "team", "parameters")
 PREVIOUS = ("output", "at")
-TIMES = ("now", "scheduled_at")
 TIME_PARTS = ("year", "month", "day", "hour", "minute", "second")
 MOST_TOKENS = 2_000
 DEEPEST = 40
 MOST_FAULTS = 10
 TAG = re.compile(r"\{[{%#]")
-UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 ALLOWED: tuple[type[nodes.Node], ...] = (
     nodes.Template,
     nodes.Output,
@@ -192,14 +191,11 @@ def _name_fault(node: nodes.Name, known: set[str]) -> str | None:
 def _attribute_fault(node: nodes.Getattr) -> str | None:
     if not isinstance(node.node, nodes.Name):
         return None
-    root, offered = node.node.name, ()
-    if root == "previous":
-        offered = PREVIOUS
-    elif root in TIMES:
-        offered = TIME_PARTS
-    elif root in ("job", "team"):
+    root = node.node.name
+    if root in ("job", "team"):
         return f"“{root}” is a name and has no parts."
-    if not offered or node.attr in offered:
+    offered = {"previous": PREVIOUS, "now": TIME_PARTS, "scheduled_at": TIME_PARTS}.get(root)
+    if offered is None or node.attr in offered:
         return None
     return f"“{root}” has no “{node.attr}”. It has {_listed(offered)}."
 
@@ -210,7 +206,8 @@ def _filter_fault(node: nodes.Filter) -> str | None:
     given = node.args
     if node.dyn_args or node.dyn_kwargs:
         return "Arguments are written one by one."
-    if not takes(node.name, len(given), [keyword.key for keyword in node.kwargs]):
+    pairs: list[Any] = node.kwargs
+    if not takes(node.name, len(given), [pair.key for pair in pairs]):
         return f"“{node.name}” does not take these arguments."
     if node.name == "date" and given and isinstance(given[0], nodes.Const):
         return format_fault(given[0].value)

@@ -14,7 +14,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from governance.access import TeamAccess, team_page
 from governance.forms import add_faults
-from scheduling import runs, trials
+from scheduling import handling, trials
 from scheduling.forms import CancelForm, ParametersForm
 from scheduling.models import CronJob, CronRun
 from scheduling.run_story import approvals_of, attempts_of, decided, messages_of
@@ -27,7 +27,7 @@ def schedule_run(request: HttpRequest, access: TeamAccess, job_id: UUID) -> Http
     """Run a job once, now, with its own parameters."""
     job = job_of(access, job_id)
     try:
-        runs.run_now(job, now=timezone.now())
+        handling.run_now(job, now=timezone.now())
     except ValidationError as error:
         messages.error(request, " ".join(error.messages))
     else:
@@ -50,10 +50,10 @@ def schedule_try(request: HttpRequest, access: TeamAccess, job_id: UUID) -> Http
         parameters = form.cleaned_data["parameters"]
         try:
             if request.POST.get("action") == "run":
-                runs.run_now(job, now=timezone.now(), parameters=parameters)
+                handling.run_now(job, now=timezone.now(), parameters=parameters)
                 messages.success(request, _queued(job))
                 return redirect("team:schedule", access.team.slug, job.pk)
-            rehearsal = trials.rehearse(job, parameters, timezone.now())
+            rehearsal = trials.rehearse(job, parameters or {}, timezone.now())
         except ValidationError as error:
             add_faults(form, error)
     context = {"access": access, "job": job, "form": form, "rehearsal": rehearsal}
@@ -67,7 +67,7 @@ def schedule_review(request: HttpRequest, access: TeamAccess, job_id: UUID) -> H
     job = job_of(access, job_id)
     decision = request.POST.get("decision", "")
     try:
-        queued = runs.review(job, decision=decision, now=timezone.now())
+        queued = handling.review(job, decision=decision, now=timezone.now())
     except ValidationError as error:
         messages.error(request, " ".join(error.messages))
     else:
@@ -104,7 +104,7 @@ def run_cancel(
     form = CancelForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
         try:
-            runs.cancel(run, now=timezone.now(), reason=form.cleaned_data["reason"])
+            handling.cancel(run, now=timezone.now(), reason=form.cleaned_data["reason"])
         except ValidationError as error:
             messages.error(request, " ".join(error.messages))
         else:
