@@ -12,8 +12,8 @@ from django.db.models import Count, QuerySet
 
 from governance.models import Approval, Delivery
 from scheduling.deliveries import channels_for
-from scheduling.models import CronJob, CronRun, RunStatus
 from scheduling.handling import RUN_ONCE, SKIP
+from scheduling.models import CronJob, CronRun, RunStatus
 
 # Messages are made as a run ends.
 MADE_WITHIN = timedelta(minutes=1)

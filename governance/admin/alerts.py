@@ -17,7 +17,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 
 from governance.admin.teams import PatternsField
 from governance.alerts import deliveries, handling
-from governance.display import DELIVERY_TONES
+from governance.display import delivery_badge
 from governance.models import (
     Alert,
     AlertKind,
@@ -256,8 +256,7 @@ class DeliveryAdmin(ReadOnlyAdmin):
 
     @admin.display(description="state", ordering="status")
     def state(self, delivery: Delivery) -> str:
-        tone = DELIVERY_TONES.get(delivery.status, "quiet")
-        return badge(delivery.get_status_display(), tone)
+        return delivery_badge(delivery)
 
     @admin.display(description="tries", ordering="tries")
     def amount_tries(self, delivery: Delivery) -> str:

@@ -147,7 +147,7 @@ class ConsoleAdmin(ModelAdmin):
         return [
             {
                 "action": action,
-                "form": self.action_form(action, obj),
+                "form": self.form_of_action(action, obj),
                 "address": reverse(self._address("do"), args=[quote(obj.pk), action.name]),
                 "warning": action.warns(obj),
             }
@@ -155,7 +155,7 @@ class ConsoleAdmin(ModelAdmin):
             if action.applies(obj) and self._permitted(request, obj, action)
         ]
 
-    def action_form(self, action: ObjectAction, obj: Any) -> forms.Form:
+    def form_of_action(self, action: ObjectAction, obj: Any) -> forms.Form:
         """The form that is shown for the action, yet to be filled in."""
         return action.form_class(prefix=action.name, label_suffix="")
 

@@ -229,7 +229,8 @@ def _with_rows(team: Team, given: dict[str, Any]) -> dict[str, Any]:
 
     Raises `ValidationError` for those that the team may not use, which look like none.
     """
-    values, faults = dict(given), {}
+    values = dict(given)
+    faults: dict[str, Any] = {}
     for name, read in (("calendars", _calendars), ("deliveries", _wishes)):
         if given.get(name) is None:
             continue

@@ -175,12 +175,10 @@ class PolicyField(forms.ChoiceField):
     @property
     def options(self) -> list[tuple[str, str, str]]:
         """Each choice's value, its name and what it means."""
-        return [(value, label, self.words[value]) for value, label in self._named()]
+        named: Any = self.choices
+        return [(str(value), str(label), self.words[value]) for value, label in named]
 
     @property
     def sentences(self) -> list[tuple[str, str]]:
         """The choices as one line each, for a select."""
         return [(value, f"{label}: {words}") for value, label, words in self.options]
-
-    def _named(self) -> list[tuple[str, str]]:
-        return [(str(value), str(label)) for value, label in self.choices]  # type: ignore[misc]

@@ -128,12 +128,12 @@ class JobForm(TimingForm, PolicyForm, AnswerForm, DeliveryForm):
 def values_of(form: Any) -> dict[str, Any]:
     """All the job's fields that a checked form gives, as the services take them."""
     cleaned = form.cleaned_data
-    return (
-        form.timing()
-        | {name: cleaned[name] for name in PROMPT_FIELDS}
-        | policies_of(cleaned)
-        | {"deliveries": form.wishes()}
-    )
+    return {
+        **form.timing(),
+        **{name: cleaned[name] for name in PROMPT_FIELDS},
+        **policies_of(cleaned),
+        "deliveries": form.wishes(),
+    }
 
 
 def is_unusual(name: str, value: Any) -> bool:

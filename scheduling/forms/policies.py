@@ -146,7 +146,7 @@ def channels_of(team: Team) -> list[Channel]:
 def forget_what_does_not_count(form: forms.BaseForm) -> None:
     """Take what depends on another choice as it was before, where that choice leaves it out: it
     is not on the screen, so neither are its faults."""
-    cleaned = form.cleaned_data  # type: ignore[attr-defined]
+    cleaned = form.cleaned_data
     for name, counts in DEPENDENT.items():
         if name in form.fields and not counts(cleaned):
             form.errors.pop(name, None)
