@@ -14,7 +14,7 @@ from django.utils import timezone
 from django_q.models import OrmQ
 
 from governance.models import Team
-from scheduling import dispatcher, handling, jobs, messages
+from scheduling import dispatcher, handling, jobs, messages, places
 from scheduling.dispatcher import RETRY_AFTER, dispatch, next_due, release
 from scheduling.models import CronJob, CronRun, ExclusionCalendar, RunStatus, RunTrigger
 from scheduling.overlap import Places
@@ -302,7 +302,7 @@ def test_a_run_the_database_refuses_leaves_the_job_as_it_was(
     job, other = make_job(due=due), make_job(due=due)
     # The active run is there, but was not to be seen when the dispatcher looked.
     handling.run_now(job, now=due)
-    monkeypatch.setattr(dispatcher.places, "read", nothing_under_way)
+    monkeypatch.setattr(places, "read", nothing_under_way)
 
     dispatch(due)
 
