@@ -53,6 +53,11 @@ class Standing:
         return found
 
 
+def is_alive(role: str) -> bool:
+    """Whether a process of that role is alive."""
+    return any(process.role == role for process in processes.alive())
+
+
 def standing(now: datetime) -> Standing:
     """How scheduling stands, in a handful of queries."""
     enabled = CronJob.objects.filter(enabled=True)

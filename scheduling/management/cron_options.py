@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 import sys
 from argparse import ArgumentParser, BooleanOptionalAction
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
 from django.db import models
 
+from governance.models import Channel, Team
 from scheduling.jobs import EDITABLE
-from scheduling.models import CronJob, DeliverOn, ScheduleKind
+from scheduling.management.cron_finding import NotFound, calendars_named, channels_named
+from scheduling.models import CronJob, DeliverOn, ExclusionCalendar, ScheduleKind
 
 NONE = "none"
 # What says when it runs, and the kind of schedule that makes.
@@ -23,10 +26,16 @@ KINDS = {
     "every_seconds": ScheduleKind.EVERY.value,
     "at": ScheduleKind.AT.value,
 }
-TIMING = ("cron", "every_seconds", "at", "zone", "starts_at", "ends_at", "jitter_seconds")
+TIMING = (*KINDS, "zone", "starts_at", "ends_at", "max_runs", "jitter_seconds")
 # These follow from others, or are given one by one.
 APART = {"schedule_kind", "parameters"}
-FLAGS = {"calendars": "--calendar", "deliveries": "--deliver", "parameters": "--parameter"}
+FLAGS = {
+    "calendars": "--calendar",
+    "deliveries": "--deliver",
+    "parameters": "--parameter",
+    "paused_reason": "--reason",
+    "zones": "--in",
+}
 WHEN = "Say when it runs, in one way: with --cron, --every-seconds or --at."
 
 
@@ -37,17 +46,34 @@ class Given:
     changes: dict[str, Any] = field(default_factory=dict)
     faults: dict[str, list[str]] = field(default_factory=dict)
 
+    @property
+    def is_timed(self) -> bool:
+        """Whether it was said when it is to run, however well."""
+        return "schedule_kind" in self.changes or "schedule_kind" in self.faults
+
+    def take(self, name: str, read: Callable[[], Any]) -> None:
+        """Have what `read` gives as a field, or what keeps it from being read as its fault."""
+        try:
+            self.changes[name] = read()
+        except (ValueError, NotFound) as fault:
+            self.faults[name] = [str(fault)]
+
+
+def fields() -> set[str]:
+    """The fields that have an option each."""
+    return set(EDITABLE - APART)
+
 
 def flag_of(name: str) -> str:
     """How a field is given on the command line; nothing for what is no field."""
     if name in FLAGS:
         return FLAGS[name]
-    return f"--{name.replace('_', '-')}" if name in EDITABLE - APART else ""
+    return f"--{name.replace('_', '-')}" if name in fields() else ""
 
 
 def add_field_options(parser: ArgumentParser, *, names: Iterable[str] | None = None) -> None:
     """Take options for the fields, or for some of them."""
-    wanted = EDITABLE - APART if names is None else set(names)
+    wanted = fields() if names is None else set(names)
     for one in CronJob._meta.concrete_fields:
         if one.name not in wanted:
             continue
@@ -77,7 +103,7 @@ def add_companions(parser: ArgumentParser) -> None:
         "--deliver",
         action="append",
         metavar="WHEN=CHANNEL",
-        help=f"tell a channel of runs; WHEN is one of {reasons}; may be repeated; {NONE}: tell none",
+        help=f"tell a channel of runs; WHEN is one of {reasons}; repeatable; {NONE}: tell none",
     )
 
 
@@ -105,14 +131,9 @@ def read_fields(options: Mapping[str, Any]) -> Given:
     """The fields that were given, as the services take them."""
     given = Given()
     for one in CronJob._meta.concrete_fields:
-        if one.name not in EDITABLE - APART:
-            continue
-        try:
-            text = _text(one, options)
-            if text is not None:
-                given.changes[one.name] = _value(one, text)
-        except ValueError as fault:
-            given.faults[one.name] = [str(fault)]
+        is_given = options.get(one.name) is not None or options.get(f"{one.name}_file") is not None
+        if one.name in fields() and is_given:
+            given.take(one.name, partial(_read, one, options))
     named = [name for name in KINDS if name in given.changes or name in given.faults]
     if len(named) > 1:
         given.faults["schedule_kind"] = [WHEN]
@@ -121,10 +142,48 @@ def read_fields(options: Mapping[str, Any]) -> Given:
     return given
 
 
+def read_companions(
+    given: Given, options: Mapping[str, Any], team: Team, parameters: Mapping[str, Any]
+) -> None:
+    """Add what goes with a job of `team`, whose parameters so far are these."""
+    if options["parameter"] or options["without_parameter"]:
+        given.take("parameters", lambda: _merged(parameters, options))
+    if options["calendar"]:
+        given.take("calendars", lambda: read_calendars(options, team))
+    if options["deliver"]:
+        given.take("deliveries", lambda: _read_deliveries(options["deliver"], team))
+
+
+def read_calendars(options: Mapping[str, Any], team: Team | None) -> list[ExclusionCalendar]:
+    """The calendars that were named, of those a team may use. Raises `NotFound`."""
+    names = options["calendar"] or []
+    return [] if names == [NONE] else calendars_named(names, team)
+
+
+def _merged(parameters: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    left_out = set(options["without_parameter"] or ())
+    unknown = left_out - parameters.keys()
+    if unknown:
+        raise ValueError(f"It has no parameter {', '.join(sorted(unknown))}.")
+    kept = {name: value for name, value in parameters.items() if name not in left_out}
+    return {**kept, **read_parameters(options)}
+
+
+def _read_deliveries(pairs: Sequence[str], team: Team) -> list[tuple[Channel, str]]:
+    if list(pairs) == [NONE]:
+        return []
+    apart = [pair.partition("=") for pair in pairs]
+    for pair, (_, sign, _name) in zip(pairs, apart, strict=True):
+        if not sign:
+            raise ValueError(f"“{pair}” is no WHEN=CHANNEL.")
+    channels = channels_named([name.strip() for _, _, name in apart], team)
+    return [(channel, when.strip()) for channel, (when, _, _) in zip(channels, apart, strict=True)]
+
+
 def read_parameters(options: Mapping[str, Any]) -> dict[str, Any]:
     """The parameters that were given, by name. Raises `ValueError`."""
     found = {}
-    for pair in options.get("parameter") or ():
+    for pair in options["parameter"] or ():
         name, sign, text = pair.partition("=")
         if not sign:
             raise ValueError(f"“{pair}” is no NAME=VALUE.")
@@ -132,28 +191,17 @@ def read_parameters(options: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def read_pairs(pairs: Iterable[str]) -> list[tuple[str, str]]:
-    """`WHEN=CHANNEL` apart. Raises `ValueError`."""
-    apart = [tuple(part.strip() for part in pair.partition("=")) for pair in pairs]
-    for when, sign, channel in apart:
-        if not sign:
-            raise ValueError(f"“{when}{channel}” is no WHEN=CHANNEL.")
-    return [(when, channel) for when, _, channel in apart]
-
-
-def is_none(names: Iterable[str]) -> bool:
-    """Whether a repeated option says that there is to be nothing."""
-    return list(names) == [NONE]
-
-
-def _text(one: models.Field[Any, Any], options: Mapping[str, Any]) -> Any:
-    """What was given for a field, itself or in a file; None if nothing was."""
-    text, path = options.get(one.name), options.get(f"{one.name}_file")
-    if path is None:
-        return text
-    if text is not None:
+def _read(one: models.Field[Any, Any], options: Mapping[str, Any]) -> Any:
+    """The value of a field, given itself or in a file. Raises `ValueError`."""
+    value, path = options.get(one.name), options.get(f"{one.name}_file")
+    if path is not None and value is not None:
         raise ValueError("Give it itself or in a file, and not both.")
-    return _content(path)
+    text = value if path is None else _content(path)
+    if not isinstance(text, str):
+        return text
+    if one.null and text.strip().lower() == NONE:
+        return None
+    return _reader(one)(text)
 
 
 def _content(path: str) -> str:
@@ -163,14 +211,6 @@ def _content(path: str) -> str:
         raise ValueError(f"{path} cannot be read: {error.strerror}.") from None
     except UnicodeDecodeError:
         raise ValueError(f"{path} is no text in UTF-8.") from None
-
-
-def _value(one: models.Field[Any, Any], text: Any) -> Any:
-    if not isinstance(text, str):
-        return text
-    if one.null and text.strip().lower() == NONE:
-        return None
-    return _reader(one)(text)
 
 
 def _reader(one: models.Field[Any, Any]) -> Callable[[str], Any]:

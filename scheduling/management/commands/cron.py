@@ -6,41 +6,37 @@ Exit status: 0 all is well, 1 something is wrong, 2 the command cannot be unders
 from __future__ import annotations
 
 import json
+import time
 from argparse import ArgumentParser
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
-from django.core.exceptions import ValidationError
+from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 from django.core.management.base import BaseCommand, CommandError
 from django.db import Error as DatabaseFailure
 from django.db import transaction
 from django.utils import timezone
 
-from governance.models import Team
-from scheduling import handling, jobs, trials
-from scheduling.api.schemas import JobOut, RunOut
+from governance.zones import zone
+from scheduling import handling, jobs, previews, trials
+from scheduling.api.run_schemas import RunOut
+from scheduling.api.schemas import JobOut, PreviewOut
+from scheduling.management import cron_finding as finding
 from scheduling.management import cron_options as given
 from scheduling.management import cron_text as text
-from scheduling.management import cron_wait
-from scheduling.management.cron_names import (
-    NotFound,
-    as_id,
-    calendars_named,
-    channels_named,
-    job_named,
-    run_with,
-    team_and_name,
-)
+from scheduling.management.cron_arguments import add_arguments
+from scheduling.management.cron_finding import NotFound
+from scheduling.management.cron_status import status_json
 from scheduling.models import ACTIVE, CronJob, CronRun, RunStatus
-from scheduling.standing import standing
+from scheduling.run_story import decided, reviewable
+from scheduling.standing import WORKER, is_alive, standing
 
 WRONG, USAGE = 1, 2
-SHOWN_RUNS, SHOWN_TIMES, SHOWN_JOBS = 20, 6, 200
 MOST_TIMES = 1000
-LONGEST_WAIT = 900
-STATES = ("active", "paused", "finished")
+LOOK_EVERY = 0.2
+NOT_ENDED = (RunStatus.QUEUED, RunStatus.RUNNING)
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,40 +61,7 @@ class Command(BaseCommand):
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        wants = parser.add_subparsers(dest="wants", required=True, metavar="COMMAND")
-
-        def add(name: str, help_text: str, *, job: str = "") -> ArgumentParser:
-            one: ArgumentParser = wants.add_parser(name, help=help_text, description=help_text)
-            one.add_argument("--json", action="store_true", help="answer in JSON")
-            if job:
-                one.add_argument("job", metavar="JOB", help=job)
-            return one
-
-        named = "a job's identifier, or TEAM/NAME"
-        add("status", "Say whether schedulers and workers are alive, and what waits for whom.")
-        _add_list(add("list", "List scheduled prompts."))
-        add("show", "Show all of a scheduled prompt.", job=named)
-        one = add("add", "Schedule a prompt.")
-        one.add_argument("job", metavar="TEAM/NAME", help="whose it is, and what it is called")
-        given.add_field_options(one, names=given.fields() - {"name"})
-        given.add_companions(one)
-        one = add("update", "Change a scheduled prompt; what is not named stays.", job=named)
-        given.add_field_options(one)
-        given.add_companions(one)
-        add("enable", "Let a paused job run again, from its next time on.", job=named)
-        one = add("disable", "Let a job run no more until it is enabled.", job=named)
-        one.add_argument("--reason", default="", help="why, for those who wonder later")
-        _add_run_now(add("run-now", "Run a job once, beside its schedule.", job=named))
-        one = add("cancel", "Cancel a run, or all of a job's that have not ended.")
-        one.add_argument("job", metavar="RUN|JOB", help="a run's identifier, or a job")
-        one.add_argument("--reason", default="", help="why")
-        one = add("review", "Show missed times that a person decides on, or decide.", job=named)
-        one.add_argument("decision", nargs="?", metavar="DECISION", help=_decisions())
-        add("delete", "Delete a job that has not run yet.", job=named)
-        _add_logs(add("logs", "Show runs, the latest first."))
-        _add_preview(add("preview", "Show the next times of a job, or of a schedule to be."))
-        one = add("rehearse", "Show what a job would ask; nothing is sent or spent.", job=named)
-        given.add_parameters(one)
+        add_arguments(parser)
 
     def handle(self, *args: Any, wants: str, **options: Any) -> None:
         subcommand: Callable[..., Answer] = getattr(self, f"_{wants.replace('-', '_')}")
@@ -119,38 +82,217 @@ class Command(BaseCommand):
     def _status(self, _options: dict[str, Any]) -> Answer:
         now = timezone.now()
         found = standing(now)
-        return Answer(status_content(found), text.status(found, now), " ".join(found.faults))
+        return Answer(status_json(found), text.status(found, now), " ".join(found.faults))
 
     def _list(self, options: dict[str, Any]) -> Answer:
-        rows = listed(team=options["team"], state=options["state"])
+        rows = finding.jobs_listed(team=options["team"], state=options["state"])
         shown = list(rows[: options["limit"]])
         more = rows.count() - len(shown) if len(shown) == options["limit"] else 0
         content = [_job_json(job) for job in shown]
-        return Answer(content, text.job_list(shown, latest_runs(shown), more))
+        return Answer(content, text.job_list(shown, finding.latest_runs(shown), more))
 
     def _show(self, options: dict[str, Any]) -> Answer:
-        job, now = job_named(options["job"]), timezone.now()
-        return Answer(_job_json(job), text.job(job, next_times(job, SHOWN_TIMES, now)))
+        job = finding.job_named(options["job"])
+        times = previews.next_times(job, timezone.now())
+        return Answer(_job_json(job), text.one_job(job, times, reviewable(job)))
 
     def _add(self, options: dict[str, Any]) -> Answer:
         fields = given.read_fields(options)
         try:
-            team, fields.changes["name"] = team_and_name(options["job"])
+            team, fields.changes["name"] = finding.team_and_name(options["job"])
         except NotFound as fault:
             fields.faults["team"] = [str(fault)]
             raise CommandError(_said(fields.faults), returncode=WRONG) from None
         if not fields.is_timed:
             fields.faults["schedule_kind"] = [given.WHEN]
-        given.read_companions(fields, options, team)
+        given.read_companions(fields, options, team, {})
         now = timezone.now()
         job = _written(fields, lambda **values: jobs.create_job(team=team, now=now, **values))
         return Answer(_job_json(job), text.changed(job, "Added"))
 
     def _update(self, options: dict[str, Any]) -> Answer:
-        job, fields = job_named(options["job"]), given.read_fields(options)
+        job, fields = finding.job_named(options["job"]), given.read_fields(options)
         given.read_companions(fields, options, job.team, job.parameters)
         if not fields.changes and not fields.faults:
             raise CommandError("Say what is to be changed.", returncode=USAGE)
         now = timezone.now()
         job = _written(fields, lambda **values: jobs.update_job(job, now=now, **values))
         return Answer(_job_json(job), text.changed(job, "Changed"))
+
+    def _enable(self, options: dict[str, Any]) -> Answer:
+        job = jobs.resume(finding.job_named(options["job"]), now=timezone.now())
+        return Answer(_job_json(job), text.changed(job, "Enabled"))
+
+    def _disable(self, options: dict[str, Any]) -> Answer:
+        job = finding.job_named(options["job"])
+        jobs.pause(job, reason=options["reason"], now=timezone.now())
+        return Answer(_job_json(job), f"{text.label(job)} does not run until it is enabled.")
+
+    def _run_now(self, options: dict[str, Any]) -> Answer:
+        job, values = finding.job_named(options["job"]), given.Given()
+        values.take("parameters", lambda: given.read_parameters(options))
+        if values.faults:
+            raise CommandError(_said(values.faults), returncode=WRONG)
+        run = handling.run_now(job, now=timezone.now(), **values.changes)
+        if options["wait"] and is_alive(WORKER):
+            run = _awaited(run, options["timeout"])
+        fault = _outcome(run, options["timeout"]) if options["wait"] else ""
+        return Answer(_run_json(run), text.begun(run), fault)
+
+    def _cancel(self, options: dict[str, Any]) -> Answer:
+        found = _cancellable(options["job"])
+        now, reason = timezone.now(), options["reason"]
+        done = [handling.cancel(run, now=now, reason=reason) for run in found]
+        return Answer([_run_json(run) for run in done], text.cancelled(done))
+
+    def _review(self, options: dict[str, Any]) -> Answer:
+        job, decision = finding.job_named(options["job"]), options["decision"]
+        if decision is None:
+            found = reviewable(job)
+            latest = found.latest if found else []
+            return Answer([_run_json(run) for run in latest], text.to_review(job, found))
+        queued = handling.review(job, decision=decision, now=timezone.now())
+        return Answer({"queued": queued}, decided(decision, queued))
+
+    def _delete(self, options: dict[str, Any]) -> Answer:
+        job = finding.job_named(options["job"])
+        said = f"{text.label(job)} is deleted."
+        jobs.delete(job)
+        return Answer({"id": str(job.pk), "deleted": True}, said)
+
+    def _logs(self, options: dict[str, Any]) -> Answer:
+        named = options["job"]
+        run = finding.run_with(named) if named else None
+        if run is not None:
+            return Answer([_run_json(run)], text.one_run(run))
+        job = finding.job_named(named) if named else None
+        rows = finding.runs_listed(job, options["status"])
+        if not (options["output"] or options["json"]):
+            rows = rows.defer("output", "asked")
+        shown = list(rows[: options["limit"]])
+        said = text.runs(shown, whose=job is None, outputs=options["output"])
+        return Answer([_run_json(run) for run in shown] if options["json"] else None, said)
+
+    def _preview(self, options: dict[str, Any]) -> Answer:
+        job = finding.job_named(options["job"]) if options["job"] else None
+        fields = given.read_fields(options)
+        if job is None and not fields.is_timed:
+            fields.faults["schedule_kind"] = [given.WHEN]
+        if options["calendar"]:
+            team = job.team if job else None
+            fields.take("calendars", lambda: given.read_calendars(options, team))
+        fields.take("zones", lambda: [zone(name).key for name in options["zones"] or ()])
+        zones = fields.changes.pop("zones", [])
+        count = min(max(1, options["count"]), MOST_TIMES)
+        found = _checked(fields, lambda **values: _previewed(job, values, count))
+        where = fields.changes.get("zone") or (job.zone if job else "UTC")
+        said = text.preview(found, list(dict.fromkeys([where, *zones])))
+        return Answer(PreviewOut.of(found).model_dump(mode="json"), said)
+
+    def _rehearse(self, options: dict[str, Any]) -> Answer:
+        job = finding.job_named(options["job"])
+        try:
+            parameters = given.read_parameters(options)
+        except ValueError as fault:
+            raise CommandError(f"--parameter: {fault}", returncode=WRONG) from None
+        found = trials.rehearse(job, parameters, timezone.now())
+        content = {
+            "system_prompt": found.system_prompt,
+            "prompt": found.prompt,
+            "output": found.output,
+            "faults": list(found.faults),
+        }
+        return Answer(content, text.rehearsal(found), "\n".join(found.faults))
+
+
+def _job_json(job: CronJob) -> Any:
+    return JobOut.of(job).model_dump(mode="json")
+
+
+def _run_json(run: CronRun) -> Any:
+    return RunOut.of(run).model_dump(mode="json")
+
+
+def _written(fields: given.Given, write: Callable[..., CronJob]) -> CronJob:
+    """What `write` makes of the fields; all that is wrong at once, and nothing stored then."""
+
+    def attempt(**values: Any) -> CronJob:
+        with transaction.atomic():
+            job = write(**values)
+            if fields.faults:
+                raise _Unwanted
+        return job
+
+    return _checked(fields, attempt)
+
+
+def _checked(fields: given.Given, use: Callable[..., Found]) -> Found:
+    """What `use` makes of the fields, or all that is wrong with them and with what was given."""
+    faults = dict(fields.faults)
+    try:
+        found = use(**{name: one for name, one in fields.changes.items() if name not in faults})
+    except _Unwanted:
+        pass
+    except ValidationError as error:
+        for name, said in _by_field(error).items():
+            faults.setdefault(name, said)
+    if faults:
+        raise CommandError(_said(faults), returncode=WRONG)
+    return found
+
+
+def _previewed(job: CronJob | None, changes: Mapping[str, Any], count: int) -> previews.Preview:
+    kept = {}
+    if job is not None:
+        kept = {name: getattr(job, name) for name in ("schedule_kind", *given.TIMING)}
+        kept["calendars"] = list(job.calendars.all())
+    if "schedule_kind" in changes:
+        kept |= jobs.EMPTY
+    values = {"schedule_kind": "", **kept, **changes}
+    return previews.preview(**values, job=job, now=timezone.now(), count=count)
+
+
+def _cancellable(named: str) -> list[CronRun]:
+    run = finding.run_with(named)
+    if run is not None:
+        return [run]
+    job = finding.job_named(named)
+    found = list(job.runs.filter(status__in=ACTIVE).order_by("slot"))
+    if not found:
+        raise CommandError("No run of it is queued or under way.", returncode=WRONG)
+    return found
+
+
+def _awaited(run: CronRun, seconds: float) -> CronRun:
+    """The run as it has ended, or stands after so many seconds."""
+    until = time.monotonic() + seconds
+    while run.status in NOT_ENDED and time.monotonic() < until:
+        time.sleep(LOOK_EVERY)
+        run.refresh_from_db()
+    return run
+
+
+def _outcome(run: CronRun, seconds: int) -> str:
+    """What is wrong with how a run ended; nothing if it succeeded."""
+    if run.status == RunStatus.SUCCEEDED:
+        return ""
+    if run.status not in NOT_ENDED:
+        return f"It ended as {run.get_status_display().lower()}. {run.reason}".strip()
+    if not is_alive(WORKER):
+        return "No worker is running, so it was not waited for. It stays queued."
+    return f"It has not ended in {seconds:,} s. See: palyra cron logs {run.pk}"
+
+
+def _by_field(error: ValidationError) -> dict[str, list[str]]:
+    if hasattr(error, "error_dict"):
+        return dict(error.message_dict)
+    return {NON_FIELD_ERRORS: list(error.messages)}
+
+
+def _said(faults: Mapping[str, Iterable[str]]) -> str:
+    """Each fault in a line, with the option that it is about."""
+    lines = []
+    for name, sentences in faults.items():
+        flag = given.flag_of(name)
+        lines += [f"{flag}: {sentence}" if flag else sentence for sentence in sentences]
+    return "\n".join(lines)
