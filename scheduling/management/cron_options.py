@@ -206,11 +206,12 @@ def _read(one: models.Field[Any, Any], options: Mapping[str, Any]) -> Any:
 
 def _content(path: str) -> str:
     try:
-        return sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8")
+        text = sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8")
     except OSError as error:
         raise ValueError(f"{path} cannot be read: {error.strerror}.") from None
     except UnicodeDecodeError:
         raise ValueError(f"{path} is no text in UTF-8.") from None
+    return text.removesuffix("\n")
 
 
 def _reader(one: models.Field[Any, Any]) -> Callable[[str], Any]:
@@ -265,9 +266,11 @@ def _metavar(one: models.Field[Any, Any]) -> str:
 
 
 def _help(one: models.Field[Any, Any]) -> str:
-    words = [str(one.help_text).rstrip(".").lower() if one.help_text else str(one.verbose_name)]
+    called, explained = str(one.verbose_name), str(one.help_text).rstrip(".")
+    own = called.replace(" ", "_") != one.name
+    words = [": ".join(part for part in (called if own else "", explained) if part) or called]
     if one.choices:
         words.append(f"one of {', '.join(str(value) for value, _ in one.flatchoices)}")
     if one.null and one.name not in KINDS:
-        words.append(f"{NONE}: no such")
+        words.append(f"“{NONE}” for without")
     return "; ".join(words).replace("%", "%%")
