@@ -180,8 +180,8 @@ class ChannelForm(forms.ModelForm[Channel]):
         max_length=500,
         assume_scheme="https",
         widget=UnfoldAdminURLInputWidget,
-        help_text="Of a chat, the whole address that it gave you. Whoever knows it may write there: "
-        "it is encrypted, and only its host is shown again.",
+        help_text="Of a chat, the whole address that it gave you. Whoever knows it may write "
+        "there: it is encrypted, and only its host is shown again.",
     )
     recipients = AddressesField(
         help_text="E-mail addresses, one a line, for a channel of that kind."
