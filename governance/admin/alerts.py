@@ -18,6 +18,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 
 from governance.admin.teams import PatternsField
 from governance.alerts import deliveries, formats, handling
+from governance.display import delivery_badge
 from governance.models import (
     Alert,
     AlertKind,
@@ -56,11 +57,6 @@ SEVERITY_TONES: dict[str, Tone] = {
     AlertSeverity.INFO: "quiet",
     AlertSeverity.WARNING: "warning",
     AlertSeverity.CRITICAL: "bad",
-}
-DELIVERY_TONES: dict[str, Tone] = {
-    DeliveryStatus.PENDING: "busy",
-    DeliveryStatus.DELIVERED: "good",
-    DeliveryStatus.FAILED: "bad",
 }
 
 # What events begin with, and what such ones are of.
@@ -336,8 +332,7 @@ class DeliveryAdmin(ReadOnlyAdmin):
 
     @admin.display(description="state", ordering="status")
     def state(self, delivery: Delivery) -> str:
-        tone = DELIVERY_TONES.get(delivery.status, "quiet")
-        return badge(delivery.get_status_display(), tone)
+        return delivery_badge(delivery)
 
     @admin.display(description="tries", ordering="tries")
     def amount_tries(self, delivery: Delivery) -> str:

@@ -24,7 +24,7 @@ NOON = datetime(2026, 3, 15, 12, tzinfo=UTC)
 
 
 def retries(**given: Any) -> Retries:
-    allowed = {
+    allowed: dict[str, Any] = {
         "attempts": 1,
         "deferrals": 0,
         "first_due": NOON,
