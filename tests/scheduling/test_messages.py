@@ -10,7 +10,7 @@ from django.utils import timezone
 from django_q.brokers import Broker
 from django_q.signing import SignedPackage
 
-from scheduling import handling, jobs, messages
+from scheduling import handling, messages
 from scheduling.models import CronRun, RunStatus
 from tests.scheduling.conftest import MakeJob
 
