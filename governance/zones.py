@@ -16,6 +16,7 @@ def zone_names() -> tuple[str, ...]:
     return ("UTC", *sorted(names - {"UTC"}))
 
 
+@lru_cache(maxsize=1024)
 def zone(name: str) -> ZoneInfo:
     """The zone of that IANA name. Raises `ValueError` if there is none."""
     if name not in zone_names():

@@ -15,7 +15,9 @@ from django.db import connection, transaction
 from django.db.models import Q, QuerySet
 from django.urls import reverse
 
-from governance.models import AlertSeverity, Channel, Delivery, Team
+from governance.alerts.deliveries import new_delivery
+from governance.alerts.handling import usable_for_runs
+from governance.models import AlertSeverity, Channel, ChannelPurpose, Delivery, Team
 from governance.money import decimal_text, dollars_text
 from governance.zones import zone as named_zone
 from providers.display import duration, moment_text
@@ -57,7 +59,7 @@ def _tell(run: CronRun, previous_output: str | None, now: datetime) -> None:
         return
     event, body = f"run.{run.status}", message(run, changed=changed, now=now)
     Delivery.objects.bulk_create(
-        Delivery(channel=channel, event=event, body=body, next_at=now)
+        new_delivery(channel, event, body, now, team_id=run.job.team_id, run_id=run.pk)
         for channel in channels.values()
     )
     if connection.vendor == "postgresql":
@@ -66,10 +68,10 @@ def _tell(run: CronRun, previous_output: str | None, now: datetime) -> None:
 
 
 def _wishes(run: CronRun) -> QuerySet[RunDelivery]:
-    """Those that may be met: a channel may have been switched off, or given to another team."""
+    """Those that can be met: a channel may have been switched off since, or be for others now."""
     usable = Q(channel__team=None) | Q(channel__team=run.job.team_id)
     wishes = RunDelivery.objects.filter(usable, job=run.job_id, channel__enabled=True)
-    return wishes.select_related("channel")
+    return wishes.exclude(channel__purpose=ChannelPurpose.ALERTS).select_related("channel")
 
 
 def is_met(on: str, status: str, *, changed: bool) -> bool:
@@ -133,8 +135,8 @@ def _address(run: CronRun) -> str:
 
 
 def channels_for(team: Team) -> QuerySet[Channel]:
-    """The channels that `team` may be told by: its own and those of everyone."""
-    return Channel.objects.filter(Q(team=team) | Q(team=None)).order_by("name")
+    """The channels by which `team` may be told of its runs, by name."""
+    return usable_for_runs([team.pk])
 
 
 def delivery_faults(team: Team, wishes: Iterable[tuple[Channel, str]]) -> list[str]:
@@ -144,8 +146,8 @@ def delivery_faults(team: Team, wishes: Iterable[tuple[Channel, str]]) -> list[s
     if len(wishes) > MOST_WISHES:
         faults.append(f"Give at most {MOST_WISHES} deliveries.")
     for channel, on in wishes:
-        # Not by name: it may be another team's.
-        if channel.team_id not in {None, team.pk}:
+        if channel.team_id not in {None, team.pk} or channel.purpose == ChannelPurpose.ALERTS:
+            # Not by name: it may be another team's.
             faults.append(f"Channel {channel.pk} is not one that the team may use.")
         if on not in DeliverOn.values:
             faults.append(f"Give one of {', '.join(DeliverOn.values)}, not {on!r}.")

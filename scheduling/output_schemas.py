@@ -199,7 +199,7 @@ def _endless(schema: Mapping[str, Any]) -> list[str]:
         for probe in PROBES:
             list(misfits(probe, schema))
     except TooMuch:
-        return ["The schema leads back to itself without end."]
+        return ["The schema leads back to itself without end, or repeats itself too often."]
     return []
 
 
@@ -261,12 +261,9 @@ def _plain(value: Any) -> Any:
 
 
 OWN: dict[str, Keyword] = {"enum": _one_of, "const": _constant, "uniqueItems": _unique}
-_VALIDATOR = extend(
+_VALIDATOR: Any = extend(  # type: ignore[no-untyped-call]
     Draft202012Validator,
-    {
-        name: _counted(OWN.get(name) or Draft202012Validator.VALIDATORS[name])
-        for name in CHECKED
-    },
+    {name: _counted(OWN.get(name) or Draft202012Validator.VALIDATORS[name]) for name in CHECKED},
 )
 # Those that say what they mean without a library of their own; others only describe.
 FORMATS = FormatChecker(("date", "email", "ipv4", "ipv6", "uuid"))

@@ -1,7 +1,6 @@
 """What an answer is to be: asked for in a host's own terms or in words, and checked when it comes.
 
-An answer in JSON is checked against a schema by the jsonschema library, within bounds: only keywords
-that cannot take long are accepted, nothing is fetched, and each step of a check is counted.
+What is accepted as a schema, and how long a check may take, is bounded: see `output_schemas`.
 """
 
 from __future__ import annotations
@@ -36,8 +35,8 @@ class OutputFault(Exception):
 def check(text: str, *, output_format: str, schema: Any) -> str:
     """The answer as it is kept: text as it came, JSON in one line. Raises `OutputFault`.
 
-    JSON may come in a Markdown code fence. Its keys keep their order, so that the same answer is the
-    same text. What no database stores, the character NUL, is replaced.
+    JSON may come in a Markdown code fence. What no database stores, the character NUL and halves
+    of characters, is replaced in text and escaped in JSON.
     """
     if output_format != JSON:
         return storable_text(text)
@@ -94,9 +93,7 @@ def _read(text: str) -> Any:
 
 def _parsed(text: str) -> Any:
     try:
-        return json.loads(
-            text, parse_int=_whole, parse_float=_fraction, parse_constant=_no_number
-        )
+        return json.loads(text, parse_int=_whole, parse_float=_fraction, parse_constant=_no_number)
     except RecursionError:
         raise OutputFault("The answer is nested too deeply.") from None
 

@@ -1,12 +1,7 @@
 """When a job runs: pure functions from a schedule and a time to other times.
 
-Times go in and come out in UTC. A cron expression names local times in the job's zone; how those
-become instants where the clock changes is the rule of Debian's cron:
-
-- A job whose minute or hour field begins with `*` follows real time: a skipped local time does not
-  come, a repeated one comes twice.
-- Any other job is meant for a wall-clock time: one that is skipped by a change of at most three
-  hours comes right after it, and a repeated one comes once, the first time.
+Times go in and come out in UTC. A cron expression names local times in the job's zone; what those
+mean where clocks are changed is told in `cron_times`.
 """
 
 from __future__ import annotations
@@ -17,25 +12,15 @@ from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
 from itertools import islice, zip_longest
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 from governance.zones import zone as named_zone
 from scheduling import cron as cron_expressions
-from scheduling.clock_changes import (
-    ONE_SECOND,
-    change_between,
-    end_of_gap,
-    gap,
-    instants,
-    offset,
-    wall_clock,
-    will_repeat,
-)
-from scheduling.cron import CronExpression, CronFault
+from scheduling import cron_times
+from scheduling.clock_changes import ONE_SECOND, end_of_gap, instants, wall_clock
+from scheduling.cron import CronFault
 from scheduling.jitter import due_time
 from scheduling.sentences import at_sentence, cron_sentence, every_sentence, limits_sentence
 
-LONGEST_GAP_TO_MAKE_UP = timedelta(hours=3)
 # Ten years: more is a slip of the hand.
 MAX_EVERY_SECONDS = 10 * 366 * 24 * 3600
 ONE_MINUTE = timedelta(minutes=1)
@@ -209,7 +194,8 @@ def _next_of_kind(schedule: Schedule, after: datetime) -> datetime | None:
         assert schedule.at is not None
         at = schedule.at.astimezone(UTC)
         return at if at > after else None
-    return _next_cron(cron_expressions.parse(schedule.cron), named_zone(schedule.zone), after)
+    expression = cron_expressions.parse(schedule.cron)
+    return cron_times.next_time(expression, named_zone(schedule.zone), after)
 
 
 def times_after(schedule: Schedule, after: datetime) -> Iterator[datetime]:
@@ -396,47 +382,3 @@ def _next_interval(schedule: Schedule, after: datetime) -> datetime:
     anchor = schedule.anchor_at.astimezone(UTC)
     # Floor division of timedeltas is exact, so the grid never drifts.
     return anchor + max(1, (after - anchor) // interval + 1) * interval
-
-
-def _next_cron(expression: CronExpression, where: ZoneInfo, after: datetime) -> datetime | None:
-    local = after.astimezone(where)
-    found = _first_to_come(expression, where, after)
-    if not expression.wildcard or not will_repeat(local):
-        return found
-    # Clocks will show this hour again, and what lies behind us in it comes a second time.
-    again = _first_of_second_pass(expression, where, after)
-    return min((time for time in (found, again) if time is not None), default=None)
-
-
-def _first_to_come(expression: CronExpression, where: ZoneInfo, after: datetime) -> datetime | None:
-    """The first instant later than `after` of a label later than what clocks show then."""
-    label = cron_expressions.next_label(expression, wall_clock(after, where))
-    while label is not None:
-        shown = instants(label, where)
-        if not shown and not expression.wildcard:
-            shown = _made_up(label, where)
-        elif not expression.wildcard:
-            shown = shown[:1]
-        for instant in shown:
-            if instant > after:
-                return instant
-        if not shown:
-            label = wall_clock(end_of_gap(label, where), where) - ONE_MINUTE
-        label = cron_expressions.next_label(expression, label)
-    return None
-
-
-def _first_of_second_pass(
-    expression: CronExpression, where: ZoneInfo, after: datetime
-) -> datetime | None:
-    local = after.astimezone(where)
-    longest = offset(local) - offset(local.replace(fold=1))
-    start = wall_clock(change_between(where, after, after + longest), where)
-    label = cron_expressions.next_label(expression, start - ONE_MINUTE)
-    shown = instants(label, where) if label is not None else []
-    return shown[-1] if shown else None
-
-
-def _made_up(label: datetime, where: ZoneInfo) -> list[datetime]:
-    """When a fixed-time job whose `label` is skipped runs instead."""
-    return [end_of_gap(label, where)] if gap(label, where) <= LONGEST_GAP_TO_MAKE_UP else []

@@ -9,6 +9,7 @@ from django import forms
 from django.contrib import admin
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.decorators import method_decorator
@@ -16,19 +17,29 @@ from django.utils.html import format_html_join
 from django.views.decorators.debug import sensitive_post_parameters
 
 from governance.admin.teams import PatternsField
-from governance.alerts import deliveries, handling
+from governance.alerts import deliveries, formats, handling
 from governance.display import delivery_badge
 from governance.models import (
     Alert,
     AlertKind,
     AlertSeverity,
     Channel,
+    ChannelKind,
     Delivery,
     DeliveryStatus,
 )
 from providers.admin.actions import object_action
 from providers.admin.base import ConsoleAdmin, ReadOnlyAdmin
-from providers.display import NOTHING, Tone, badge, moment, object_link
+from providers.display import (
+    NOTHING,
+    Tone,
+    badge,
+    moment,
+    muted,
+    object_link,
+    preformatted,
+    two_lines,
+)
 
 if TYPE_CHECKING:
     from django.forms import PasswordInput as UnfoldAdminPasswordWidget
@@ -47,6 +58,15 @@ SEVERITY_TONES: dict[str, Tone] = {
     AlertSeverity.WARNING: "warning",
     AlertSeverity.CRITICAL: "bad",
 }
+
+# What events begin with, and what such ones are of.
+EVENTS = (
+    ("alert.", "Alerts"),
+    ("run.", "Runs"),
+    ("run.succeeded", "Runs that succeeded"),
+    ("run.failed", "Runs that failed"),
+    ("channel.", "Tests"),
+)
 
 
 class MuteForm(forms.Form):
@@ -156,6 +176,8 @@ class ChannelForm(forms.ModelForm[Channel]):
         max_length=500,
         assume_scheme="https",
         widget=UnfoldAdminURLInputWidget,
+        help_text="Of a chat, the whole address that it gave you. Whoever knows it may write "
+        "there: it is encrypted, and only its host is shown again.",
     )
     recipients = AddressesField(
         help_text="E-mail addresses, one a line, for a channel of that kind."
@@ -169,7 +191,17 @@ class ChannelForm(forms.ModelForm[Channel]):
 
     class Meta:
         model = Channel
-        fields = ("name", "kind", "team", "url", "recipients", "allow_private_addresses", "enabled")
+        fields = (
+            "name",
+            "kind",
+            "format",
+            "team",
+            "purpose",
+            "url",
+            "recipients",
+            "allow_private_addresses",
+            "enabled",
+        )
 
     def _post_clean(self) -> None:
         super()._post_clean()  # type: ignore[misc]
@@ -183,11 +215,11 @@ class ChannelForm(forms.ModelForm[Channel]):
 
 @admin.register(Channel)
 class ChannelAdmin(ConsoleAdmin):
-    """Where alerts are sent."""
+    """Where alerts and what came of scheduled prompts are sent."""
 
     form = ChannelForm
-    list_display = ("name", "kind", "team", "enabled")
-    list_filter = ("kind", "enabled", "team")
+    list_display = ("name", "sends", "team", "purpose", "enabled")
+    list_filter = ("kind", "format", "purpose", "enabled", "team")
     search_fields = ("name",)
     list_select_related = ("team",)
     empty_text = "Alerts are shown here only, until there is a channel to send them to."
@@ -196,18 +228,28 @@ class ChannelAdmin(ConsoleAdmin):
     fields = (
         "name",
         "kind",
-        "team",
+        "format",
         "url",
         "signing_secret",
         "allow_private_addresses",
         "recipients",
+        "team",
+        "purpose",
         "kinds",
         "enabled",
         "latest",
     )
+    conditional_fields = {
+        "format": "kind == 'webhook'",
+        "url": "kind == 'webhook'",
+        "signing_secret": "kind == 'webhook' && format == 'standard'",
+        "allow_private_addresses": "kind == 'webhook'",
+        "recipients": "kind == 'email'",
+        "kinds": "purpose != 'runs'",
+    }
     object_actions = ("test",)
 
-    @method_decorator(sensitive_post_parameters("signing_secret"))
+    @method_decorator(sensitive_post_parameters("signing_secret", "url"))
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         return super().changeform_view(request, *args, **kwargs)
 
@@ -219,6 +261,12 @@ class ChannelAdmin(ConsoleAdmin):
         deliveries.send_test(channel, timezone.now())
         return "A test is on its way; see the last deliveries."
 
+    @admin.display(description="sends", ordering="kind")
+    def sends(self, channel: Channel) -> str:
+        if channel.kind != ChannelKind.WEBHOOK:
+            return channel.get_kind_display()
+        return two_lines(channel.get_kind_display(), muted(channel.get_format_display()))
+
     @admin.display(description="last deliveries", empty_value=NOTHING)
     def latest(self, channel: Channel) -> str:
         rows = channel.deliveries.all()[:LAST_DELIVERIES] if channel.pk else ()
@@ -229,16 +277,30 @@ class ChannelAdmin(ConsoleAdmin):
         return format_html_join(", ", "{} ({})", links) or "None yet"
 
 
+class EventFilter(admin.SimpleListFilter):
+    """By what happened. The table is long: it is not searched for the names of events."""
+
+    title = "event"
+    parameter_name = "event"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
+        return EVENTS
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Delivery]) -> QuerySet[Delivery]:
+        beginning = self.value()
+        return queryset.filter(event__startswith=beginning) if beginning else queryset
+
+
 @admin.register(Delivery)
 class DeliveryAdmin(ReadOnlyAdmin):
     """Every message, and each try to send it."""
 
-    list_display = ("event", "channel", "state", "amount_tries", "made")
-    list_filter = ("status", "channel")
-    list_select_related = ("channel", "alert")
+    list_display = ("what", "channel", "team", "state", "amount_tries", "made")
+    list_filter = ("status", EventFilter, "channel", "team")
+    list_select_related = ("channel", "alert", "team")
     empty_text = "Nothing was sent yet."
     object_actions = ("redeliver",)
-    readonly_fields = (*list_display, "alert", "body", "tried")
+    readonly_fields = (*list_display, "alert", "run", "says", "body", "tried")
     fields = readonly_fields
 
     def has_redeliver_permission(self, request: HttpRequest, obj: Delivery | None = None) -> bool:
@@ -253,6 +315,20 @@ class DeliveryAdmin(ReadOnlyAdmin):
     def redeliver(self, request: HttpRequest, delivery: Delivery, data: dict[str, Any]) -> str:
         deliveries.redeliver(delivery, timezone.now())
         return "It is on its way again."
+
+    @admin.display(description="event", ordering="event")
+    def what(self, delivery: Delivery) -> str:
+        return two_lines(delivery.event, muted(delivery.title))
+
+    @admin.display(description="run")
+    def run(self, delivery: Delivery) -> str:
+        if delivery.run_id is None:
+            return NOTHING
+        return object_link("scheduling_cronrun", delivery.run_id, delivery.run_id)
+
+    @admin.display(description="message")
+    def says(self, delivery: Delivery) -> str:
+        return preformatted(formats.mail(delivery.body)[1])
 
     @admin.display(description="state", ordering="status")
     def state(self, delivery: Delivery) -> str:

@@ -11,9 +11,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import F, Q
+from django.urls import reverse
 
+from governance.alerts.deliveries import new_delivery
 from governance.alerts.facts import Gathered, gather
 from governance.alerts.rules import (
     KNOWN,
@@ -29,7 +32,7 @@ from governance.alerts.rules import (
     unconfirmed_calls,
     unusual_mixes,
 )
-from governance.models import Alert, AlertKind, Channel, Delivery
+from governance.models import Alert, AlertKind, Channel, ChannelPurpose, Delivery
 
 OPENED = "alert.opened"
 # Two processes that evaluate at about the same time have seen it once.
@@ -161,6 +164,8 @@ def wants(channel: Channel, alert: Alert) -> bool:
     """Whether `alert` is sent to `channel`."""
     if channel.team_id is not None and channel.team_id != alert.team_id:
         return False
+    if channel.purpose == ChannelPurpose.RUNS:
+        return False
     return not channel.kinds or alert.kind in channel.kinds
 
 
@@ -174,6 +179,8 @@ def delivery_of(alert: Alert, channel: Channel, now: datetime) -> Delivery:
         "title": alert.title,
         "explanation": alert.explanation,
         "detail": alert.detail,
+        "url": settings.PALYRA_PUBLIC_URL
+        + reverse("admin:governance_alert_change", args=[alert.pk]),
     }
     body = {"type": OPENED, "timestamp": now.isoformat(), "data": data}
-    return Delivery(channel=channel, alert=alert, event=OPENED, body=body, next_at=now)
+    return new_delivery(channel, OPENED, body, now, alert=alert, team_id=alert.team_id)

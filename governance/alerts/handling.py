@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.db import transaction
+from django.db.models import Q, QuerySet
 
 from governance.alerts import signing
 from governance.alerts.rules import KNOWN, WITHOUT_BEGINNING
-from governance.models import Alert, AlertKind, Channel, ChannelKind
+from governance.models import Alert, AlertKind, Channel, ChannelKind, ChannelPurpose
 from providers.models import Secret
 
 ACKNOWLEDGE_PERMISSION = "governance.acknowledge_alert"
@@ -40,6 +43,14 @@ def resolve(alert: Alert, now: datetime) -> None:
     )
 
 
+def usable_for_runs(teams: Iterable[Any]) -> QuerySet[Channel]:
+    """The channels by which those teams may be told of their runs: their own and everyone's, of
+    those that are not for alerts alone. One that is switched off is among them.
+    """
+    usable = Channel.objects.filter(Q(team__in=teams) | Q(team=None))
+    return usable.exclude(purpose=ChannelPurpose.ALERTS).order_by("name")
+
+
 def check_channel(channel: Channel, secret: str) -> None:
     """Raise `ValidationError` with every fault of `channel`, to be signed for with `secret` or
     with what it has."""
@@ -48,19 +59,50 @@ def check_channel(channel: Channel, secret: str) -> None:
     if fault:
         faults["recipients"] = fault
     if channel.kind == ChannelKind.WEBHOOK:
-        if not channel.url.startswith(("http://", "https://")):
-            faults["url"] = "Give the http or https address that is sent to."
-        if not secret and channel.secret_id is None:
+        fault = _address_fault(channel)
+        if fault:
+            faults["url"] = fault
+        if not channel.is_chat and not secret and channel.secret_id is None:
             faults["secret"] = "Give the secret that its messages are signed with."  # noqa: S105
     if not isinstance(channel.kinds, list) or not set(channel.kinds) <= set(AlertKind.values):
         faults["kinds"] = "Give a list of kinds of alert; an empty one is every kind."
     if secret:
         try:
             signing.key_of(secret)
-        except ValueError as error:
+        except signing.UnusableSecret as error:
             faults["secret"] = str(error)
     if faults:
         raise ValidationError(faults)
+
+
+def _address_fault(channel: Channel) -> str:
+    """Why nothing can be sent to its address.
+
+    Of a chat's only the host is shown: given back as it was, it stands for the address that is
+    kept, as long as that is a chat's.
+    """
+    if not channel.url.startswith(("http://", "https://")):
+        return "Give the http or https address that is sent to."
+    if channel.address_id is not None and channel.url == _stored_url(channel):
+        told = "It was kept as a secret: give the whole address again."
+        return "" if channel.is_chat else told
+    if channel.is_chat and _is_host_alone(channel.url):
+        return "Give the whole address that the chat gave you: its host alone is not enough."
+    return ""
+
+
+def _stored_url(channel: Channel) -> str | None:
+    return Channel.objects.filter(pk=channel.pk).values_list("url", flat=True).first()
+
+
+def _is_host_alone(url: str) -> bool:
+    return url.removesuffix("/") == _host_of(url)
+
+
+def _host_of(url: str) -> str:
+    """The address without what follows the host, and without a name before it."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
 
 
 def _recipients_fault(channel: Channel) -> str:
@@ -85,14 +127,27 @@ def _is_address(text: str) -> bool:
 
 
 def save_channel(channel: Channel, secret: str) -> None:
-    """Store it, already checked; a new `secret` takes the place of the one it had."""
+    """Store it, already checked; a new `secret` takes the place of the one it had, and so does a
+    new address of a chat's webhook."""
     with transaction.atomic():
         if secret:
-            row = channel.secret or Secret(name=_name_of_secret())
-            row.set_text(secret)
-            row.save()
-            channel.secret = row
+            channel.secret = _kept(channel.secret, secret)
+        if channel.is_chat and not _is_host_alone(channel.url):
+            channel.address = _kept(channel.address, channel.url)
+            channel.url = _host_of(channel.url)
+        dropped = None if channel.is_chat else channel.address
+        if dropped is not None:
+            channel.address = None
         channel.save()
+        if dropped is not None:
+            dropped.delete()
+
+
+def _kept(row: Secret | None, text: str) -> Secret:
+    row = row or Secret(name=_name_of_secret())
+    row.set_text(text)
+    row.save()
+    return row
 
 
 def _name_of_secret() -> str:

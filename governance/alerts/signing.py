@@ -11,14 +11,18 @@ PREFIX = "whsec_"
 SHORTEST, LONGEST = 24, 64
 
 
+class UnusableSecret(ValueError):
+    """Nothing can be signed with it; the message says what can."""
+
+
 def key_of(secret: str) -> bytes:
-    """The key in `whsec_…`. Raises `ValueError`, in words, for anything else."""
+    """The key in `whsec_…`. Raises `UnusableSecret` for anything else."""
     try:
         key = base64.b64decode(secret.removeprefix(PREFIX), validate=True)
     except (binascii.Error, ValueError):
         key = b""
     if not secret.startswith(PREFIX) or not SHORTEST <= len(key) <= LONGEST:
-        raise ValueError(f"Give {PREFIX} and 24 to 64 random bytes in Base64.")
+        raise UnusableSecret(f"Give {PREFIX} and 24 to 64 random bytes in Base64.")
     return key
 
 

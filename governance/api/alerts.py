@@ -7,17 +7,20 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from django.core.exceptions import ValidationError
+from django.db.models import QuerySet
 from django.utils import timezone
 from ninja import Query, Router, Schema, Status
 from pydantic import Field, StrictBool
 
 from governance.alerts import deliveries, handling
-from governance.api.conventions import ActorRequest
+from governance.api.conventions import ActorRequest, RowId
 from governance.models import (
     Alert,
     AlertKind,
     Channel,
+    ChannelFormat,
     ChannelKind,
+    ChannelPurpose,
     Delivery,
     DeliveryStatus,
     Team,
@@ -27,10 +30,18 @@ from providers.api.pages import Page, PageQuery, read_page
 
 router = Router()
 Kind = Annotated[str, described(ChannelKind.values)]
+Format = Annotated[str, described(ChannelFormat.values)]
+Purpose = Annotated[str, described(ChannelPurpose.values)]
+ADDRESS = (
+    "Of a chat, the whole address that it gave you. It is kept as a secret: only its host is given "
+    "back."
+)
 VIEW = "governance.view_alert"
+VIEW_CHANNEL = "governance.view_channel"
+CHANGE_DELIVERY = "governance.change_delivery"
 NO_ALERT = refusals({404: "There is no such alert that you may see."})
 NO_CHANNEL = refusals({404: "There is no channel of that identifier."})
-NO_DELIVERY = refusals({404: "There is no delivery of that identifier."})
+NO_DELIVERY = refusals({404: "There is no such delivery that you may see."})
 
 
 class AlertQuery(PageQuery):
@@ -81,8 +92,10 @@ class ChannelIn(Input):
 
     name: str
     kind: Kind = ChannelKind.WEBHOOK.value
-    team: str | None = Field(None, description="A team's slug: only its alerts.")
-    url: str = ""
+    format: Format = ChannelFormat.STANDARD.value
+    purpose: Purpose = ChannelPurpose.BOTH.value
+    team: str | None = Field(None, description="A team's slug: only its alerts and runs.")
+    url: str = Field("", description=ADDRESS)
     secret: str = Field(
         "",
         description="whsec_… to sign with; it is never given back.",
@@ -98,7 +111,9 @@ class ChannelChange(Change):
     """What to change of a channel."""
 
     name: str = KEPT
-    url: str = KEPT
+    format: Format = KEPT
+    purpose: Purpose = KEPT
+    url: str = Field(KEPT, description=ADDRESS)
     secret: str = Field(KEPT, json_schema_extra={"writeOnly": True})
     recipients: list[str] = KEPT
     kinds: list[str] = KEPT
@@ -107,11 +122,16 @@ class ChannelChange(Change):
 
 
 class ChannelOut(Schema):
-    """Where alerts are sent."""
+    """Where alerts and what came of scheduled prompts are sent.
+
+    Without `governance.view_channel`, `url` and `recipients` are empty.
+    """
 
     id: str
     name: str
     kind: Kind
+    format: Format
+    purpose: Purpose
     team: str | None
     url: str
     has_secret: bool
@@ -121,19 +141,30 @@ class ChannelOut(Schema):
     enabled: bool
 
     @classmethod
-    def of(cls, channel: Channel) -> ChannelOut:
+    def of(cls, channel: Channel, *, whole: bool = True) -> ChannelOut:
         return cls(
             id=str(channel.pk),
             name=channel.name,
             kind=channel.kind,
+            format=channel.format,
+            purpose=channel.purpose,
             team=channel.team.slug if channel.team else None,
-            url=channel.url,
+            url=channel.url if whole else "",
             has_secret=channel.secret_id is not None,
-            recipients=channel.recipients,
+            recipients=channel.recipients if whole else [],
             kinds=channel.kinds,
             allow_private_addresses=channel.allow_private_addresses,
             enabled=channel.enabled,
         )
+
+
+class DeliveryQuery(PageQuery):
+    """Which deliveries."""
+
+    event: str | None = Field(None, description="Such as run.failed.")
+    status: DeliveryStatus | None = None
+    channel: RowId | None = None
+    run_id: UUID | None = Field(None, description="Those that tell of that run.")
 
 
 class DeliveryOut(Schema):
@@ -142,6 +173,9 @@ class DeliveryOut(Schema):
     id: str
     channel: str
     event: str
+    title: str
+    team: str | None
+    run_id: str | None
     status: DeliveryStatus
     tries: int
     log: list[dict[str, Any]]
@@ -150,8 +184,24 @@ class DeliveryOut(Schema):
 
     @classmethod
     def of(cls, row: Delivery) -> DeliveryOut:
+        return cls(**cls.shown(row))
+
+    @classmethod
+    def shown(cls, row: Delivery) -> dict[str, Any]:
+        """The columns of `row` as they are given."""
         shown = {name: getattr(row, name) for name in cls.model_fields}
-        return cls(**{**shown, "id": str(row.pk), "channel": str(row.channel_id)})
+        return shown | {
+            "id": str(row.pk),
+            "channel": str(row.channel_id),
+            "team": row.team.slug if row.team else None,
+            "run_id": str(row.run_id) if row.run_id else None,
+        }
+
+
+class DeliveryWhole(DeliveryOut):
+    """The same with what it says."""
+
+    body: dict[str, Any]
 
 
 @router.get("/alerts", response=Page[AlertOut], operation_id="list_alerts", summary="List alerts")
@@ -220,10 +270,14 @@ def _alert(request: ActorRequest, alert_id: UUID) -> Alert:
     summary="List channels",
 )
 def list_channels(request: ActorRequest, page: Query[PageQuery]) -> Page[ChannelOut]:
-    """Where alerts are sent. Needs `governance.view_channel`."""
-    request.auth.require("governance.view_channel")
-    rows, following = read_page(Channel.objects.select_related("team"), page, by="name")
-    return Page[ChannelOut](items=[ChannelOut.of(row) for row in rows], next_cursor=following)
+    """Everyone's with `governance.view_channel`; otherwise those that your teams may choose for
+    their scheduled prompts."""
+    whole = request.auth.may(VIEW_CHANNEL)
+    own = handling.usable_for_runs(request.auth.teams(VIEW_CHANNEL).order_by().values("pk"))
+    rows = Channel.objects.all() if whole else own
+    shown, following = read_page(rows.select_related("team"), page, by="name")
+    items = [ChannelOut.of(row, whole=whole) for row in shown]
+    return Page[ChannelOut](items=items, next_cursor=following)
 
 
 @router.post(
@@ -310,11 +364,25 @@ def _saved(channel: Channel, values: dict[str, Any], faults: dict[str, list[str]
     operation_id="list_deliveries",
     summary="List deliveries",
 )
-def list_deliveries(request: ActorRequest, page: Query[PageQuery]) -> Page[DeliveryOut]:
-    """Every message, newest first. Needs `governance.view_delivery`."""
-    request.auth.require("governance.view_delivery")
-    rows, following = read_page(Delivery.objects.all(), page, by="-created_at")
-    return Page[DeliveryOut](items=[DeliveryOut.of(row) for row in rows], next_cursor=following)
+def list_deliveries(request: ActorRequest, page: Query[DeliveryQuery]) -> Page[DeliveryOut]:
+    """Those of your teams, newest first; with `governance.view_delivery`, everyone's."""
+    given = page.model_dump(include={"event", "status", "channel", "run_id"}, exclude_none=True)
+    rows = _visible(request).filter(**given)
+    shown, following = read_page(rows, page, by="-created_at")
+    return Page[DeliveryOut](items=[DeliveryOut.of(row) for row in shown], next_cursor=following)
+
+
+@router.get(
+    "/deliveries/{uuid:delivery_id}",
+    response=DeliveryWhole,
+    operation_id="get_delivery",
+    summary="Show a delivery",
+    openapi_extra=NO_DELIVERY,
+)
+def get_delivery(request: ActorRequest, delivery_id: UUID) -> DeliveryWhole:
+    """A message of one of your teams, with what it says."""
+    row = find(_visible(request), pk=delivery_id)
+    return DeliveryWhole(**DeliveryWhole.shown(row))
 
 
 @router.post(
@@ -325,9 +393,18 @@ def list_deliveries(request: ActorRequest, page: Query[PageQuery]) -> Page[Deliv
     openapi_extra=NO_DELIVERY,
 )
 def redeliver(request: ActorRequest, delivery_id: UUID) -> DeliveryOut:
-    """With the same identifier. Needs `governance.change_delivery`."""
-    request.auth.require("governance.change_delivery")
-    row = find(Delivery.objects.all(), pk=delivery_id)
+    """With the same identifier. What tells of a team's runs, the team may send again; anything else
+    needs `governance.change_delivery`."""
+    row = find(_visible(request), pk=delivery_id)
+    if row.run_id is None or row.team_id is None:
+        request.auth.require(CHANGE_DELIVERY)
+    else:
+        request.auth.require_in(row.team_id, CHANGE_DELIVERY)
     deliveries.redeliver(row, timezone.now())
     row.refresh_from_db()
     return DeliveryOut.of(row)
+
+
+def _visible(request: ActorRequest) -> QuerySet[Delivery]:
+    rows = Delivery.objects.select_related("channel", "team")
+    return rows.filter(request.auth.within("governance.view_delivery"))

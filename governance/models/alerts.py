@@ -1,4 +1,4 @@
-"""Alerts, where they are sent, and what became of sending them."""
+"""Alerts, where they and what came of scheduled prompts are sent, and what became of sending."""
 
 from __future__ import annotations
 
@@ -82,25 +82,71 @@ class ChannelKind(models.TextChoices):
 
     EMAIL = "email", "E-mail"
     WEBHOOK = "webhook", "Webhook"
+    CONSOLE = "console", "In the console"
+
+
+class ChannelFormat(models.TextChoices):
+    """What a webhook is sent."""
+
+    STANDARD = "standard", "Signed JSON"
+    SLACK = "slack", "Slack"
+    TEAMS = "teams", "Microsoft Teams"
+    DISCORD = "discord", "Discord"
+
+
+class ChannelPurpose(models.TextChoices):
+    """What a channel is told of."""
+
+    ALERTS = "alerts", "Alerts"
+    RUNS = "runs", "Runs of scheduled prompts"
+    BOTH = "both", "Alerts and runs"
 
 
 class Channel(models.Model):
-    """Where alerts are sent: an address for mail, or a webhook signed as Standard Webhooks say."""
+    """Where alerts and what came of scheduled prompts are sent: an address for mail, a webhook
+    signed as Standard Webhooks say, a chat's webhook, or the console alone.
+
+    Whoever knows the address of a chat's webhook may write there, so it is kept as secrets are, in
+    `address`; `url` then says only which host it is.
+    """
 
     name = models.CharField(max_length=100, unique=True)
     kind = models.CharField(max_length=16, choices=ChannelKind, default=ChannelKind.WEBHOOK)
+    format = models.CharField(
+        max_length=16,
+        choices=ChannelFormat,
+        default=ChannelFormat.STANDARD,
+        db_default=ChannelFormat.STANDARD,
+        help_text="Of a webhook: JSON that is signed, or messages as a chat takes them.",
+    )
+    purpose = models.CharField(
+        "told of",
+        max_length=16,
+        choices=ChannelPurpose,
+        default=ChannelPurpose.BOTH,
+        db_default=ChannelPurpose.BOTH,
+        help_text="Runs are told of where a scheduled prompt asks for it.",
+    )
     team = models.ForeignKey(
         Team,
         on_delete=models.CASCADE,
         null=True,
         blank=True,
         related_name="channels",
-        help_text="Only that team's alerts; empty for all.",
+        help_text="Only that team's alerts and runs; empty for all.",
     )
     recipients = models.JSONField(
         default=list, blank=True, help_text="E-mail addresses, for a channel of that kind."
     )
     url = models.URLField("address", max_length=500, blank=True)
+    address = models.ForeignKey(
+        Secret,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="+",
+        help_text="The whole address of a chat's webhook.",
+    )
     secret = models.ForeignKey(
         Secret,
         on_delete=models.PROTECT,
@@ -122,6 +168,11 @@ class Channel(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    @property
+    def is_chat(self) -> bool:
+        """Whether it is a chat's webhook, whose address is a secret and signs for itself."""
+        return self.kind == ChannelKind.WEBHOOK and self.format != ChannelFormat.STANDARD
+
 
 class DeliveryStatus(models.TextChoices):
     """Where a delivery stands."""
@@ -133,13 +184,18 @@ class DeliveryStatus(models.TextChoices):
 
 class Delivery(models.Model):
     """One message to one channel: sent until it is taken, or given up. Its id is the webhook's
-    message id, the same on every attempt."""
+    message id, the same on every attempt. `team` and `run_id` say what it tells of, if that is
+    somebody's and a run."""
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     channel = models.ForeignKey(Channel, on_delete=models.CASCADE, related_name="deliveries")
     alert = models.ForeignKey(
         Alert, on_delete=models.SET_NULL, null=True, related_name="deliveries"
     )
+    team = models.ForeignKey(
+        Team, on_delete=models.CASCADE, null=True, db_index=False, related_name="+"
+    )
+    run_id = models.UUIDField(null=True)
     event = models.CharField(max_length=64)
     body = models.JSONField(default=dict)
     status = models.CharField(max_length=16, choices=DeliveryStatus, default=DeliveryStatus.PENDING)
@@ -153,8 +209,22 @@ class Delivery(models.Model):
         ordering = ["-created_at"]
         verbose_name_plural = "deliveries"
         indexes = [
-            models.Index(fields=["next_at"], name="delivery_due", condition=Q(status="pending"))
+            models.Index(fields=["next_at"], name="delivery_due", condition=Q(status="pending")),
+            models.Index(fields=["-created_at"], name="delivery_latest"),
+            models.Index(
+                fields=["team", "-created_at"],
+                name="delivery_of_team",
+                condition=Q(team__isnull=False),
+            ),
+            models.Index(
+                fields=["run_id"], name="delivery_of_run", condition=Q(run_id__isnull=False)
+            ),
         ]
 
     def __str__(self) -> str:
         return f"{self.event} to {self.channel}"
+
+    @property
+    def title(self) -> str:
+        """What it says, in a line."""
+        return str(self.body.get("data", {}).get("title", ""))

@@ -62,6 +62,7 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
         "System",
         (
             ("Processes", "memory", "governance.processheartbeat"),
+            ("Maintenance", "build", "scheduling.maintenancejob"),
             ("Audit trail", "history", "governance.auditentry"),
             ("Settings", "tune", "governance.governancesettings"),
         ),

@@ -97,9 +97,9 @@ def _default(allowance: Allowance, value: Any, otherwise: Any = "", boolean: Any
 
 def _join(allowance: Allowance, value: Any, between: Any = "") -> str:
     words = [allowance.text(one) for one in _list(value, "join")]
-    between = allowance.text(between)
-    allowance.pay(sum(map(len, words)) + len(between) * len(words))
-    return between.join(words)
+    comma = allowance.text(between)
+    allowance.pay(sum(map(len, words)) + len(comma) * len(words))
+    return comma.join(words)
 
 
 def _first(allowance: Allowance, value: Any) -> Any:

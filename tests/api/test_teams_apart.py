@@ -133,6 +133,11 @@ ORGANISATION = {
     "test_channel": Step("POST", "/channels/1/test"),
     "list_deliveries": Step("GET", "/deliveries"),
     "redeliver": Step("POST", "/deliveries/00000000-0000-0000-0000-000000000001/redeliver"),
+    "list_maintenance": Step("GET", "/maintenance"),
+    "pause_maintenance": Step("POST", "/maintenance/alerts/pause", {"reason": "Mine."}),
+    "resume_maintenance": Step("POST", "/maintenance/alerts/resume"),
+    "run_maintenance": Step("POST", "/maintenance/alerts/run"),
+    "schedule_maintenance": Step("PUT", "/maintenance/alerts/schedule", {"every_seconds": 1}),
 }
 # What they give is everyone's, or the caller's own teams and nothing that can be named.
 OPEN = {"list_alerts", "list_teams", "list_models", "preview_schedule"}

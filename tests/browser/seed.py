@@ -45,7 +45,15 @@ from providers.models import (
     failover_policy,
 )
 from scheduling import calendars, jobs
-from scheduling.models import CronJob, CronRun, RunStatus, RunTrigger
+from scheduling.maintenance import booking
+from scheduling.models import (
+    CronJob,
+    CronRun,
+    MaintenanceJob,
+    MaintenanceStatus,
+    RunStatus,
+    RunTrigger,
+)
 from tests.browser.console import ADMINISTRATOR, MEMBER, PASSWORD, VIEWER
 from tests.browser.seed_ledger import DAYS, Ledger, give_holds_to_latest
 from tests.support.ledger_rows import add_up
@@ -89,6 +97,7 @@ def seed(now: datetime | None = None, *, calls_made: int = CALLS) -> Seeded:
     pending = _approvals(teams, member, administrator, now)
     _alerts(teams, now)
     _careful_job(teams[0], administrator, now)
+    _maintenance(now)
     return Seeded(
         administrator=administrator,
         viewer=viewer,
@@ -125,6 +134,27 @@ def _alerts(teams: tuple[Team, ...], now: datetime) -> None:
         sent = delivery_of(alert, channel, now)
         sent.status, sent.tries, sent.delivered_at = "delivered", 1, now
         sent.save()
+
+
+def _maintenance(now: datetime) -> None:
+    """Every job, most of them done a moment ago, one failed and one paused."""
+    booking.make_rows(now)
+    ran = MaintenanceJob.objects.all()
+    ran.update(
+        last_started_at=now - timedelta(seconds=9),
+        last_finished_at=now - timedelta(seconds=8),
+        last_status=MaintenanceStatus.OK,
+        last_result="Nothing was due.",
+    )
+    ran.filter(pk="usage-check").update(
+        last_status=MaintenanceStatus.FAILED,
+        last_result="3 of the hours differ from the ledger. Run “palyra usage rebuild” to put "
+        "them right.",
+        failures_in_a_row=2,
+    )
+    ran.filter(pk="discovery").update(
+        enabled=False, paused_reason="The hosts move this week.", next_at=None
+    )
 
 
 def beat(now: datetime | None = None) -> None:

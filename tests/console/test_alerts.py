@@ -19,6 +19,8 @@ pytestmark = pytest.mark.django_db
 CHANNEL = {
     "name": "hook",
     "kind": "webhook",
+    "format": "standard",
+    "purpose": "both",
     "url": "https://hooks.example.com/palyra",
     "signing_secret": SECRET,
     "recipients": "",

@@ -7,7 +7,9 @@ what a clock change skips or repeats is seen by looking at the clock of the minu
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 MINUTE = timedelta(minutes=1)
@@ -27,8 +29,18 @@ class Fields:
 
     def match(self, shown: datetime) -> bool:
         """Whether they name what a clock shows."""
-        minutes, hours, days, months, weekdays = self.values
-        if shown.minute not in minutes or shown.hour not in hours or shown.month not in months:
+        return shown.minute in self.values[0] and self._match_hour(shown)
+
+    def minutes(self, hour: Hour) -> list[int]:
+        """Which of the minutes that clocks show in an hour they name, in order."""
+        if not self._match_hour(hour.shown):
+            return []
+        first = hour.shown.minute
+        return sorted(self.values[0] & set(range(first, first + hour.minutes)))
+
+    def _match_hour(self, shown: datetime) -> bool:
+        _, hours, days, months, weekdays = self.values
+        if shown.hour not in hours or shown.month not in months:
             return False
         on_day, on_weekday = shown.day in days, shown.isoweekday() % 7 in weekdays
         return (on_day and on_weekday) if self.both_days else (on_day or on_weekday)
@@ -46,33 +58,64 @@ def _values(text: str, place: int) -> set[int]:
     return {value % 7 for value in found} if place == WEEKDAY else found
 
 
-def fires(expression: str, zone: str, start: datetime, end: datetime) -> Iterator[datetime]:
-    """Every instant after `start` and up to `end`, in UTC, at which the job is run."""
-    fields, where = Fields(expression), ZoneInfo(zone)
+@dataclass(frozen=True)
+class Hour:
+    """What clocks show without a change in between, at most an hour of it."""
+
+    first: datetime
+    shown: datetime
+    minutes: int
+    again: bool
+    skipped: tuple[datetime, ...]
+
+
+@lru_cache(maxsize=64)
+def hours(zone: str, start: datetime, end: datetime) -> tuple[Hour, ...]:
+    """The minutes after `start` and up to `end`, walked one by one, hour by hour."""
+    where, found = ZoneInfo(zone), list[Hour]()
     instant = start.replace(second=0, microsecond=0) + MINUTE
     before = (instant - MINUTE).astimezone(where)
     while instant <= end:
         now = instant.astimezone(where)
-        if _fires_now(fields, before, now):
-            yield instant
+        if found and _goes_on(before, now):
+            found[-1] = replace(found[-1], minutes=found[-1].minutes + 1)
+        else:
+            skipped = tuple(_skipped(before, now))
+            found.append(Hour(instant, _naive(now), 1, now.fold == 1, skipped))
         before, instant = now, instant + MINUTE
+    return tuple(found)
 
 
-def _fires_now(fields: Fields, before: datetime, now: datetime) -> bool:
-    if fields.wildcard:
-        return fields.match(now)
-    # What clocks show a second time has been dealt with the first time.
-    if now.fold == 0 and fields.match(now):
-        return True
-    skipped = _naive(now) - _naive(before) - MINUTE
-    if not timedelta() < skipped <= LONGEST_GAP:
-        return False
-    numbers = range(1, skipped // MINUTE + 1)
-    return any(fields.match(_naive(before) + MINUTE * number) for number in numbers)
+def _goes_on(before: datetime, now: datetime) -> bool:
+    return now.minute != 0 and _naive(now) - _naive(before) == MINUTE and before.fold == now.fold
+
+
+def _skipped(before: datetime, now: datetime) -> Iterator[datetime]:
+    """What clocks would have shown, if they were put forward not too far to make up for it."""
+    gap = _naive(now) - _naive(before) - MINUTE
+    if timedelta() < gap <= LONGEST_GAP:
+        yield from (_naive(before) + MINUTE * number for number in range(1, gap // MINUTE + 1))
 
 
 def _naive(moment: datetime) -> datetime:
     return moment.replace(tzinfo=None, fold=0)
+
+
+def fires(expression: str, zone: str, start: datetime, end: datetime) -> list[datetime]:
+    """Every instant after `start` and up to `end`, in UTC, at which the job is run."""
+    fields = Fields(expression)
+    return [fire for hour in hours(zone, start, end) for fire in _fires_in(fields, hour)]
+
+
+def _fires_in(fields: Fields, hour: Hour) -> Iterator[datetime]:
+    fixed = not fields.wildcard
+    minutes = fields.minutes(hour)
+    if fixed and hour.again:
+        # What clocks show a second time has been dealt with the first time.
+        minutes = []
+    if fixed and hour.shown.minute not in minutes and any(map(fields.match, hour.skipped)):
+        yield hour.first
+    yield from (hour.first + MINUTE * (minute - hour.shown.minute) for minute in minutes)
 
 
 def instant(text: str) -> datetime:

@@ -10,7 +10,7 @@ from django.core.exceptions import ValidationError
 from django.utils import timezone
 
 from governance.models import Team
-from scheduling import jobs
+from scheduling import handling, jobs
 from scheduling.models import CronJob, CronRun, RunStatus, RunTrigger
 from tests.scheduling.conftest import MakeJob
 
@@ -226,7 +226,7 @@ def test_running_now_is_a_run_of_its_own_and_one_at_a_time(make_job: MakeJob) ->
     due, now = job.next_slot, timezone.now()
     jobs.pause(job, reason="", now=now)
 
-    run = jobs.run_now(job, now=now)
+    run = handling.run_now(job, now=now)
 
     stored = CronRun.objects.get()
     assert stored == run
@@ -236,7 +236,7 @@ def test_running_now_is_a_run_of_its_own_and_one_at_a_time(make_job: MakeJob) ->
         now,
     )
     with pytest.raises(ValidationError, match="Wait for it to end"):
-        jobs.run_now(job, now=now)
+        handling.run_now(job, now=now)
     assert CronRun.objects.count() == 1
     jobs.resume(job, now=now)
     assert job.next_slot == due
