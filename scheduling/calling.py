@@ -32,6 +32,8 @@ from scheduling.prompts import PromptContext, PromptFault
 
 logger = logging.getLogger(__name__)
 LONGEST_REASON = 500
+# A run that waits for a place at its provider costs little; one that comes back later, more.
+PATIENCE_SECONDS = 10.0
 INVALID_OUTPUT = "invalid_output"
 
 
@@ -107,6 +109,7 @@ def _request(run: CronRun, messages: list[dict[str, str]]) -> CallRequest:
         task_class=job.task_class,
         respond_async=True,
         call_id=run.call_id,
+        patience=PATIENCE_SECONDS,
     )
 
 
