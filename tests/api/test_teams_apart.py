@@ -74,6 +74,8 @@ FOREIGN: dict[str, Callable[[Side], Step]] = {
     "get_kept_answer": lambda other: Step("GET", f"/calls/{other.call.pk}/answer"),
     "get_approval": lambda other: Step("GET", f"/approvals/{other.approval.pk}"),
     "get_run": lambda other: Step("GET", f"/runs/{other.run.pk}"),
+    "get_delivery": lambda other: Step("GET", f"/deliveries/{other.delivery.pk}"),
+    "redeliver": lambda other: Step("POST", f"/deliveries/{other.delivery.pk}/redeliver"),
 }
 
 
@@ -126,13 +128,10 @@ ORGANISATION = {
         {"until": "2999-01-01T00:00:00Z"},
     ),
     "resolve_alert": Step("POST", "/alerts/00000000-0000-0000-0000-000000000001/resolve"),
-    "list_channels": Step("GET", "/channels"),
     "add_channel": Step("POST", "/channels", {"name": "mine"}),
     "change_channel": Step("PATCH", "/channels/1", {"enabled": False}),
     "delete_channel": Step("DELETE", "/channels/1"),
     "test_channel": Step("POST", "/channels/1/test"),
-    "list_deliveries": Step("GET", "/deliveries"),
-    "redeliver": Step("POST", "/deliveries/00000000-0000-0000-0000-000000000001/redeliver"),
     "list_maintenance": Step("GET", "/maintenance"),
     "pause_maintenance": Step("POST", "/maintenance/alerts/pause", {"reason": "Mine."}),
     "resume_maintenance": Step("POST", "/maintenance/alerts/resume"),
@@ -140,7 +139,14 @@ ORGANISATION = {
     "schedule_maintenance": Step("PUT", "/maintenance/alerts/schedule", {"every_seconds": 1}),
 }
 # What they give is everyone's, or the caller's own teams and nothing that can be named.
-OPEN = {"list_alerts", "list_teams", "list_models", "preview_schedule"}
+OPEN = {
+    "list_alerts",
+    "list_channels",
+    "list_deliveries",
+    "list_teams",
+    "list_models",
+    "preview_schedule",
+}
 
 
 @pytest.fixture
@@ -212,6 +218,8 @@ def test_what_is_the_organisations_takes_a_permission(
         "/budgets",
         "/approvals",
         "/calls",
+        "/channels",
+        "/deliveries",
         "/jobs",
         "/usage/by-day?since=2026-01-01T00:00:00Z&until=2026-06-01T00:00:00Z",
         "/usage/breakdown?by=team&since=2026-01-01T00:00:00Z",

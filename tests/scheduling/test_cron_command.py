@@ -349,6 +349,14 @@ def test_runs_are_shown_and_cancelled(make_job: MakeJob) -> None:
     assert refused("cancel", done.pk) == ("It has ended already.", 1)
 
 
+def test_what_a_model_says_is_no_command_to_the_terminal(make_job: MakeJob) -> None:
+    make_run(make_job(name="Pulse"), output="\x1b]0;title\x07\x9b2J\tWell.\r\n")
+
+    said = says("logs", "demo/Pulse", "--output")
+    assert "�]0;title��2J\tWell.�\n" in said
+    assert told("logs", "demo/Pulse")[0]["output"] == "\x1b]0;title\x07\x9b2J\tWell.\r\n"
+
+
 def test_missed_times_are_decided_on(make_job: MakeJob) -> None:
     job = make_job(name="Pulse", misfire="review")
     start("scheduler")
