@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -450,3 +451,17 @@ def test_it_says_who_is_alive_and_what_waits(make_job: MakeJob) -> None:
     assert [one["id"] for one in found["failures"]] == [str(failed.pk)]
     assert {one["role"] for one in found["processes"]} == {"scheduler", "worker"}
     assert found["faults"] == []
+
+
+def test_a_long_list_takes_no_more_queries_than_a_short_one(
+    make_job: MakeJob, django_assert_max_num_queries: Callable[[int], Any]
+) -> None:
+    for _ in range(6):
+        make_run(make_job())
+
+    with django_assert_max_num_queries(5):
+        says("list")
+    with django_assert_max_num_queries(5):
+        told("list")
+    with django_assert_max_num_queries(2):
+        says("logs")
