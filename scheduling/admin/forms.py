@@ -30,6 +30,7 @@ from scheduling.previews import preview
 if TYPE_CHECKING:
     from django.forms import CheckboxInput as UnfoldBooleanWidget
     from django.forms import CheckboxSelectMultiple as UnfoldAdminCheckboxSelectMultipleWidget
+    from django.forms import RadioSelect as UnfoldAdminRadioSelectWidget
     from django.forms import Select as UnfoldAdminSelectWidget
 
     INPUT_CLASSES: list[str] = []
@@ -39,6 +40,7 @@ else:
         INPUT_CLASSES,
         TEXTAREA_CLASSES,
         UnfoldAdminCheckboxSelectMultipleWidget,
+        UnfoldAdminRadioSelectWidget,
         UnfoldAdminSelectWidget,
         UnfoldBooleanWidget,
     )
@@ -149,7 +151,7 @@ def _dressed(name: str, field: Any) -> forms.Widget:
     if name == "zone":
         return ZoneInput()
     if isinstance(field, PolicyField):
-        return UnfoldAdminSelectWidget(choices=field.sentences)
+        return UnfoldAdminRadioSelectWidget(choices=field.sentences)
     if isinstance(field.widget, forms.CheckboxSelectMultiple):
         return UnfoldAdminCheckboxSelectMultipleWidget(choices=field.widget.choices)
     if isinstance(field.widget, forms.CheckboxInput):

@@ -11,6 +11,7 @@ from django.contrib.admin.views.main import ChangeList as DjangoChangeList
 from django.core.exceptions import PermissionDenied
 from django.db.models import Exists, OuterRef, QuerySet, Subquery
 from django.http import HttpRequest, HttpResponse
+from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
@@ -45,7 +46,6 @@ FACTS = (
     "state",
     "latest_run",
     "all_runs",
-    "policies",
     "creator",
 )
 
@@ -94,7 +94,6 @@ class CronJobAdmin(JobOperations, ConsoleAdmin):
     list_select_related = ("team", "created_by")
     empty_text = "A scheduled prompt runs by itself, on the team's budget, and keeps its answers."
     empty_action = ("admin:scheduling_cronjob_add", "Schedule the first prompt")
-    change_form_after_template = "admin/scheduling/cronjob/preview_box.html"
     object_actions = ("run_now", "pause", "resume", *REVIEWS)
     conditional_fields = {
         "cron": "schedule_kind == 'cron'",
@@ -109,7 +108,7 @@ class CronJobAdmin(JobOperations, ConsoleAdmin):
     editable_fieldsets = (
         (None, {"fields": ("team", "name")}),
         ("What is sent", {"fields": ("prompt", "system_prompt", "model", "max_output_tokens")}),
-        ("When it runs", {"fields": WHEN}),
+        ("When it runs", {"fields": (*WHEN, "preview")}),
         ("Beginning, end and exceptions", {"fields": SECTIONS["bounds"]}),
         ("If things do not go as they should", {"fields": SECTIONS["policies"]}),
         ("What is asked and answered", {"fields": SECTIONS["answer"]}),
@@ -147,11 +146,11 @@ class CronJobAdmin(JobOperations, ConsoleAdmin):
             stored = initial_of(obj)
             return [now, *(_folded(one, stored) for one in self.editable_fieldsets)]
         shown = ("team", "name", "prompt", "system_prompt", "model", "max_output_tokens")
-        return (now, (None, {"fields": shown}))
+        return (now, (None, {"fields": shown}), ("Policies", {"fields": ("policies",)}))
 
     def get_readonly_fields(self, request: HttpRequest, obj: CronJob | None = None) -> Any:
         # The budget a job runs on is its team's; another team's job is another job.
-        return () if obj is None else (*FACTS, "team")
+        return ("preview",) if obj is None else (*FACTS, "preview", "policies", "team")
 
     def save_model(self, request: HttpRequest, obj: CronJob, form: Any, change: bool) -> None:
         """The form has stored it, through the service."""
@@ -222,6 +221,11 @@ class CronJobAdmin(JobOperations, ConsoleAdmin):
     def all_runs(self, job: CronJob) -> str:
         address = reverse("admin:scheduling_cronrun_changelist")
         return link(f"{address}?job__id__exact={job.pk}", "All runs")
+
+    @admin.display(description="next runs, as written")
+    def preview(self, job: CronJob) -> str:
+        stored = job if job.created_at else None
+        return render_to_string("admin/scheduling/cronjob/preview_box.html", {"job": stored})
 
     @admin.display(description="policies")
     def policies(self, job: CronJob) -> str:

@@ -28,6 +28,7 @@ else:
     Base = object
 
 REVIEWS = ("skip_missed", "run_missed_once", "replay_missed")
+TRY = {"icon": "science", "label": "Try it without spending"}
 SAYS = {decision: says for decision, _, says in DECISIONS}
 
 
@@ -62,7 +63,9 @@ class JobOperations(Base):
             context["object_actions"] = [one for one in offered if not _decides(one)]
             context["decisions"] = [one for one in offered if _decides(one)]
             context["review"] = reviewable(obj)
-            context["may_try"] = self.has_run_permission(request, obj)
+            if self.has_run_permission(request, obj):
+                address = reverse("admin:scheduling_cronjob_try", args=[quote(obj.pk)])
+                context["object_links"] = [{"address": address, **TRY}]
         return super().render_change_form(request, context, add, change, form_url, obj)
 
     def has_run_permission(self, request: HttpRequest, obj: CronJob | None = None) -> bool:

@@ -153,7 +153,7 @@ class CronRunAdmin(ReadOnlyAdmin):
             (object_link("governance_approval", one.pk, one.policy), one.get_status_display())
             for one in found
         )
-        return format_html_join(", ", "{} ({})", links) or "None"
+        return format_html_join(", ", "{} ({})", links) or "No request"
 
     @admin.display(description="due")
     def due(self, run: CronRun) -> str:
@@ -191,9 +191,10 @@ class CronRunAdmin(ReadOnlyAdmin):
     def earlier(self, run: CronRun) -> str:
         rows = [_attempt_row(one, zone_of(run.job)) for one in attempts_of(run)]
         if not rows:
-            return "None"
+            return "No earlier attempt"
         return format_html(
-            '<div class="palyra-scroll"><table class="palyra-table"><thead><tr>{}</tr></thead>'
+            '<div class="palyra-scroll" tabindex="0" role="region" aria-label="Earlier attempts">'
+            '<table class="palyra-table"><thead><tr>{}</tr></thead>'
             "<tbody>{}</tbody></table></div>",
             format_html_join("", '<th scope="col">{}</th>', ((one,) for one in ATTEMPT_COLUMNS)),
             format_html_join(
