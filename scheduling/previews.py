@@ -40,6 +40,7 @@ def preview(
     max_runs: int | None = None,
     job: CronJob | None = None,
     now: datetime,
+    count: int = PREVIEW_COUNT,
 ) -> Preview:
     """What a schedule would mean from `now` on; naive times are as clocks in `zone` show them.
 
@@ -62,13 +63,13 @@ def preview(
         anchor_at=_anchor(job, schedule_kind, every_seconds, now),
         excluded=frozenset(day for calendar in calendars for day in calendar.days),
     )
-    left = PREVIEW_COUNT if max_runs is None else max_runs - (job.run_count if job else 0)
+    left = count if max_runs is None else max_runs - (job.run_count if job else 0)
     return Preview(
         sentence=schedules.sentence(parsed, [calendar.name for calendar in calendars]),
         times=schedules.marked(
             parsed,
             now,
-            max(0, min(PREVIEW_COUNT, left)),
+            max(0, min(count, left)),
             job_id=job.pk if job else None,
             jitter_seconds=jitter_seconds,
         ),
@@ -76,11 +77,11 @@ def preview(
     )
 
 
-def next_times(job: CronJob, now: datetime) -> list[Upcoming]:
+def next_times(job: CronJob, now: datetime, count: int = PREVIEW_COUNT) -> list[Upcoming]:
     """The job's next times, none for one that is paused or finished."""
     if not job.enabled or job.next_slot is None:
         return []
-    left = PREVIEW_COUNT if job.runs_left is None else min(PREVIEW_COUNT, job.runs_left)
+    left = count if job.runs_left is None else min(count, job.runs_left)
     return schedules.marked(
         job.schedule, now, left, job_id=job.pk, jitter_seconds=job.jitter_seconds
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from governance import kept_calls
 from governance.alerts import deliveries
 from providers import health
 from scheduling.maintenance import checks, cleaning, database, errands, retention
@@ -68,6 +69,7 @@ CATALOGUE = (
         every_seconds=5,
         longest=timedelta(seconds=10),
         lane=Lane.QUICK,
+        is_idle=errands.no_run_is_open,
     ),
     Upkeep(
         name="kept-calls",
@@ -78,6 +80,7 @@ CATALOGUE = (
         every_seconds=5,
         longest=timedelta(seconds=20),
         lane=Lane.QUICK,
+        is_idle=kept_calls.none_kept,
     ),
     Upkeep(
         name="health-probes",

@@ -4,6 +4,8 @@ once even where a lease ended and two processes are at it.
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from governance import kept_calls
 from governance.alerts import deliveries
 from governance.alerts.evaluation import evaluate
@@ -12,6 +14,7 @@ from providers import health
 from scheduling import recovery
 from scheduling.maintenance.turn import Turn
 from scheduling.maintenance.words import counted
+from scheduling.models import CronRun, RunStatus
 
 
 def deliver(turn: Turn) -> str:
@@ -51,6 +54,13 @@ def sweep_kept_calls(turn: Turn) -> str:
     """Go on with what was left lying."""
     mended = kept_calls.sweep(turn.now)
     return f"Went on with {counted(mended, 'call')}." if mended else "Nothing was left lying."
+
+
+def no_run_is_open(_now: datetime) -> bool:
+    """Whether every run has ended: then nobody need be looked after."""
+    # Each named as the index that finds them is.
+    begun = CronRun.objects.filter(status__in=["running", "waiting_for_approval"])
+    return not (begun.exists() or CronRun.objects.filter(status=RunStatus.QUEUED).exists())
 
 
 def recover_runs(turn: Turn) -> str:

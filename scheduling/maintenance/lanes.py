@@ -102,6 +102,8 @@ class _LaneThread(threading.Thread):
         self._lock = threading.Lock()
         self._under_way: tuple[asyncio.AbstractEventLoop, asyncio.Task[Any]] | None = None
         self._has_rows = False
+        # When jobs with nothing to do are looked at again, by the steady clock.
+        self._look_again: dict[str, float] = {}
         self._failures = 0
 
     def ask_to_stop(self) -> None:
@@ -155,10 +157,22 @@ class _LaneThread(threading.Thread):
             job = self._jobs[row.name]
             if self._stop_asked.is_set():
                 return
-            if not _can_wait(job, row, now) and booking.claim(
+            if not self._can_wait(job, row, now) and booking.claim(
                 row.name, self._owner, self._clock(), job.lease
             ):
                 self._do(job, runner, transport)
+
+    def _can_wait(self, job: Upkeep, row: MaintenanceJob, now: datetime) -> bool:
+        """Whether there is nothing to do, and it was shown lately that somebody looks."""
+        if job.is_idle is None or row.last_started_at is None or row.failures_in_a_row:
+            return False
+        if now - row.last_started_at >= SHOWN_EVERY:
+            return False
+        if time.monotonic() < self._look_again.get(job.name, 0.0):
+            return True
+        # A row so often due is not written to, so it says no longer when that is.
+        self._look_again[job.name] = time.monotonic() + (row.every_seconds or 0)
+        return job.is_idle(now)
 
     def _do(self, job: Upkeep, runner: asyncio.Runner, transport: Transport) -> None:
         try:
@@ -215,10 +229,3 @@ class _LaneThread(threading.Thread):
         finally:
             with self._lock:
                 self._under_way = None
-
-
-def _can_wait(job: Upkeep, row: MaintenanceJob, now: datetime) -> bool:
-    """Whether there is nothing to do, and it was shown lately that somebody looks."""
-    if job.is_idle is None or row.last_started_at is None or row.failures_in_a_row:
-        return False
-    return now - row.last_started_at < SHOWN_EVERY and job.is_idle(now)

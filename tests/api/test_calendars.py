@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -56,7 +57,7 @@ def test_a_bad_calendar_stores_nothing(
 
 def test_new_days_move_what_goes_by_them(integration: Caller, team: Team) -> None:
     calendar = calendars.create(team=team, name="Days", dates=[])
-    job = make_job(team, starts_at="2040-01-01T00:00:00+00:00", calendars=[calendar])
+    job = make_job(team, starts_at=datetime(2040, 1, 1, tzinfo=UTC), calendars=[calendar])
     path = f"/calendars/{calendar.pk}"
     integration.patch(path, {"dates": ["2040-01-01"]})
     moved = body_of(integration.get(f"/jobs/{job.pk}"))

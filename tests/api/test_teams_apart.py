@@ -88,6 +88,8 @@ FOREIGN: dict[str, Callable[[Side], Step]] = {
         "PATCH", f"/calendars/{other.calendar.pk}", {"dates": []}
     ),
     "delete_calendar": lambda other: Step("DELETE", f"/calendars/{other.calendar.pk}"),
+    "get_delivery": lambda other: Step("GET", f"/deliveries/{other.delivery.pk}"),
+    "redeliver": lambda other: Step("POST", f"/deliveries/{other.delivery.pk}/redeliver"),
 }
 
 
@@ -140,13 +142,10 @@ ORGANISATION = {
         {"until": "2999-01-01T00:00:00Z"},
     ),
     "resolve_alert": Step("POST", "/alerts/00000000-0000-0000-0000-000000000001/resolve"),
-    "list_channels": Step("GET", "/channels"),
     "add_channel": Step("POST", "/channels", {"name": "mine"}),
     "change_channel": Step("PATCH", "/channels/1", {"enabled": False}),
     "delete_channel": Step("DELETE", "/channels/1"),
     "test_channel": Step("POST", "/channels/1/test"),
-    "list_deliveries": Step("GET", "/deliveries"),
-    "redeliver": Step("POST", "/deliveries/00000000-0000-0000-0000-000000000001/redeliver"),
     "list_maintenance": Step("GET", "/maintenance"),
     "pause_maintenance": Step("POST", "/maintenance/alerts/pause", {"reason": "Mine."}),
     "resume_maintenance": Step("POST", "/maintenance/alerts/resume"),
@@ -154,7 +153,15 @@ ORGANISATION = {
     "schedule_maintenance": Step("PUT", "/maintenance/alerts/schedule", {"every_seconds": 1}),
 }
 # What they give is everyone's, or the caller's own teams and nothing that can be named.
-OPEN = {"list_alerts", "list_calendars", "list_teams", "list_models", "preview_schedule"}
+OPEN = {
+    "list_alerts",
+    "list_calendars",
+    "list_channels",
+    "list_deliveries",
+    "list_teams",
+    "list_models",
+    "preview_schedule",
+}
 
 
 @pytest.fixture
@@ -227,6 +234,8 @@ def test_what_is_the_organisations_takes_a_permission(
         "/budgets",
         "/approvals",
         "/calls",
+        "/channels",
+        "/deliveries",
         "/jobs",
         "/calendars",
         "/usage/by-day?since=2026-01-01T00:00:00Z&until=2026-06-01T00:00:00Z",

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import pytest
 from django.db import OperationalError
@@ -211,19 +211,24 @@ def test_it_waits_for_the_database_and_says_so_once(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_a_job_with_nothing_to_do_little_is_written(start: Start) -> None:
-    only("deliveries")
+def test_of_a_job_with_nothing_to_do_little_is_written(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = threading.Event()
+
+    def nothing_to_do(now: datetime) -> bool:
+        asked.set()
+        return True
+
+    take_the_place_of(monkeypatch, replace(job(lambda turn: "Nothing."), is_idle=nothing_to_do))
+    row = MaintenanceJob.objects.filter(pk="alerts")
     start()
-    row = MaintenanceJob.objects.filter(pk="deliveries")
     eventually(lambda: row.get().last_result, bool, what="a result")
-    first = row.get()
-    assert first.last_result == "Nothing was due."
+    row.update(next_at=LONG_AGO)
+    first = row.get().last_finished_at
 
-    assert first.last_started_at is not None
-    in_a_minute = first.last_started_at + timedelta(minutes=1)
-    assert lanes._can_wait(_deliveries(), first, in_a_minute - timedelta(seconds=1))
-    assert not lanes._can_wait(_deliveries(), first, in_a_minute)
+    assert asked.wait(30)
+    assert row.get().last_finished_at == first
 
-
-def _deliveries() -> Upkeep:
-    return next(one for one in CATALOGUE if one.name == "deliveries")
+    row.update(last_started_at=LONG_AGO)
+    eventually(lambda: row.get().last_finished_at, lambda at: at != first, what="a sign of life")
