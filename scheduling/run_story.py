@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from django.db.models import Count, QuerySet
 
 from governance.models import Approval, Delivery
-from scheduling.deliveries import channels_for
 from scheduling.handling import RUN_ONCE, SKIP
 from scheduling.models import CronJob, CronRun, RunStatus
 
-# Messages are made as a run ends.
-MADE_WITHIN = timedelta(minutes=1)
 SHOWN_MISSED = 100
 
 
@@ -71,15 +68,9 @@ def approvals_of(run: CronRun) -> QuerySet[Approval]:
 
 
 def messages_of(run: CronRun) -> QuerySet[Delivery]:
-    """The messages that told of the run, to channels its team may be told by."""
-    if run.finished_at is None:
-        return Delivery.objects.none()
-    made = (run.finished_at - MADE_WITHIN, run.finished_at + MADE_WITHIN)
-    return Delivery.objects.filter(
-        channel__in=channels_for(run.job.team).order_by(),
-        created_at__range=made,
-        body__data__id=str(run.pk),
-    ).select_related("channel")
+    """The messages that told of the run, the latest first."""
+    told = Delivery.objects.filter(team=run.job.team_id, run_id=run.pk)
+    return told.select_related("channel")
 
 
 def to_review(jobs: Iterable[CronJob]) -> QuerySet[CronRun]:

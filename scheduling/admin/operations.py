@@ -146,7 +146,8 @@ class JobOperations(Base):
         job = self.get_object(request, unquote(object_id))
         if job is None or not self.has_run_permission(request, job):
             raise PermissionDenied
-        form = ParametersForm(request.POST or None, job=job, label_suffix="")
+        sent = request.POST if request.method == "POST" else None
+        form = ParametersForm(sent, job=job, label_suffix="")
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,

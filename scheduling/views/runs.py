@@ -7,7 +7,7 @@ from uuid import UUID
 
 from django.contrib import messages
 from django.core.exceptions import ValidationError
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
@@ -44,7 +44,7 @@ def _queued(job: CronJob) -> str:
 def schedule_try(request: HttpRequest, access: TeamAccess, job_id: UUID) -> HttpResponse:
     """Show what would be sent with some parameters, and on request send it for real."""
     job = job_of(access, job_id)
-    form = ParametersForm(request.POST or None, job=job)
+    form = ParametersForm(_sent(request), job=job)
     rehearsal = None
     if request.method == "POST" and form.is_valid():
         parameters = form.cleaned_data["parameters"]
@@ -101,7 +101,7 @@ def run_cancel(
 ) -> HttpResponse:
     """Say what cancelling does, and on POST cancel."""
     run = _run(access, job_id, run_id)
-    form = CancelForm(request.POST or None)
+    form = CancelForm(_sent(request))
     if request.method == "POST" and form.is_valid():
         try:
             handling.cancel(run, now=timezone.now(), reason=form.cleaned_data["reason"])
@@ -112,6 +112,11 @@ def run_cancel(
         return redirect("team:schedule-run-page", access.team.slug, run.job_id, run.pk)
     context = {"access": access, "job": run.job, "run": run, "form": form, "now": timezone.now()}
     return render(request, "team/run_cancel.html", context)
+
+
+def _sent(request: HttpRequest) -> QueryDict | None:
+    """What was sent, be it nothing, as all of it is optional; None if it is only looked at."""
+    return request.POST if request.method == "POST" else None
 
 
 def _run(access: TeamAccess, job_id: UUID, run_id: UUID) -> CronRun:

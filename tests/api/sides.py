@@ -24,8 +24,8 @@ from governance.models import (
     TaskClass,
     Team,
 )
-from scheduling import jobs
-from scheduling.models import CronJob, CronRun, RunStatus
+from scheduling import calendars, jobs
+from scheduling.models import CronJob, CronRun, ExclusionCalendar, RunStatus
 from tests.api.callers import member_of
 from tests.support.factories import make_policy, make_team
 from tests.support.ledger_rows import add_up
@@ -46,6 +46,7 @@ class Side:
     call: ModelCall
     job: CronJob
     run: CronRun
+    calendar: ExclusionCalendar
     delivery: Delivery
 
 
@@ -74,6 +75,7 @@ def make_side(slug: str) -> Side:
         call=make_call(team, run_id=job.pk, session=slug, latency_ms=120),
         job=job,
         run=run,
+        calendar=calendars.create(team=team, name=f"{slug}'s days", dates=["2040-12-25"]),
         delivery=make_delivery(run),
     )
 

@@ -34,7 +34,7 @@ def test_an_administrator_is_offered_everything(browser: Client) -> None:
         "Access",
         "System",
     ]
-    assert len(_entries(browser)) == 23
+    assert len(_entries(browser)) == 24
 
 
 @pytest.mark.parametrize(
