@@ -28,8 +28,8 @@ class ParametersForm(forms.Form):
 
     parameters = JsonObjectField(
         label="Parameters for this run",
-        help_text="A JSON object, whose values take the place of the schedule’s own of the same names. "
-        "Empty: its own.",
+        help_text="A JSON object, whose values take the place of the schedule’s own of the same "
+        "names. Empty: its own.",
     )
 
     def __init__(self, *args: Any, job: CronJob | None = None, **kwargs: Any) -> None:
