@@ -11,11 +11,12 @@ from django.db.models import Count, Min
 
 from governance import processes
 from governance.models import ProcessHeartbeat
-from scheduling.models import ACTIVE, CronJob, CronRun, RunStatus
+from scheduling.models import CronJob, CronRun, RunStatus
 
 SCHEDULER, WORKER = "scheduler", "worker"
 LATELY = timedelta(days=1)
 MOST_SHOWN = 10
+BEGUN = (RunStatus.RUNNING, RunStatus.WAITING_FOR_APPROVAL)
 WENT_WRONG = (
     RunStatus.FAILED,
     RunStatus.UNCONFIRMED,
@@ -26,7 +27,8 @@ WENT_WRONG = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """How scheduling stands at one moment. `queued_since` is when the oldest open run was queued;
+    """How scheduling stands at one moment. `runs` counts those that are open, by status;
+    `queued_since` is when the oldest that has not begun was queued;
     `set_aside` are jobs that could not be dispatched, `to_review` those with missed times to decide
     on and how many there are, `failures` the latest of the last day's runs that went wrong."""
 
@@ -61,8 +63,12 @@ def is_alive(role: str) -> bool:
 def standing(now: datetime) -> Standing:
     """How scheduling stands, in a handful of queries."""
     enabled = CronJob.objects.filter(enabled=True)
-    open_runs = CronRun.objects.filter(status__in=ACTIVE)
-    counted = open_runs.order_by().values_list("status").annotate(Count("pk"))
+    # Asked apart, as the indexes of what is open are.
+    queued = CronRun.objects.filter(status=RunStatus.QUEUED).aggregate(
+        count=Count("pk"), first=Min("queued_at")
+    )
+    begun = CronRun.objects.filter(status__in=BEGUN).order_by().values_list("status")
+    counts = {RunStatus.QUEUED.value: queued["count"], **dict(begun.annotate(Count("pk")))}
     review = CronRun.objects.filter(needs_review=True).order_by().values_list("job")
     missed = dict(review.annotate(Count("pk")))
     wrong = CronRun.objects.filter(pk__gt=_first_id(now - LATELY), status__in=WENT_WRONG)
@@ -72,8 +78,8 @@ def standing(now: datetime) -> Standing:
         paused=CronJob.objects.filter(enabled=False).count(),
         due=enabled.filter(due_at__lte=now).count(),
         next_due=enabled.aggregate(first=Min("due_at"))["first"],
-        runs=dict(counted),
-        queued_since=open_runs.aggregate(first=Min("queued_at"))["first"],
+        runs={status: count for status, count in counts.items() if count},
+        queued_since=queued["first"],
         set_aside=list(enabled.exclude(retry_at=None).select_related("team")[:MOST_SHOWN]),
         to_review=[
             (job, missed[job.pk])

@@ -183,6 +183,7 @@ class ChannelForm(forms.ModelForm[Channel]):
         help_text="E-mail addresses, one a line, for a channel of that kind."
     )
     kinds = forms.MultipleChoiceField(
+        label="Kinds of alert",
         required=False,
         choices=AlertKind.choices,
         widget=UnfoldAdminSelectMultipleWidget,
@@ -316,7 +317,7 @@ class DeliveryAdmin(ReadOnlyAdmin):
         deliveries.redeliver(delivery, timezone.now())
         return "It is on its way again."
 
-    @admin.display(description="event", ordering="event")
+    @admin.display(description="event")
     def what(self, delivery: Delivery) -> str:
         return two_lines(delivery.event, muted(delivery.title))
 

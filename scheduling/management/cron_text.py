@@ -19,11 +19,20 @@ from scheduling.policy_words import policy_facts
 from scheduling.previews import Preview
 from scheduling.run_story import Attempt, Review, attempts_of
 from scheduling.schedule import Upcoming
-from scheduling.standing import Standing
+from scheduling.standing import MOST_SHOWN, Standing
 from scheduling.trials import Rehearsal
 
 LONGEST_REASON = 80
+# What a terminal takes for commands: a model's words are to be seen and not obeyed.
+COMMANDS = dict.fromkeys(
+    {*range(0x20), *range(0x7F, 0xA0)} - set(b"\t\n"), "\N{REPLACEMENT CHARACTER}"
+)
 STATUSES = {str(status.value): str(status.label).lower() for status in RunStatus}
+
+
+def harmless(said: str) -> str:
+    """The same without what a terminal would take for commands."""
+    return said.translate(COMMANDS)
 
 
 def label(job: CronJob) -> str:
@@ -79,7 +88,9 @@ def _runs_line(found: Standing, now: datetime) -> str:
 
 
 def _review_lines(to_review: Sequence[tuple[CronJob, int]]) -> list[str]:
-    lines = [f"  {label(job)}: {count:,}" for job, count in to_review]
+    lines = [f"  {label(job)}: {count:,}" for job, count in to_review[:MOST_SHOWN]]
+    if len(to_review) > MOST_SHOWN:
+        lines.append(f"  and {len(to_review) - MOST_SHOWN:,} more")
     return ["", "Missed times to decide on (palyra cron review):", *lines] if lines else []
 
 

@@ -25,11 +25,13 @@ from governance.errors import (
     UnpricedModel,
 )
 from governance.models import TaskClass
+from providers.registry import Registry
 from providers.usage import Usage
 from scheduling import calling
 from scheduling.calling import prepare
 from scheduling.models import CronRun, RunStatus
 from scheduling.outcomes import Attempt
+from tests.providers.entries import model_entry, provider_entry
 from tests.scheduling.conftest import MakeRun
 
 OWNER = uuid4()
@@ -110,6 +112,38 @@ def test_the_job_says_what_is_asked(make_run: MakeRun) -> None:
     caller = request.caller
     assert (caller.team_id, caller.surface) == (run.job.team_id, "schedule")
     assert (caller.job_id, caller.run_id) == (run.job_id, run.pk)
+
+
+@pytest.mark.parametrize(
+    ("model", "held"),
+    [("auto", True), ("fake/able", True), ("fake/unable", False), ("nobody", True)],
+)
+def test_only_what_can_be_held_to_json_is_told_so_in_the_hosts_terms(
+    make_run: MakeRun, model: str, held: bool
+) -> None:
+    fake = provider_entry(name="fake")
+    able = model_entry(provider=fake, name="able", is_default=True)
+    registry = Registry((able, model_entry(provider=fake, name="unable", json_mode=False)))
+    schema = {"type": "object", "title": "Figures"}
+    run = make_run(owner=OWNER, model=model, output_format="json", output_schema=schema)
+
+    request = prepare(run, now=timezone.now(), registry=registry).request
+
+    assert request is not None
+    said = request.body["messages"][0]["content"]
+    assert "Answer in JSON" in said
+    assert ("response_format" in request.body) == held
+    assert ("Figures" in said) != held
+    assert run.asked == run.job.prompt
+
+
+def test_a_prompt_that_says_nothing_is_not_sent(make_run: MakeRun) -> None:
+    run = make_run(owner=OWNER, prompt="{% if previous.output %}Go on.{% endif %}")
+
+    prepared = prepare(run, now=timezone.now())
+
+    assert prepared.request is None
+    assert "says nothing" in prepared.fault
 
 
 def test_a_template_sees_the_times_in_the_jobs_zone_its_parameters_and_what_was_before(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -349,6 +350,14 @@ def test_runs_are_shown_and_cancelled(make_job: MakeJob) -> None:
     assert refused("cancel", done.pk) == ("It has ended already.", 1)
 
 
+def test_what_a_model_says_is_no_command_to_the_terminal(make_job: MakeJob) -> None:
+    make_run(make_job(name="Pulse"), output="\x1b]0;title\x07\x9b2J\tWell.\r\n")
+
+    said = says("logs", "demo/Pulse", "--output")
+    assert "�]0;title��2J\tWell.�\n" in said
+    assert told("logs", "demo/Pulse")[0]["output"] == "\x1b]0;title\x07\x9b2J\tWell.\r\n"
+
+
 def test_missed_times_are_decided_on(make_job: MakeJob) -> None:
     job = make_job(name="Pulse", misfire="review")
     start("scheduler")
@@ -442,3 +451,17 @@ def test_it_says_who_is_alive_and_what_waits(make_job: MakeJob) -> None:
     assert [one["id"] for one in found["failures"]] == [str(failed.pk)]
     assert {one["role"] for one in found["processes"]} == {"scheduler", "worker"}
     assert found["faults"] == []
+
+
+def test_a_long_list_takes_no_more_queries_than_a_short_one(
+    make_job: MakeJob, django_assert_max_num_queries: Callable[[int], Any]
+) -> None:
+    for _ in range(6):
+        make_run(make_job())
+
+    with django_assert_max_num_queries(5):
+        says("list")
+    with django_assert_max_num_queries(5):
+        told("list")
+    with django_assert_max_num_queries(2):
+        says("logs")

@@ -102,8 +102,8 @@ def test_a_run_is_told_of_in_full(make_job: MakeJob, team: Team) -> None:
             "url": ANY,
         },
     }
-    page = reverse("team:schedule", args=["demo", job.pk])
-    assert delivery.body["data"]["url"] == f"{settings.PALYRA_PUBLIC_URL}{page}#run-{run.pk}"
+    page = reverse("team:schedule-run-page", args=["demo", job.pk, run.pk])
+    assert delivery.body["data"]["url"] == f"{settings.PALYRA_PUBLIC_URL}{page}"
 
 
 @pytest.mark.django_db

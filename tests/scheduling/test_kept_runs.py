@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from django.utils import timezone
@@ -20,15 +20,20 @@ OWNER = uuid4()
 ANSWER = {"body": {"choices": [{"message": {"content": "Fine."}}]}}
 
 
+def call_of(run: CronRun) -> UUID:
+    assert run.call_id is not None
+    return run.call_id
+
+
 def waiting(make_run: MakeRun, **fields: Any) -> CronRun:
     """A run whose call is kept until somebody decides."""
     run, now = make_run(owner=OWNER, **fields), timezone.now()
     finish([Ended(run, Attempt(status=RunStatus.WAITING_FOR_APPROVAL, reason="Past March."))], now)
     KeptCall.objects.create(
-        pk=run.call_id, team=run.job.team, request={}, created_at=now, expires_at=now
+        pk=call_of(run), team=run.job.team, request={}, created_at=now, expires_at=now
     )
     ModelCall.objects.create(
-        pk=run.call_id,
+        pk=call_of(run),
         team=run.job.team,
         run_id=run.pk,
         surface="schedule",
@@ -45,8 +50,8 @@ def waiting(make_run: MakeRun, **fields: Any) -> CronRun:
 
 def end(run: CronRun, status: str, *, kept: dict[str, Any] | None = None, **call: Any) -> None:
     """The kept call ends, with an answer or an error."""
-    KeptCall.objects.filter(pk=run.call_id).update(ended_at=timezone.now(), **(kept or {}))
-    ModelCall.objects.filter(pk=run.call_id).update(status=status, **call)
+    KeptCall.objects.filter(pk=call_of(run)).update(ended_at=timezone.now(), **(kept or {}))
+    ModelCall.objects.filter(pk=call_of(run)).update(status=status, **call)
 
 
 def test_a_run_waits_while_its_call_does(make_run: MakeRun) -> None:
@@ -70,7 +75,7 @@ def test_an_answer_is_the_runs(make_run: MakeRun) -> None:
     end(run, CallStatus.SUCCEEDED, kept={"answer": ANSWER}, **used)
 
     assert conclude(now, call_ids=[uuid4()]) == 0
-    assert conclude(now, call_ids=[run.call_id]) == 1  # type: ignore[list-item]
+    assert conclude(now, call_ids=[call_of(run)]) == 1
 
     run.refresh_from_db()
     assert (run.status, run.output, run.finished_at) == (RunStatus.SUCCEEDED, "Fine.", now)

@@ -44,7 +44,9 @@ def test_an_answer_in_json_is_held_to_the_schema() -> None:
     }
     job = unsaved(output_format="json", output_schema=schema)
 
-    assert json.loads(rehearse(job, {}, NOW).output) == {"level": "low"}
+    found = rehearse(job, {}, NOW)
+    assert json.loads(found.output) == {"level": "low"}
+    assert "JSON" in found.system_prompt
     job.max_output_tokens = 1
     assert "no JSON" in rehearse(job, {}, NOW).faults[0]
 

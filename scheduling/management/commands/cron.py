@@ -75,9 +75,9 @@ class Command(BaseCommand):
             reason = str(error).partition("\n")[0]
             raise CommandError(f"The database cannot be read or written: {reason}") from None
         in_json = json.dumps(answer.content, indent=2, ensure_ascii=False)
-        self.stdout.write(in_json if options["json"] else answer.text)
+        self.stdout.write(in_json if options["json"] else text.harmless(answer.text))
         if answer.fault:
-            raise CommandError(answer.fault, returncode=WRONG)
+            raise CommandError(text.harmless(answer.fault), returncode=WRONG)
 
     def _status(self, _options: dict[str, Any]) -> Answer:
         now = timezone.now()
