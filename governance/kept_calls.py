@@ -221,6 +221,12 @@ def _answer(result: CallResult) -> dict[str, Any]:
     }
 
 
+def none_kept(_now: datetime) -> bool:
+    """Whether there is nothing that `sweep` could mend."""
+    waiting = ModelCall.objects.filter(status=CallStatus.WAITING)
+    return not (KeptCall.objects.exists() or waiting.exists())
+
+
 def sweep(now: datetime) -> int:
     """Mend what was left undone, a bounded number of calls: how many."""
     open_ = KeptCall.objects.filter(ended_at__isnull=True).order_by("pk")

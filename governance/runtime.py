@@ -148,6 +148,13 @@ def blocking_runtime(*, role: str) -> BlockingRuntime:
         return _of_process[1]
 
 
+def silence_counts() -> bool:
+    """Whether this process's runtime, if it has one, was heard so steadily that the silence of
+    other processes means their death."""
+    found = _of_process
+    return found is not None and found[1].runtime.ledger.silence_counts
+
+
 def stop_blocking_runtime() -> None:
     """Stop this process's runtime, if it made one."""
     global _of_process  # noqa: PLW0603

@@ -38,6 +38,15 @@ WORDS = {"1": True, "true": True, "yes": True, "on": True} | {
 }
 HIGHEST_PORT = 65535
 SHORTEST_SECRET = 32
+# Days that things are kept if nothing else is said.
+RETENTION = {
+    "runs": 90,
+    "short_windows": 7,
+    "windows": 400,
+    "deliveries": 30,
+    "alerts": 180,
+    "metrics": 90,
+}
 # Values of these may hold a credential, so a fault does not repeat them.
 CONFIDENTIAL = ("_KEY", "_URL")
 # Read elsewhere: by `up` and its children, by the tests, and by a person's own curl lines.
@@ -82,6 +91,7 @@ class Configuration:
     ca_file: str
     email: dict[str, Any] = field(repr=False)
     email_from: str
+    retention: dict[str, int]
     # Where the secrets above came from. None of these is lent to a provider.
     own_files: tuple[Path, ...] = field(default=(), compare=False)
 
@@ -255,7 +265,21 @@ def _read(reader: _Reader) -> Configuration:
         email_from=reader.parsed(
             "PALYRA_EMAIL_FROM", "palyra@localhost", _email_from, "an e-mail address"
         ),
+        retention=_retention(reader),
     )
+
+
+def _retention(reader: _Reader) -> dict[str, int]:
+    """How many days each kind of thing is kept; 0 is for ever."""
+    return {
+        name: reader.parsed(
+            f"PALYRA_RETENTION_{name.upper()}_DAYS",
+            str(days),
+            _between(0, 36500, int),
+            "a whole number of days from 0 (for ever) to 36500",
+        )
+        for name, days in RETENTION.items()
+    }
 
 
 def _over_env_file(environment: dict[str, str]) -> tuple[dict[str, str], list[str]]:

@@ -37,6 +37,8 @@ PALYRA_PUBLIC_URL = CONFIGURATION.public_url
 PALYRA_REDIS_URL = CONFIGURATION.redis_url
 PALYRA_ENVIRONMENT_PROXIES = CONFIGURATION.environment_proxies
 PALYRA_CA_FILE = CONFIGURATION.ca_file
+# In days, by what is kept; 0 is for ever.
+PALYRA_RETENTION = CONFIGURATION.retention
 # Alerts are sent by e-mail only where a server is given.
 PALYRA_EMAIL = bool(CONFIGURATION.email)
 globals().update({**CONFIGURATION.email, "EMAIL_TIMEOUT": 15})

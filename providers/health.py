@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db import IntegrityError, transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from providers.diagnosis import diagnose
@@ -116,14 +116,22 @@ def check_now(provider: Provider) -> ConnectionTest:
     return result
 
 
+def none_due(now: datetime) -> bool:
+    """Whether every enabled remote provider was looked at within the minute."""
+    return not _due(now).exists()
+
+
 def claim_due(now: datetime) -> list[ProviderEntry]:
     """The enabled remote providers that nobody has looked at for a minute, claimed for the caller.
 
     Whoever dies with a claim keeps others from looking for that minute only.
     """
+    return [entry(provider) for provider in _due(now).order_by("pk") if _claim(provider, now)]
+
+
+def _due(now: datetime) -> QuerySet[Provider]:
     remote = Provider.objects.filter(enabled=True).exclude(kind=ProviderKind.DETERMINISTIC)
-    due = remote.filter(Q(probe=None) | Q(probe__claimed_at=None) | _stale("probe__", now))
-    return [entry(provider) for provider in due.order_by("pk") if _claim(provider, now)]
+    return remote.filter(Q(probe=None) | Q(probe__claimed_at=None) | _stale("probe__", now))
 
 
 def _stale(prefix: str, now: datetime) -> Q:

@@ -12,6 +12,7 @@ from typing import Any
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
+from providers.forgetting import Forgotten, GoesOn, forget
 from providers.histogram import bucket, percentile
 from providers.models import Provider, ProviderMetric
 
@@ -191,3 +192,8 @@ def _summary(provider: str, model: str, tally: Tally) -> MetricSummary:
 
 def _hour(instant: datetime) -> datetime:
     return instant.replace(minute=0, second=0, microsecond=0)
+
+
+def forget_metrics(before: datetime, goes_on: GoesOn) -> Forgotten:
+    """Delete the hours that ended before then."""
+    return forget(ProviderMetric.objects.filter(hour__lt=_hour(before)), goes_on)

@@ -11,14 +11,13 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import django
 import hypothesis
 import pytest
 
 from providers import vault
-from tests import postgres
+from tests import emptying, postgres
 from tests.support import processes
 
 DATABASES = ("sqlite", "postgresql")
@@ -45,24 +44,8 @@ def _isolate() -> None:
     vault.make_key()
 
 
-def _let_flushes_empty_the_audit_trail() -> None:
-    """Tests that commit are cleaned up after with DELETE on SQLite, which the trail refuses."""
-    from django.db.backends.sqlite3.base import DatabaseWrapper  # noqa: PLC0415
-
-    from governance.audit import append_only  # noqa: PLC0415 - once Django is set up
-
-    operations: Any = DatabaseWrapper.ops_class
-    flush = operations.sql_flush
-    made, removed = append_only.statements("sqlite")
-
-    def sql_flush(self: Any, style: Any, tables: Any, **kwargs: Any) -> list[str]:
-        return [*removed, *flush(self, style, tables, **kwargs), *made]
-
-    operations.sql_flush = sql_flush
-
-
 _isolate()
-_let_flushes_empty_the_audit_trail()
+emptying.install()
 # A shared machine pauses when it likes, so no example is judged by how long it took.
 hypothesis.settings.register_profile("palyra", deadline=None)
 hypothesis.settings.load_profile("palyra")

@@ -21,7 +21,7 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.mail import send_mail
 from django.db import transaction
-from django.db.models import Case, F, Q, When, Window
+from django.db.models import Case, F, Q, QuerySet, When, Window
 from django.db.models.functions import RowNumber
 
 from governance.alerts import formats, signing
@@ -129,22 +129,34 @@ def new_delivery(
     )
 
 
+def none_due(now: datetime) -> bool:
+    """Whether nothing is due."""
+    return not _due(now).exists()
+
+
 def claim_due(now: datetime, limit: int = AT_ONCE) -> list[Outgoing]:
     """Deliveries that are due, each in one process only; those of a muted alert wait.
 
     Of each channel only the first few, so that none has to wait for all of another's.
     """
-    muted = Q(alert__isnull=False, alert__muted_until__gt=now)
-    due = Delivery.objects.filter(
-        ~muted, status=DeliveryStatus.PENDING, next_at__lte=now, channel__enabled=True
-    )
     chat = Q(channel__kind=ChannelKind.WEBHOOK) & ~Q(channel__format=ChannelFormat.STANDARD)
-    first = due.annotate(
-        place=Window(RowNumber(), partition_by=["channel"], order_by=["next_at", "pk"]),
-        most=Case(When(chat, then=AT_ONCE_CHAT), default=AT_ONCE_EACH),
-    ).filter(place__lte=F("most"))
+    first = (
+        _due(now)
+        .annotate(
+            place=Window(RowNumber(), partition_by=["channel"], order_by=["next_at", "pk"]),
+            most=Case(When(chat, then=AT_ONCE_CHAT), default=AT_ONCE_EACH),
+        )
+        .filter(place__lte=F("most"))
+    )
     rows = first.select_related("channel__secret", "channel__address").order_by("next_at", "pk")
     return [outgoing(row) for row in rows[:limit] if _claim(row, now)]
+
+
+def _due(now: datetime) -> QuerySet[Delivery]:
+    muted = Q(alert__isnull=False, alert__muted_until__gt=now)
+    return Delivery.objects.filter(
+        ~muted, status=DeliveryStatus.PENDING, next_at__lte=now, channel__enabled=True
+    )
 
 
 def _claim(row: Delivery, now: datetime) -> bool:

@@ -5,7 +5,7 @@ one transaction (`store`), deciding each admission with the pure `budgets.admit`
 what a dead process left behind.
 """
 
-from governance.ledger.apart import dismiss, settle_now
+from governance.ledger.apart import dismiss, settle_now, sweep_left_behind
 from governance.ledger.opening import open_window
 from governance.ledger.operations import (
     AdmissionRequest,
@@ -34,4 +34,5 @@ __all__ = [
     "never_sent",
     "open_window",
     "settle_now",
+    "sweep_left_behind",
 ]

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from datetime import datetime
+
+from governance.ledger import sweeper
 from governance.ledger.exclusion import share_ledger
 from governance.ledger.operations import Dismissal, Settlement
 from governance.ledger.store import LedgerStore
-from governance.models import ModelCall
+from governance.models import CallStatus, ModelCall
 from providers.identifiers import new_id
 
 
@@ -19,6 +23,22 @@ def settle_now(settlement: Settlement, *, only: str) -> bool:
         return False
     (done,) = LedgerStore(new_id()).execute([settlement])
     return bool(done)
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """How many calls were left behind and are settled now, and how many are under way."""
+
+    settled: int
+    in_flight: int
+
+
+def sweep_left_behind(now: datetime, *, silence_counts: bool) -> Swept:
+    """Settle calls that nobody will settle, a bounded number of them: see `sweeper.orphans`."""
+    left = sweeper.orphans(silence_counts=silence_counts, now=now)
+    results = LedgerStore(new_id()).execute(left) if left else []
+    in_flight = ModelCall.objects.filter(status=CallStatus.IN_FLIGHT).count()
+    return Swept(settled=sum(map(bool, results)), in_flight=in_flight)
 
 
 def dismiss(dismissal: Dismissal) -> bool:

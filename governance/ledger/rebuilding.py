@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from django.db import connection, transaction
 
@@ -15,12 +16,19 @@ from governance.budgets import Policy, Subject
 from governance.ledger import rows
 from governance.ledger.exclusion import own_ledger
 from governance.ledger.opening import COUNTED
-from governance.ledger.recounting import Recount, recounts
+from governance.ledger.recounting import Recount, recounts, recounts_since
 from governance.ledger.rollups import was_made
 from governance.models import BudgetWindow, CallStatus, ModelCall
 from governance.snapshot import load_policies
 
 AT_ONCE = 2000
+# What people call the rows of each table of sums.
+NAMES = {
+    "governance_usagehour": "hours",
+    "governance_usageday": "days",
+    "governance_usagesession": "sessions",
+    "governance_latencyhour": "latencies",
+}
 READ = (
     *("team", "api_key", "user", "session", "job_id", "run_id", "provider", "model"),
     *("status", "admitted_at", "holds", "cost"),
@@ -72,6 +80,31 @@ def rebuild(*, mend: bool) -> Rebuilt:
             ]
             rows.update(right, ("consumed", "held"))
     return found
+
+
+def differing_since(since: datetime) -> dict[str, int]:
+    """How many rows of each table by hour or day differ from the ledger, from `since` on, which is
+    a midnight of UTC. Nobody waits: each table is one statement, and so sees one moment, and sums
+    are committed together with what they sum."""
+    with connection.cursor() as cursor:
+        return {
+            one.table: _differing_since(cursor, one, since)
+            for one in recounts_since(connection.vendor)
+        }
+
+
+def _differing_since(cursor: Any, recount: Recount, since: datetime) -> int:
+    columns, key = recount.columns, ", ".join(recount.key)
+    moment = connection.ops.adapt_datetimefield_value(since)
+    cursor.execute(
+        f"WITH anew AS ({recount.query}), stored AS ({recount.stored}), "  # noqa: S608
+        f"missing AS (SELECT {columns} FROM anew EXCEPT SELECT {columns} FROM stored), "
+        f"wrong AS (SELECT {columns} FROM stored EXCEPT SELECT {columns} FROM anew) "
+        f"SELECT COUNT(*) FROM (SELECT {key} FROM missing UNION SELECT {key} FROM wrong) "
+        "AS differing",
+        [moment, moment],
+    )
+    return int(cursor.fetchone()[0])
 
 
 def _sums(recount: Recount, *, mend: bool) -> int:

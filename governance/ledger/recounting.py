@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from governance.ledger.rollups import ENDED, REFUSED, SUMS, TIMED, TOKENS
 from governance.models.usage import DIMENSIONS
@@ -47,6 +47,8 @@ class Recount:
     key: tuple[str, ...]
     sums: tuple[str, ...]
     query: str
+    # What of the stored rows is compared, if not all.
+    among: str = ""
 
     @property
     def columns(self) -> str:
@@ -62,7 +64,7 @@ class Recount:
         shown += [f"{_STORED.get(name, _sum(name))} AS {name}" for name in self.sums]
         places = _places(self.key)
         return (
-            f"SELECT {', '.join(shown)} FROM {self.table} "  # noqa: S608
+            f"SELECT {', '.join(shown)} FROM {self.table} {self.among} "  # noqa: S608
             f"GROUP BY {places} HAVING SUM(calls) <> 0"
         )
 
@@ -75,6 +77,19 @@ class Recount:
 def recounts(vendor: str) -> tuple[Recount, ...]:
     """Every table of sums."""
     return hours(vendor), days(vendor), sessions(vendor), latencies(vendor)
+
+
+def recounts_since(vendor: str) -> tuple[Recount, ...]:
+    """The sums by hour and day from a midnight of UTC on: query and `stored` each have one place
+    for that moment."""
+    return tuple(_since(one) for one in (hours(vendor), days(vendor), latencies(vendor)))
+
+
+def _since(one: Recount) -> Recount:
+    # Each query has one WHERE of its own, at its end but for the grouping.
+    begin, group, places = one.query.rpartition(" GROUP BY ")
+    among = f"WHERE {one.key[0]} >= %s"
+    return replace(one, query=f"{begin} AND admitted_at >= %s{group}{places}", among=among)
 
 
 def hours(vendor: str) -> Recount:

@@ -7,6 +7,7 @@ from providers.discovery.listing import KeptListing, kept_listing
 from providers.discovery.price_book import PriceComparison, PriceStanding, register_price_book
 from providers.discovery.proposals import Change, Proposal, Standing, proposals
 from providers.discovery.proposed_price import NoPrice, ProposedPrice, ProposedRates, ProposedTier
+from providers.discovery.refreshing import ask_all, record_all, with_hosts
 
 __all__ = [
     "TAKING_OVER",
@@ -25,9 +26,12 @@ __all__ = [
     "Review",
     "Standing",
     "apply",
+    "ask_all",
     "discover",
     "kept_listing",
     "proposals",
+    "record_all",
     "register_price_book",
     "review",
+    "with_hosts",
 ]

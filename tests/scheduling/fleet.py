@@ -1,5 +1,5 @@
-"""A simulated fleet: schedulers and workers that crash, fall silent and are slow, by a clock that is
-put forward and back. Everything but the calls themselves is real."""
+"""A simulated fleet: schedulers and workers that crash, fall silent and are slow, by a clock that
+is put forward and back. Everything but the calls themselves is real."""
 
 from __future__ import annotations
 

@@ -30,4 +30,3 @@ def test_every_time_is_accounted_for_once_and_every_policy_obeyed(
     fleet.run(monkeypatch)
 
     fleet.audit.check_in_the_end()
-    print(fleet.audit.happened)

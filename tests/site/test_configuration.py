@@ -12,7 +12,14 @@ import pytest
 from cryptography.fernet import Fernet
 
 from palyra_site import configuration
-from palyra_site.configuration import Configuration, ConfigurationError, local_url, names, read
+from palyra_site.configuration import (
+    RETENTION,
+    Configuration,
+    ConfigurationError,
+    local_url,
+    names,
+    read,
+)
 
 VAULT_KEY = Fernet.generate_key().decode()
 OTHER_KEY = Fernet.generate_key().decode()
@@ -46,6 +53,7 @@ TAKEN: list[tuple[str, str, str, Any]] = [
     ("PALYRA_WORKERS", "64", "worker_count", 64),
     ("PALYRA_REQUEST_BODY_LIMIT", "1024", "request_body_limit", 1024),
     ("PALYRA_OWNER_TIMEOUT", "2.5", "owner_timeout", 2.5),
+    ("PALYRA_RETENTION_RUNS_DAYS", "0", "retention", {**RETENTION, "runs": 0}),
     ("PALYRA_ENVIRONMENT_PROXIES", "yes", "environment_proxies", True),
     ("PALYRA_CA_FILE", "", "ca_file", ""),
     ("PALYRA_CA_FILE", certifi.where(), "ca_file", str(Path(certifi.where()).resolve())),
@@ -89,6 +97,7 @@ REFUSED = [
     ("PALYRA_REQUEST_BODY_LIMIT", "1023"),
     ("PALYRA_REQUEST_BODY_LIMIT", "10MB"),
     ("PALYRA_OWNER_TIMEOUT", "1"),
+    *((f"PALYRA_RETENTION_{name.upper()}_DAYS", "-1") for name in RETENTION),
     ("PALYRA_OWNER_TIMEOUT", "nan"),
     ("PALYRA_OWNER_TIMEOUT", "inf"),
     ("PALYRA_ENVIRONMENT_PROXIES", "http://proxy:3128"),

@@ -14,16 +14,10 @@ from django.core.management.base import BaseCommand, CommandError
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import Error as DatabaseFailure
 
-from governance.ledger.rebuilding import Rebuilt, WrongWindow, rebuild
+from governance.ledger.rebuilding import NAMES, Rebuilt, WrongWindow, rebuild
 
 WRONG = 1
 MOST_SHOWN = 20
-NAMES = {
-    "governance_usagehour": "hours",
-    "governance_usageday": "days",
-    "governance_usagesession": "sessions",
-    "governance_latencyhour": "latencies",
-}
 
 
 class Command(BaseCommand):

@@ -7,6 +7,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
+from governance.runtime import silence_counts
 from scheduling.loop import SchedulerLoop
 from scheduling.maintenance import Maintenance
 from scheduling.stopping import StopRequest
@@ -24,7 +25,7 @@ class Command(BaseCommand):
         stop = StopRequest()
         stop.listen()
         logger.info("The scheduler starts.")
-        maintenance = Maintenance()
+        maintenance = Maintenance(silence_counts=silence_counts)
         maintenance.start()
         try:
             SchedulerLoop(stop).run()
