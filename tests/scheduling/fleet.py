@@ -4,6 +4,7 @@ is put forward and back. Everything but the calls themselves is real."""
 from __future__ import annotations
 
 import heapq
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -53,14 +54,14 @@ CRASH_IN_TRANSACTION = 0.004
 OVERTAKEN = 0.03
 LOST_MESSAGE = REPEATED_MESSAGE = 0.01
 NOT_BEGUN = 0.2
-DURATIONS = (2, 10, 10, 30, 30, 60, 300)
-SLOW, SLOW_SECONDS = 0.03, (20 * 60, 45 * 60, 55 * 60)
+CALL_SECONDS = 30
+SLOW, SLOW_SECONDS = 0.06, (180, 300, 20 * 60, 45 * 60, 55 * 60)
 OUTCOMES = (
-    (0.80, Attempt(status=RunStatus.SUCCEEDED, columns={"output": "All is well."})),
-    (0.08, Attempt(status=RunStatus.FAILED, failure_class="server_error", passes=True)),
+    (0.84, Attempt(status=RunStatus.SUCCEEDED, columns={"output": "All is well."})),
+    (0.06, Attempt(status=RunStatus.FAILED, failure_class="server_error", passes=True)),
     (0.04, Attempt(status=RunStatus.FAILED, failure_class="invalid_request")),
-    (0.03, Attempt(status=RunStatus.FAILED, deferred=True, retry_after=20.0)),
-    (0.03, Attempt(status=RunStatus.BLOCKED_BY_BUDGET, reason="The budget is used up.")),
+    (0.02, Attempt(status=RunStatus.FAILED, deferred=True, retry_after=20.0)),
+    (0.02, Attempt(status=RunStatus.BLOCKED_BY_BUDGET, reason="The budget is used up.")),
     (0.02, Attempt(status=RunStatus.WAITING_FOR_APPROVAL)),
 )
 TOO_LONG = Attempt(status=RunStatus.FAILED, failure_class="provider_timeout", passes=True)
@@ -112,7 +113,8 @@ class Fleet:
         self._events: list[tuple[datetime, int, Callable[[], None]]] = []
         self._number = count()
         self._ends: dict[tuple[datetime, UUID], list[Call]] = {}
-        self._overtaking = False
+        self._overtaking = self._told = False
+        self._next_due: datetime | None = None
         self._send, self._plan = messages.tell, plan
 
     @property
@@ -128,6 +130,7 @@ class Fleet:
         monkeypatch.setattr("scheduling.endings.random.random", self.random.random)
         for _ in range(WORKERS):
             self._start_worker()
+        self._look_ahead()
         self._foresee()
         while self.time < END:
             self._deliver()
@@ -139,6 +142,7 @@ class Fleet:
         self._start_worker()
         self._turn()
         CronJob.objects.update(due_at=None)
+        self._look_ahead()
         while CronRun.objects.filter(status__in=ACTIVE).exists() and self.time < END + 3 * DAY:
             self._deliver()
             self._go_on()
@@ -153,19 +157,23 @@ class Fleet:
 
     def _go_on(self) -> None:
         """To the next event, or the next turn of a scheduler, whichever comes first."""
-        due = dispatcher.next_due() if any(self._schedulers) else None
+        due = self._next_due if any(self._schedulers) else None
         upcoming = self._events[0][0]
         if due and due - self.skew <= upcoming:
             self.time = max(due - self.skew, self.time)
             self._turn()
-            return
-        self.time = upcoming
-        while self._events and self._events[0][0] == self.time:
-            heapq.heappop(self._events)[2]()
+        else:
+            self.time = upcoming
+            while self._events and self._events[0][0] == self.time:
+                heapq.heappop(self._events)[2]()
+
+    def _look_ahead(self) -> None:
+        """Find out when a scheduler is to wake up, for which there may be another time now."""
+        self._next_due = dispatcher.next_due()
 
     def _foresee(self) -> None:
-        for hour in range((END - START + 4 * DAY) // HOUR):
-            self._at(START + HOUR * hour, self._recover)
+        for number in range((END - START + 4 * DAY) // (3 * HOUR)):
+            self._at(START + 3 * HOUR * number, self._recover)
         for times, mishap in (
             (24, self._crash_a_scheduler),
             (5, self._crash_all_schedulers),
@@ -189,14 +197,15 @@ class Fleet:
     def _turn(self) -> None:
         """Some of those alive wake up, one after the other; what one leaves the next may take."""
         alive = [number for number, lives in enumerate(self._schedulers) if lives]
-        for number in self.random.sample(alive, min(len(alive), self.random.choice((1, 1, 2)))):
+        for number in self.random.sample(alive, min(len(alive), self.random.choice((1, 1, 1, 2)))):
             try:
-                while dispatcher.dispatch(self.now) + dispatcher.release(self.now):
-                    pass
+                dispatcher.dispatch(self.now)
+                dispatcher.release(self.now)
             except CrashError:
                 self._crash_scheduler(number)
         if self.audit.dispatched(self.now):
             self._break_off_cancelled()
+        self._look_ahead()
 
     def _plan_or_be_overtaken(self, *args: Any, **kwargs: Any) -> Plan:
         """Seldom, another scheduler has its whole turn between this one's plan and its write."""
@@ -218,6 +227,7 @@ class Fleet:
         except CrashError:
             self._crash_scheduler(self._schedulers.index(True))
         self._see_what_was_closed()
+        self._look_ahead()
 
     def _see_what_was_closed(self) -> None:
         calls = [call for worker in self._workers for call in worker.calls.values() if call.owned]
@@ -257,6 +267,7 @@ class Fleet:
         if self.random.random() < CRASH_IN_TRANSACTION:
             raise CrashError
         self._send(number)
+        self._told = self._told or number > 0
 
     def _is_able(self, worker: Worker) -> bool:
         return worker.alive and worker.silent_until <= self.time
@@ -264,24 +275,27 @@ class Fleet:
     def _deliver(self) -> None:
         """Give the messages to workers, if there is one; some are lost, and some come twice."""
         able = [worker for worker in self._workers if self._is_able(worker)]
-        queued = list(OrmQ.objects.order_by("id")) if able else []
-        if not queued:
+        if not (able and self._told):
             return
+        queued = list(OrmQ.objects.order_by("id"))
         OrmQ.objects.all().delete()
+        self._told = False
+        shares = Counter[Worker]()
         for message in queued:
-            (share,) = message.task["args"]
             if self.random.random() < LOST_MESSAGE:
                 self._after(DELIVERY_PATIENCE + SECOND, self._recover)
                 continue
             for _ in range(2 if self.random.random() < REPEATED_MESSAGE else 1):
-                self._take(self.random.choice(able), share)
+                shares[self.random.choice(able)] += message.task["args"][0]
+        for worker, share in shares.items():
+            self._take(worker, share)
 
     def _take(self, worker: Worker, share: int) -> None:
         runs = claiming.claim(worker.id, foreground=share, background=share, now=self.now)
         for run in runs:
             self.audit.began(run)
             call = Call(run, self._outcome(), entered=self.random.random() > NOT_BEGUN)
-            seconds = self.random.choice(DURATIONS)
+            seconds = CALL_SECONDS
             if self.random.random() < SLOW:
                 seconds = self.random.choice(SLOW_SECONDS)
                 # So slow that recovery may give it up, should clocks be put forward meanwhile.
@@ -324,6 +338,8 @@ class Fleet:
                 self._follow_up(call.run)
             else:
                 self.audit.happened["refused ends"] += 1
+        if any(call.run.status == RunStatus.QUEUED for call in calls):
+            self._look_ahead()
 
     def _follow_up(self, run: CronRun) -> None:
         if run.status == RunStatus.WAITING_FOR_APPROVAL:
@@ -439,6 +455,7 @@ class Fleet:
             jobs.resume(job, now=self.now)
             self.audit.resumed.setdefault(job.pk, []).append(self.now)
             self._paused.discard(job.pk)
+            self._look_ahead()
 
     def _cancel_a_run(self) -> None:
         open_runs = list(CronRun.objects.filter(status__in=ACTIVE).order_by("slot", "job__name"))
