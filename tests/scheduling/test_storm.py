@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from governance.models import ModelCall
 from scheduling import jobs
-from scheduling.models import ACTIVE, CronJob, RunStatus
+from scheduling.models import ACTIVE, CronJob, CronRun, RunStatus
 from tests.scheduling.conftest import MakeJob, Start
 from tests.support.factories import make_model, make_price, make_remote
 from tests.support.faults import Behaviour
@@ -57,7 +57,7 @@ if connection.vendor == "postgresql":
                 fleet[victim].send(signal.SIGKILL)
                 fleet[victim].wait()
                 killed[ROLES[victim]] += 1
-                fleet[victim] = start(ROLES[victim])
+                fleet[victim] = start(ROLES[victim], await_it=False)
             for job in CronJob.objects.all():
                 jobs.pause(job, reason="The storm is over.", now=timezone.now())
             open_runs = [job.runs.filter(status__in=ACTIVE) for job in CronJob.objects.all()]
@@ -68,7 +68,8 @@ if connection.vendor == "postgresql":
             )
             asked = Counter(call.prompt for call in upstream.received("stormy"))
 
-        assert min(killed.values()) > 3
+        assert len(killed) == len(set(ROLES))
+        assert killed.total() > 20
         assert set(asked.values()) == {1}
         for job in CronJob.objects.all():
             runs = list(job.runs.order_by("slot"))
@@ -78,8 +79,6 @@ if connection.vendor == "postgresql":
             assert sum(1 + run.missed_before for run in runs[1:]) == slots
         calls = Counter(ModelCall.objects.exclude(cost=0).values_list("run_id", flat=True))
         assert set(calls.values()) == {1}
-        succeeded = sum(
-            job.runs.filter(status="succeeded").count() for job in CronJob.objects.all()
-        )
+        succeeded = CronRun.objects.filter(status=RunStatus.SUCCEEDED).count()
         assert succeeded > 30
         assert len(asked) >= succeeded
