@@ -29,7 +29,7 @@ def operations() -> list[tuple[str, str]]:
 
 
 def _filled(path: str) -> str:
-    path = re.sub(r"\{(model|policy|channel|tier|price)_id\}", "1", path)
+    path = re.sub(r"\{(model|policy|channel|tier|price|calendar)_id\}", "1", path)
     return re.sub(r"\{\w+\}", "01890000-0000-7000-8000-000000000000", path)
 
 
