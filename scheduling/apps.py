@@ -23,6 +23,7 @@ class SchedulingConfig(AppConfig):
         scope_names.register_job_book(ScheduledJobs())
         operated = ("cron", "every_seconds", "enabled", "paused_reason")
         audit.track(MaintenanceJob, *operated, by_people_only=True)
-        audit.track(CronJob, apart_from={*DISPATCH_FIELDS, "revision"})
+        own = {*DISPATCH_FIELDS, "revision"}
+        audit.track(CronJob, apart_from=own, with_lists=["calendars"])
         audit.track(RunDelivery)
         audit.track(ExclusionCalendar)

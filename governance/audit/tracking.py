@@ -18,6 +18,7 @@ def track(
     model: type[models.Model],
     *fields: str,
     apart_from: Collection[str] = (),
+    with_lists: Collection[str] = (),
     shown: Mapping[str, Shown] | None = None,
     compared: Mapping[str, Shown] | None = None,
     told: Mapping[str, Told] | None = None,
@@ -28,7 +29,8 @@ def track(
     """Have changes of `model` in the audit trail, whoever makes them by whichever face.
 
     All columns count, `apart_from` those that the system keeps for itself and the times at which a
-    row was made and saved; or only `fields`, which may also be lists (many-to-many).
+    row was made and saved; or only `fields`, which may also be lists (many-to-many). Lists that
+    count beside all columns are named `with_lists`.
 
     Values of `secret` fields are masked; `shown` writes others differently, and `compared` says
     what is compared in place of a field's value; `told` puts a value in words that depend on its
@@ -37,7 +39,7 @@ def track(
     """
     if model in registered:
         return
-    fields = fields or _columns(model, apart_from)
+    fields = (*(fields or _columns(model, apart_from)), *with_lists)
     lists = tuple(name for name in fields if model._meta.get_field(name).many_to_many)
     registered[model] = Tracked(
         model=model,

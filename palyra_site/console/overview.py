@@ -36,7 +36,12 @@ from scheduling.models import CronJob, CronRun, RunStatus
 SHOWN_BUDGETS = 6
 SHOWN_RUNS = 5
 SHOWN_APPROVALS = 5
-ENDED_BADLY = (RunStatus.FAILED, RunStatus.BLOCKED_BY_BUDGET, RunStatus.UNCONFIRMED)
+ENDED_BADLY = (
+    RunStatus.FAILED,
+    RunStatus.BLOCKED_BY_BUDGET,
+    RunStatus.DENIED,
+    RunStatus.UNCONFIRMED,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,7 @@ from providers.models import ModelRole, ProviderModel
 from providers.registry import AUTO
 from scheduling import calendars, jobs
 from scheduling.forms.fields import DatesField, PolicyField
-from scheduling.forms.jobs import PROMPT_FIELDS, initial_of, model_choices, values_of
+from scheduling.forms.jobs import PROMPT_FIELDS, PROMPT_HELP, initial_of, model_choices, values_of
 from scheduling.forms.policies import (
     AnswerForm,
     DeliveryForm,
@@ -96,6 +96,7 @@ class JobAdminForm(TimingForm, PolicyForm, AnswerForm, DeliveryForm, forms.Model
         for name in OWN_FIELDS:
             self.fields[name].widget = _dressed(name, self.fields[name])
         self.fields["zone"].initial = "UTC"
+        self.fields["prompt"].help_text = PROMPT_HELP
         for name, rows in (("prompt", 5), ("system_prompt", 3)):
             self.fields[name].widget.attrs["rows"] = rows
 

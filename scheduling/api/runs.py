@@ -14,7 +14,7 @@ from providers.api.pages import Page, read_page
 from scheduling import handling
 from scheduling.api.jobs import CHANGING, job_seen
 from scheduling.api.run_schemas import CancelIn, RunOut, RunQuery, RunsQuery
-from scheduling.models import CronRun
+from scheduling.models import CronJob, CronRun
 
 router = Router()
 
@@ -46,7 +46,8 @@ def list_all_runs(request: ActorRequest, page: Query[RunsQuery]) -> Page[RunOut]
     if page.team is not None:
         rows = rows.filter(job__team=request.auth.team(page.team, SEEING_RUNS))
     if page.job is not None:
-        rows = rows.filter(job=job_seen(request, page.job))
+        mine = CronJob.objects.filter(request.auth.within(SEEING_RUNS))
+        rows = rows.filter(job=find(mine, pk=page.job))
     return _page(rows, page)
 
 

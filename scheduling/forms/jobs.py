@@ -32,6 +32,10 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     "answer": tuple(AnswerForm.base_fields),
     "deliveries": tuple(DeliveryForm.base_fields),
 }
+PROMPT_HELP = (
+    "What is sent to the model each time. It may have variables, such as {{ scheduled_at }}, "
+    "{{ previous.output }} or {{ parameters.topic }}."
+)
 EMPTY: tuple[Any, ...] = (None, "", [], {})
 
 
@@ -49,7 +53,7 @@ class JobForm(TimingForm, PolicyForm, AnswerForm, DeliveryForm):
     prompt = forms.CharField(
         max_length=MAX_PROMPT_LENGTH,
         label="Prompt",
-        help_text="What is sent to the model each time.",
+        help_text=PROMPT_HELP,
         error_messages={"required": "Write what the model is to be asked."},
         widget=forms.Textarea(attrs={"rows": 6}),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -23,12 +23,14 @@ from providers.models import ModelRole, ProviderModel
 from scheduling import jobs
 from scheduling.display import job_state
 from scheduling.forms import JobForm, PauseForm, TimingForm
-from scheduling.models import ACTIVE, CronJob, CronRun
+from scheduling.models import ACTIVE, CronJob, CronRun, RunStatus
 from scheduling.policy_words import DECISIONS, policy_facts
 from scheduling.run_story import review_counts, reviewable
 
 JOBS_A_PAGE = 50
 RUNS_A_PAGE = 20
+MOST_OPEN = 50
+SOON = timedelta(seconds=30)
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,13 +203,28 @@ def schedule_runs(request: HttpRequest, access: TeamAccess, job_id: UUID) -> Htt
 def _runs_context(request: HttpRequest, access: TeamAccess, job: CronJob) -> dict[str, Any]:
     runs = CronRun.objects.filter(job=job).defer("asked")
     page = Paginator(runs, RUNS_A_PAGE).get_page(request.GET.get("page"))
+    now = timezone.now()
     return {
         "access": access,
         "job": job,
-        "now": timezone.now(),
+        "now": now,
         "page": page,
-        "under_way": runs.filter(status__in=ACTIVE).exists(),
+        "look_again": _look_again(runs, now),
     }
+
+
+def _look_again(runs: QuerySet[CronRun], now: datetime) -> str:
+    """How soon the page looks again: often while a run is under way or about to be, now and then
+    while one waits for something, and not at all otherwise."""
+    open_runs = list(runs.filter(status__in=ACTIVE).values_list("status", "due_at")[:MOST_OPEN])
+    if any(_is_near(status, due_at, now) for status, due_at in open_runs):
+        return "2s"
+    return "30s" if open_runs else ""
+
+
+def _is_near(status: str, due_at: datetime | None, now: datetime) -> bool:
+    waits_for_a_time = due_at is not None and due_at > now + SOON
+    return status == RunStatus.RUNNING or (status == RunStatus.QUEUED and not waits_for_a_time)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from governance.acting import acting, operator
 from governance.models import AuditEntry
-from scheduling import audit_notes
+from scheduling import audit_notes, calendars, jobs
 from scheduling.models import CronJob, CronRun
 from tests.scheduling.conftest import MakeJob
 
@@ -50,3 +50,10 @@ def test_what_the_system_does_is_nobodys_deed(run: CronRun) -> None:
     before = AuditEntry.objects.count()
     audit_notes.cancelled(run, reason="In favour of the next one.")
     assert AuditEntry.objects.count() == before
+
+
+def test_the_days_a_job_leaves_out_are_noted(run: CronRun) -> None:
+    holidays = calendars.create(team=None, name="Holidays", dates=[])
+    with acting(operator):
+        jobs.update_job(run.job, now=timezone.now(), calendars=[holidays])
+    assert _of(run.job) == [("changed", {"calendars": [[], ["Holidays"]]}, "")]

@@ -156,7 +156,7 @@ def test_a_preview_of_a_job_shows_when_each_run_really_begins(
     member: Client, team: Team, job: CronJob
 ) -> None:
     jobs.update_job(job, now=timezone.now(), jitter_seconds=3600)
-    sent = {**SIMPLE, "cron": job.cron, "jitter_seconds": "3600", "job": job.pk}
+    sent = {**SIMPLE, "cron": job.cron, "jitter_seconds": "3600", "job": str(job.pk)}
     assert "begins at 09:" in member.get(PREVIEW, sent).content.decode()
 
 

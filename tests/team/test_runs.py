@@ -160,7 +160,10 @@ def test_no_decision_decides_nothing(member: Client, job: CronJob) -> None:
 def test_a_schedule_is_tried_without_spending_and_then_run(
     member: Client, job: CronJob, now: datetime
 ) -> None:
-    changes = {"prompt": "On {{ parameters.topic }}.", "parameters": {"topic": "news"}}
+    changes: dict[str, Any] = {
+        "prompt": "On {{ parameters.topic }}.",
+        "parameters": {"topic": "news"},
+    }
     jobs.update_job(job, now=now, **changes)
     where = _of(job, "schedule-try")
     assert "&quot;topic&quot;: &quot;news&quot;" in member.get(where).content.decode()

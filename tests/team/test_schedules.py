@@ -341,6 +341,11 @@ class TestRuns:
         part = member.get(_of(job, "schedule-runs")).content.decode()
         assert "<html" not in part
         assert 'hx-trigger="every 2s"' in part
+        later = {"status": RunStatus.QUEUED, "due_at": timezone.now() + timedelta(minutes=5)}
+        CronRun.objects.filter(pk=run.pk).update(attempt=1, **later)
+        part = member.get(_of(job, "schedule-runs")).content.decode()
+        assert 'hx-trigger="every 30s"' in part
+        assert "Tried again in 5 minutes" in part
         CronRun.objects.filter(pk=run.pk).update(status=RunStatus.SUCCEEDED)
         assert "hx-trigger" not in member.get(_of(job, "schedule-runs")).content.decode()
 
