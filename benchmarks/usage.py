@@ -9,24 +9,18 @@ middle of several times, the queries made, and what the export took at most in m
 from __future__ import annotations
 
 import argparse
-import os
 import resource
 import statistics
-import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-DATABASES = ("sqlite", "postgresql")
+from benchmarks.databases import DATABASES, in_a_process, is_inside
+
 TIMES = 7
-# In this process, which has the settings of the one database it measures.
-INSIDE = "PALYRA_BENCHMARK_INSIDE"
 
 
 def main() -> None:
@@ -35,31 +29,12 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--database", choices=DATABASES, action="append")
     options = parser.parse_args()
-    if INSIDE in os.environ:
+    if is_inside():
         _measure(options.rows)
         return
     for kind in options.database or DATABASES:
         _say(f"\n{kind}, {options.rows:,} calls")
-        _in_a_process(kind, options.rows)
-
-
-def _in_a_process(kind: str, rows: int) -> None:
-    from tests import postgres
-
-    with ExitStack() as until_done:
-        directory = until_done.enter_context(tempfile.TemporaryDirectory(prefix="palyra-bench-"))
-        environment = {
-            **{name: text for name, text in os.environ.items() if not name.startswith("PALYRA_")},
-            "PALYRA_DATA_DIR": directory,
-            "PALYRA_ENV_FILE": os.devnull,
-            "DJANGO_SETTINGS_MODULE": "palyra_site.settings",
-            "DATABASE_URL": f"sqlite:///{Path(directory) / 'palyra.sqlite3'}",
-            INSIDE: "1",
-        }
-        if kind == "postgresql":
-            environment["DATABASE_URL"] = until_done.enter_context(postgres.server())
-        command = [sys.executable, "-m", "benchmarks.usage", "--rows", str(rows)]
-        subprocess.run(command, env=environment, check=True)
+        in_a_process("benchmarks.usage", "--rows", str(options.rows), database=kind)
 
 
 def _measure(rows: int) -> None:

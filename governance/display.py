@@ -8,7 +8,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from governance.amounts import amount_text
-from governance.models import ApprovalStatus, CallStatus, ModelCall
+from governance.models import ApprovalStatus, CallStatus, Delivery, DeliveryStatus, ModelCall
 from governance.money import dollars_text
 from governance.standing import Standing
 from providers.display import NOTHING, Tone, badge, bar, moment_text
@@ -27,6 +27,11 @@ APPROVAL_TONES: dict[str, Tone] = {
     ApprovalStatus.PENDING: "busy",
     ApprovalStatus.APPROVED: "good",
     ApprovalStatus.DENIED: "bad",
+}
+DELIVERY_TONES: dict[str, Tone] = {
+    DeliveryStatus.PENDING: "busy",
+    DeliveryStatus.DELIVERED: "good",
+    DeliveryStatus.FAILED: "bad",
 }
 STANDING_TONES: dict[str, tuple[str, Tone]] = {
     "ok": ("Within limits", "good"),
@@ -85,3 +90,8 @@ def resets(standing: Standing) -> str:
     if standing.resets_at is None:
         return "Never"
     return moment_text(standing.resets_at, ZoneInfo(standing.policy.zone))
+
+
+def delivery_badge(delivery: Delivery) -> SafeString:
+    """Where a message stands, as a coloured word."""
+    return badge(delivery.get_status_display(), DELIVERY_TONES.get(delivery.status, "quiet"))

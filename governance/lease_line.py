@@ -14,6 +14,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 LOOK_SECONDS = 0.04
+# Each look is a question to the ledger, and those in the background are in no hurry.
+BACKGROUND_LOOK_SECONDS = 0.2
 # A provider, and whether it is the line of those in the background.
 _Line = tuple[int, bool]
 
@@ -21,9 +23,12 @@ _Line = tuple[int, bool]
 class Turn:
     """One caller's place in a line. `came` is False if its time was up before its turn."""
 
-    def __init__(self, freed: asyncio.Event, until: float, *, came: bool) -> None:
+    def __init__(
+        self, freed: asyncio.Event, until: float, *, came: bool, look_seconds: float
+    ) -> None:
         self.came = came
         self._freed = freed
+        self._look_seconds = look_seconds
         self._until = until
 
     @property
@@ -35,7 +40,7 @@ class Turn:
         """Return when there may be room, or its time is up."""
         self._freed.clear()
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(max(0.0, min(LOOK_SECONDS, self.time_left))):
+            async with asyncio.timeout(max(0.0, min(self._look_seconds, self.time_left))):
                 await self._freed.wait()
 
 
@@ -63,7 +68,8 @@ class LeaseLine:
         try:
             came = await _acquired(line, until)
             try:
-                yield Turn(freed, until, came=came)
+                look = BACKGROUND_LOOK_SECONDS if background else LOOK_SECONDS
+                yield Turn(freed, until, came=came, look_seconds=look)
             finally:
                 if came:
                     line.release()

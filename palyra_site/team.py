@@ -136,6 +136,8 @@ def _route(route: str, view: Callable[..., Any], name: str) -> URLPattern:
 
 
 SCHEDULE = "<slug:team>/schedules/<uuid:job_id>/"
+RUN = SCHEDULE + "runs/<uuid:run_id>/"
+CALENDAR = "<slug:team>/calendars/<int:calendar_id>/"
 
 urlpatterns = [
     _route("", index, "index"),
@@ -151,6 +153,14 @@ urlpatterns = [
     _route(SCHEDULE + "pause/", scheduling_views.schedule_pause, "schedule-pause"),
     _route(SCHEDULE + "resume/", scheduling_views.schedule_resume, "schedule-resume"),
     _route(SCHEDULE + "run/", scheduling_views.schedule_run, "schedule-run"),
+    _route(SCHEDULE + "try/", scheduling_views.schedule_try, "schedule-try"),
+    _route(SCHEDULE + "review/", scheduling_views.schedule_review, "schedule-review"),
+    _route(RUN, scheduling_views.run_detail, "schedule-run-page"),
+    _route(RUN + "cancel/", scheduling_views.run_cancel, "schedule-run-cancel"),
+    _route("<slug:team>/calendars/", scheduling_views.calendar_list, "calendars"),
+    _route("<slug:team>/calendars/new/", scheduling_views.calendar_create, "calendar-create"),
+    _route(CALENDAR, scheduling_views.calendar_edit, "calendar-edit"),
+    _route(CALENDAR + "delete/", scheduling_views.calendar_delete, "calendar-delete"),
     _route("<slug:team>/keys/", governance_views.key_list, "keys"),
     _route("<slug:team>/keys/new/", governance_views.key_create, "key-create"),
     _route("<slug:team>/keys/<slug:public_id>/revoke/", governance_views.key_revoke, "key-revoke"),

@@ -11,10 +11,18 @@ class SchedulingConfig(AppConfig):
         from governance import audit, kept_calls, scope_names  # noqa: PLC0415 - after models
         from scheduling.job_book import ScheduledJobs  # noqa: PLC0415
         from scheduling.messages import tell_of_kept_call  # noqa: PLC0415
-        from scheduling.models import DISPATCH_FIELDS, CronJob, MaintenanceJob  # noqa: PLC0415
+        from scheduling.models import (  # noqa: PLC0415
+            DISPATCH_FIELDS,
+            CronJob,
+            ExclusionCalendar,
+            MaintenanceJob,
+            RunDelivery,
+        )
 
         kept_calls.register_teller(tell_of_kept_call)
         scope_names.register_job_book(ScheduledJobs())
         operated = ("cron", "every_seconds", "enabled", "paused_reason")
         audit.track(MaintenanceJob, *operated, by_people_only=True)
         audit.track(CronJob, apart_from={*DISPATCH_FIELDS, "revision"})
+        audit.track(RunDelivery)
+        audit.track(ExclusionCalendar)

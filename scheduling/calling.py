@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -25,13 +24,18 @@ from governance.models import ModelCall, Surface
 from governance.runtime import Runtime
 from governance.zones import zone
 from providers.failures import TRAITS, FailureClass
+from providers.models import ModelRole
+from providers.registry import Registry
 from scheduling import outputs, prompts
 from scheduling.models import CronRun, RunStatus
 from scheduling.outcomes import Attempt
 from scheduling.prompts import PromptContext, PromptFault
+from scheduling.storable_text import storable_text
 
 logger = logging.getLogger(__name__)
 LONGEST_REASON = 500
+# A run that waits for a place at its provider costs little; one that comes back later, more.
+PATIENCE_SECONDS = 10.0
 INVALID_OUTPUT = "invalid_output"
 
 
@@ -44,19 +48,38 @@ class Prepared:
     fault: str = ""
 
 
-def prepare(run: CronRun, *, now: datetime) -> Prepared:
-    """Write the prompt as it is sent. Reads the database where the template looks back."""
+def prepare(run: CronRun, *, now: datetime, registry: Registry | None = None) -> Prepared:
+    """Write the prompt as it is sent. Reads the database where the template looks back.
+
+    Without a registry the model is taken for one that can be held to JSON.
+    """
     job = run.job
-    texts = [("system", job.system_prompt), ("user", job.prompt)]
     try:
-        context = _context(run, texts, now)
-        messages = [
-            {"role": role, "content": prompts.render(text, context)} for role, text in texts if text
-        ]
+        context = _context(run, now)
+        system_prompt, prompt = (
+            prompts.render(text, context) for text in (job.system_prompt, job.prompt)
+        )
     except PromptFault as fault:
         return Prepared(run, None, f"The prompt could not be written: {fault}")
-    run.asked = messages[-1]["content"]
-    return Prepared(run, _request(run, messages))
+    if not prompt.strip():
+        return Prepared(run, None, "The prompt says nothing once it is filled in.")
+    held = registry is None or can_be_held(job.model, registry)
+    messages = outputs.messages(
+        system_prompt,
+        prompt,
+        output_format=job.output_format,
+        schema=job.output_schema,
+        held=held,
+    )
+    run.asked = prompt
+    return Prepared(run, _request(run, messages, held=held))
+
+
+def can_be_held(model: str, registry: Registry) -> bool:
+    """Whether all that may be asked first by that name can be held to JSON, by the registry."""
+    default = registry.default()
+    asked = registry.find(model) or ((default,) if default else registry.models)
+    return all(one.json_mode for one in asked if one.role == ModelRole.CHAT)
 
 
 def caller_of(run: CronRun) -> Caller:
@@ -71,9 +94,9 @@ def caller_of(run: CronRun) -> Caller:
     )
 
 
-def _context(run: CronRun, texts: Iterable[tuple[str, str]], now: datetime) -> PromptContext:
+def _context(run: CronRun, now: datetime) -> PromptContext:
     job, where = run.job, zone(run.job.zone)
-    looks_back = any("previous" in text for _, text in texts)
+    looks_back = "previous" in job.system_prompt + job.prompt
     output, at = _previous(run) if looks_back else (None, None)
     return PromptContext(
         now=now.astimezone(where),
@@ -93,13 +116,13 @@ def _previous(run: CronRun) -> tuple[str | None, datetime | None]:
     return found or (None, None)
 
 
-def _request(run: CronRun, messages: list[dict[str, str]]) -> CallRequest:
+def _request(run: CronRun, messages: list[dict[str, str]], *, held: bool) -> CallRequest:
     job = run.job
     body: dict[str, Any] = {"model": job.model, "messages": messages}
     if job.max_output_tokens is not None:
         body["max_tokens"] = job.max_output_tokens
     wanted = outputs.response_format(job.output_format, job.output_schema)
-    if wanted is not None:
+    if wanted is not None and held:
         body["response_format"] = wanted
     return CallRequest(
         caller=caller_of(run),
@@ -107,6 +130,7 @@ def _request(run: CronRun, messages: list[dict[str, str]]) -> CallRequest:
         task_class=job.task_class,
         respond_async=True,
         call_id=run.call_id,
+        patience=PATIENCE_SECONDS,
     )
 
 
@@ -146,7 +170,7 @@ def answered(run: CronRun, text: str, columns: dict[str, Any]) -> Attempt:
             reason=_shortened(f"The answer is not what the job asks for: {fault}"),
             failure_class=INVALID_OUTPUT,
             passes=True,
-            columns={**columns, "output": text},
+            columns={**columns, "output": storable_text(text)},
         )
     return Attempt(status=RunStatus.SUCCEEDED, columns={**columns, "output": output})
 

@@ -129,9 +129,9 @@ def _explanation(run: CronRun) -> str:
 
 
 def _address(run: CronRun) -> str:
-    """Where the team sees it."""
-    path = reverse("team:schedule", args=[run.job.team.slug, run.job_id])
-    return f"{settings.PALYRA_PUBLIC_URL}{path}#run-{run.pk}"
+    """The run's page, among its team's."""
+    page = reverse("team:schedule-run-page", args=[run.job.team.slug, run.job_id, run.pk])
+    return f"{settings.PALYRA_PUBLIC_URL}{page}"
 
 
 def channels_for(team: Team) -> QuerySet[Channel]:

@@ -7,15 +7,19 @@ from zoneinfo import ZoneInfo
 from django.utils.safestring import SafeString
 
 from providers.display import Tone, badge
-from scheduling.models import CronJob, CronRun, RunStatus
-from scheduling.views import job_state
+from scheduling.models import CronJob, CronRun, RunStatus, RunTrigger
+from scheduling.schedule import Upcoming
 
 RUN_TONES: dict[str, Tone] = {
     RunStatus.QUEUED: "busy",
     RunStatus.RUNNING: "busy",
     RunStatus.SUCCEEDED: "good",
     RunStatus.FAILED: "bad",
+    RunStatus.WAITING_FOR_APPROVAL: "busy",
     RunStatus.SKIPPED: "quiet",
+    RunStatus.MISSED: "warning",
+    RunStatus.CANCELLED: "quiet",
+    RunStatus.DENIED: "bad",
     RunStatus.BLOCKED_BY_BUDGET: "warning",
     RunStatus.UNCONFIRMED: "warning",
 }
@@ -24,6 +28,43 @@ JOB_STATES: dict[str, tuple[str, Tone]] = {
     "paused": ("Paused", "warning"),
     "finished": ("Finished", "quiet"),
 }
+
+
+TRIGGERS = {
+    RunTrigger.CATCH_UP: "caught up with late",
+    RunTrigger.REPLAY: "replayed after review",
+    RunTrigger.MANUAL: "run by hand",
+}
+# What can still be stopped.
+CANCELLABLE = (RunStatus.QUEUED, RunStatus.RUNNING, RunStatus.WAITING_FOR_APPROVAL)
+
+
+def job_state(job: CronJob) -> str:
+    """`active`, `paused`, or `finished` for a job that has no time left to run at."""
+    if not job.enabled:
+        return "paused"
+    return "active" if job.next_slot else "finished"
+
+
+def can_cancel(run: CronRun) -> bool:
+    """Whether the run has not ended, and nobody has asked that it be stopped."""
+    return run.status in CANCELLABLE and run.cancel_requested_at is None
+
+
+def run_notes(run: CronRun) -> list[str]:
+    """What is to be said of a run beside its status: what made it, and what is unusual."""
+    notes = [TRIGGERS[RunTrigger(run.trigger)]] if run.trigger in TRIGGERS else []
+    if run.attempt > 1:
+        notes.append(f"attempt {run.attempt}")
+    if run.deferrals:
+        notes.append(f"put off {run.deferrals:,} time{'' if run.deferrals == 1 else 's'}")
+    if run.slow:
+        notes.append("slower than expected")
+    if run.cancel_requested_at and run.status in CANCELLABLE:
+        notes.append("being cancelled")
+    if run.needs_review:
+        notes.append("to be reviewed")
+    return notes
 
 
 def run_status(run: CronRun) -> SafeString:
@@ -35,6 +76,18 @@ def job_badge(job: CronJob) -> SafeString:
     """A job's state as a coloured word."""
     words, tone = JOB_STATES[job_state(job)]
     return badge(words, tone)
+
+
+def marks(time: Upcoming, where: ZoneInfo) -> list[str]:
+    """What is unusual of a time to come: moved or repeated by a clock change, or put off."""
+    found = []
+    if time.shifted:
+        found.append("right after a clock change that skips its time")
+    if time.repeated:
+        found.append("the second time that clocks show it")
+    if time.due_at != time.slot:
+        found.append(f"begins at {time.due_at.astimezone(where):%H:%M:%S}")
+    return found
 
 
 def zone_of(job: CronJob) -> ZoneInfo:

@@ -1,4 +1,4 @@
-"""What a scheduler process does, over and over: dispatch, look after runs, sleep until the next."""
+"""What a scheduler process does, over and over: dispatch, and sleep until something is due."""
 
 from __future__ import annotations
 
@@ -10,13 +10,11 @@ from django.db import Error, connection
 from governance.errors import in_one_line
 from governance.runtime import blocking_runtime, stop_blocking_runtime
 from scheduling.dispatcher import database_now, dispatch, next_due, release
-from scheduling.recovery import recover
 from scheduling.stopping import StopRequest
 from scheduling.wakeups import JOBS_CHANGED, Watch, watch
 
 logger = logging.getLogger(__name__)
 LOOK_EVERY = 0.03
-RECOVERY_INTERVAL = 5.0
 LONGEST_BACKOFF = 10.0
 # A due job that was not to be had is in another scheduler's hands.
 OTHERS_TURN = 0.005
@@ -28,7 +26,6 @@ class SchedulerLoop:
     def __init__(self, stop: StopRequest) -> None:
         self._stop = stop
         self._watch: Watch = watch(JOBS_CHANGED, interval=LOOK_EVERY)
-        self._recover_at = 0.0
         self._failures = 0
 
     def run(self) -> None:
@@ -43,8 +40,8 @@ class SchedulerLoop:
     def _turn_or_back_off(self) -> None:
         try:
             # Beats for this process, and sweeps the holds of those that died.
-            runtime = blocking_runtime(role="scheduler").runtime
-            self._turn(silence_counts=runtime.ledger.silence_counts)
+            blocking_runtime(role="scheduler")
+            self._turn()
         except Error as error:
             self._back_off(error)
             return
@@ -52,12 +49,9 @@ class SchedulerLoop:
             logger.warning("The database is back; scheduling goes on.")
             self._failures = 0
 
-    def _turn(self, *, silence_counts: bool) -> None:
+    def _turn(self) -> None:
         started = time.monotonic()
         now = database_now()
-        if started >= self._recover_at:
-            self._recover_at = started + RECOVERY_INTERVAL
-            recover(now, silence_counts=silence_counts)
         if dispatch(now) + release(now):
             return
         due = next_due()

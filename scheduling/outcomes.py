@@ -10,8 +10,8 @@ from typing import Any
 from scheduling.models import RunStatus
 
 LONGEST_BACKOFF = timedelta(hours=1)
-FIRST_DEFERRAL = timedelta(seconds=2)
-LONGEST_DEFERRAL = timedelta(minutes=1)
+FIRST_DEFERRAL = timedelta(seconds=1)
+LONGEST_DEFERRAL = timedelta(seconds=20)
 # A call that found no place for so long is not put off any more.
 DEFERRED_AT_MOST = timedelta(hours=1)
 # Those that count against a job which is to be paused after so many failures in a row.
@@ -62,7 +62,7 @@ class Retries:
 def again_at(ended: Attempt, retries: Retries, *, now: datetime, chance: float) -> datetime | None:
     """When the run is to be tried again; None if it is not. `chance` is from 0 to 1."""
     if ended.deferred:
-        return _put_off_until(ended, retries, now)
+        return _put_off_until(ended, retries, now, chance)
     unconfirmed = ended.status == RunStatus.UNCONFIRMED and retries.retry_unconfirmed
     if not (ended.passes or unconfirmed) or retries.attempts >= retries.max_attempts:
         return None
@@ -78,8 +78,11 @@ def backoff(retries: Retries, chance: float, retry_after: float | None = None) -
     return max(pause, min(wanted, LONGEST_BACKOFF))
 
 
-def _put_off_until(ended: Attempt, retries: Retries, now: datetime) -> datetime | None:
+def _put_off_until(
+    ended: Attempt, retries: Retries, now: datetime, chance: float
+) -> datetime | None:
     if now - retries.first_due > DEFERRED_AT_MOST:
         return None
     pause = min(LONGEST_DEFERRAL, FIRST_DEFERRAL * 2.0 ** min(retries.deferrals, 10))
-    return now + max(pause, timedelta(seconds=min(ended.retry_after or 0, 3600)))
+    wanted = timedelta(seconds=min(ended.retry_after or 0, 3600))
+    return now + max(pause * (0.5 + chance / 2), wanted)

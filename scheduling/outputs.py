@@ -40,10 +40,13 @@ def check(text: str, *, output_format: str, schema: Any) -> str:
     """
     if output_format != JSON:
         return storable_text(text)
-    value = _read(text)
-    if schema is not None:
-        _hold_to(value, schema)
-    return _written(value)
+    try:
+        value = _read(text)
+        if schema is not None:
+            _hold_to(value, schema)
+        return _written(value)
+    except RecursionError:
+        raise OutputFault("The answer is nested too deeply.") from None
 
 
 def response_format(output_format: str, schema: Any) -> dict[str, Any] | None:
@@ -92,10 +95,7 @@ def _read(text: str) -> Any:
 
 
 def _parsed(text: str) -> Any:
-    try:
-        return json.loads(text, parse_int=_whole, parse_float=_fraction, parse_constant=_no_number)
-    except RecursionError:
-        raise OutputFault("The answer is nested too deeply.") from None
+    return json.loads(text, parse_int=_whole, parse_float=_fraction, parse_constant=_no_number)
 
 
 def _whole(digits: str) -> int:

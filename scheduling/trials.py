@@ -13,8 +13,8 @@ from providers.adapters.deterministic.rehearsal import digest_of
 from providers.models import ModelRole, ProviderKind
 from providers.registry import ModelEntry, ProviderEntry
 from providers.requests import ChatRequest, answer_text
-from scheduling import asking, outputs, prompts
-from scheduling.models import CronJob
+from scheduling import calling, outputs, prompts
+from scheduling.models import CronJob, CronRun, OutputFormat, RunTrigger
 
 LONGEST_ANSWER = 4096
 # Nobody's provider: nothing is looked up, sent, or entered in the ledger.
@@ -50,53 +50,38 @@ def rehearse(job: CronJob, parameters: Mapping[str, Any], now: datetime) -> Rehe
     found = _faults(job, parameters)
     if found:
         return Rehearsal(faults=tuple(dict.fromkeys(found)))
-    try:
-        asked = asking.ask(job, scheduled_at=now, now=now, parameters=parameters)
-    except prompts.PromptFault as unusable:
-        return Rehearsal(faults=(str(unusable),))
-    told = outputs.messages(
-        asked.system_prompt,
-        asked.prompt,
-        output_format=job.output_format,
-        schema=job.output_schema,
-        held=True,
-    )
-    said = {message["role"]: message["content"] for message in told}
-    answer, fault = _answer(job, told)
+    run = CronRun(job=job, slot=now, trigger=RunTrigger.MANUAL, parameters=dict(parameters))
+    prepared = calling.prepare(run, now=now)
+    if prepared.request is None:
+        return Rehearsal(faults=(prepared.fault,))
+    body = prepared.request.body
+    said = {message["role"]: message["content"] for message in body["messages"]}
+    attempt = calling.answered(run, _answer(body, job.max_output_tokens or LONGEST_ANSWER), {})
     return Rehearsal(
         system_prompt=said.get("system", ""),
         prompt=said.get("user", ""),
-        output=answer,
-        faults=(fault,) if fault else (),
+        output=attempt.columns["output"],
+        faults=(attempt.reason,) if attempt.reason else (),
     )
 
 
 def _faults(job: CronJob, parameters: Mapping[str, Any]) -> list[str]:
     found = [*prompts.parameter_faults(job.parameters), *prompts.parameter_faults(parameters)]
     found += [*prompts.faults(job.system_prompt), *prompts.faults(job.prompt)]
+    if job.team_id is None:
+        found.append("Say which team it is for.")
     if not job.prompt.strip():
         found.append("Write what the model is to be asked.")
     try:
         zone(job.zone)
     except ValueError as error:
         found.append(str(error))
-    if job.output_format == outputs.JSON and job.output_schema is not None:
+    if job.output_format == OutputFormat.JSON and job.output_schema is not None:
         found += outputs.schema_faults(job.output_schema)
     return found
 
 
-def _answer(job: CronJob, told: list[dict[str, str]]) -> tuple[str, str]:
-    """What the deterministic provider says, and what is wrong with it."""
-    body: dict[str, Any] = {"messages": told}
-    wanted = outputs.response_format(job.output_format, job.output_schema)
-    if wanted:
-        body["response_format"] = wanted
-    request = ChatRequest(
-        model=MODEL, body=body, output_cap=job.max_output_tokens or LONGEST_ANSWER
-    )
-    text = answer_text(chat.answer(request, digest_of(request)).body)
-    try:
-        kept = outputs.check(text, output_format=job.output_format, schema=job.output_schema)
-    except outputs.OutputFault as unfit:
-        return text, str(unfit)
-    return kept, ""
+def _answer(body: dict[str, Any], output_cap: int) -> str:
+    """What the deterministic provider says."""
+    request = ChatRequest(model=MODEL, body=body, output_cap=output_cap)
+    return answer_text(chat.answer(request, digest_of(request)).body)

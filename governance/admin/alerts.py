@@ -18,6 +18,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 
 from governance.admin.teams import PatternsField
 from governance.alerts import deliveries, formats, handling
+from governance.display import delivery_badge
 from governance.models import (
     Alert,
     AlertKind,
@@ -56,11 +57,6 @@ SEVERITY_TONES: dict[str, Tone] = {
     AlertSeverity.INFO: "quiet",
     AlertSeverity.WARNING: "warning",
     AlertSeverity.CRITICAL: "bad",
-}
-DELIVERY_TONES: dict[str, Tone] = {
-    DeliveryStatus.PENDING: "busy",
-    DeliveryStatus.DELIVERED: "good",
-    DeliveryStatus.FAILED: "bad",
 }
 
 # What events begin with, and what such ones are of.
@@ -180,13 +176,14 @@ class ChannelForm(forms.ModelForm[Channel]):
         max_length=500,
         assume_scheme="https",
         widget=UnfoldAdminURLInputWidget,
-        help_text="Of a chat, the whole address that it gave you. Whoever knows it may write there: "
-        "it is encrypted, and only its host is shown again.",
+        help_text="Of a chat, the whole address that it gave you. Whoever knows it may write "
+        "there: it is encrypted, and only its host is shown again.",
     )
     recipients = AddressesField(
         help_text="E-mail addresses, one a line, for a channel of that kind."
     )
     kinds = forms.MultipleChoiceField(
+        label="Kinds of alert",
         required=False,
         choices=AlertKind.choices,
         widget=UnfoldAdminSelectMultipleWidget,
@@ -320,7 +317,7 @@ class DeliveryAdmin(ReadOnlyAdmin):
         deliveries.redeliver(delivery, timezone.now())
         return "It is on its way again."
 
-    @admin.display(description="event", ordering="event")
+    @admin.display(description="event")
     def what(self, delivery: Delivery) -> str:
         return two_lines(delivery.event, muted(delivery.title))
 
@@ -336,8 +333,7 @@ class DeliveryAdmin(ReadOnlyAdmin):
 
     @admin.display(description="state", ordering="status")
     def state(self, delivery: Delivery) -> str:
-        tone = DELIVERY_TONES.get(delivery.status, "quiet")
-        return badge(delivery.get_status_display(), tone)
+        return delivery_badge(delivery)
 
     @admin.display(description="tries", ordering="tries")
     def amount_tries(self, delivery: Delivery) -> str:

@@ -100,8 +100,11 @@ def _is_host_alone(url: str) -> bool:
 
 
 def _host_of(url: str) -> str:
-    """The address without what follows the host, and without a name before it."""
-    parts = urlsplit(url)
+    """The address without what follows the host, and without a name before it; empty for none."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return ""
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
 
 

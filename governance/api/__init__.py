@@ -7,6 +7,7 @@ from governance.api import (
     approvals,
     audit,
     budgets,
+    channels,
     ledger,
     price_import,
     prices,
@@ -23,6 +24,7 @@ router.add_router("", price_import.router, tags=["Providers and models"])
 router.add_router("", budgets.router, tags=["Budgets"])
 router.add_router("", approvals.router, tags=["Budgets"])
 router.add_router("", alerts.router, tags=["Alerts"])
+router.add_router("", channels.router, tags=["Channels and deliveries"])
 router.add_router("", ledger.router, tags=["Calls and usage"])
 router.add_router("", usage.router, tags=["Calls and usage"])
 router.add_router("", routing.router, tags=["Calls and usage"])

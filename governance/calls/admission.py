@@ -198,9 +198,9 @@ async def _admitted(
     admitted = await _submitted(request, runtime)
     if not admitted.busy:
         return admitted
-    patience = PATIENCE[TaskClass(plan.request.task_class)]
+    patience = _patience(plan)
     until = asyncio.get_running_loop().time() + patience
-    request = _waiting_for_place(request, timezone.now() + timedelta(seconds=patience))
+    request = _waiting_for_place(request, timedelta(seconds=patience))
     provider_id = candidate.option.model.provider.id
     line = runtime.lease_line.turn(provider_id, until=until, background=plan.in_background)
     async with line as turn:
@@ -212,9 +212,17 @@ async def _admitted(
     return admitted
 
 
-def _waiting_for_place(request: AdmissionRequest, until: datetime) -> AdmissionRequest:
-    lease = request.lease
-    return request if lease is None else replace(request, lease=replace(lease, waits_until=until))
+def _patience(plan: CallPlan) -> float:
+    asked = plan.request.patience
+    return PATIENCE[TaskClass(plan.request.task_class)] if asked is None else asked
+
+
+def _waiting_for_place(request: AdmissionRequest, patience: timedelta) -> AdmissionRequest:
+    """The request of one that may begin as much later."""
+    if request.lease is None:
+        return request
+    lease = replace(request.lease, waits_until=timezone.now() + patience)
+    return replace(request, lease=lease, expires_at=request.expires_at + patience)
 
 
 async def _submitted(request: AdmissionRequest, runtime: Runtime) -> Admitted:

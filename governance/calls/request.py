@@ -40,7 +40,8 @@ class CallRequest:
     With `respond_async` a call that needs approval is kept and made once it is approved; it is then
     asked for again as the call `waiting`. `approvals` were given for this one call. `call_id` is
     the ledger's name for the call where the caller must know it beforehand: the ledger enters no
-    second call of that name, whoever asks for it.
+    second call of that name, whoever asks for it. `patience` is how many seconds it may wait for a
+    place at its provider, None for as long as its task class says.
     """
 
     caller: Caller
@@ -53,6 +54,7 @@ class CallRequest:
     approvals: tuple[UUID, ...] = ()
     waiting: UUID | None = None
     call_id: UUID | None = None
+    patience: float | None = None
 
     @property
     def may_wait(self) -> bool:

@@ -39,6 +39,7 @@ class DescribedAPI(NinjaAPI):
         for path, methods in document["paths"].items():
             for method, operation in methods.items():
                 _describe_refusals(path, method, operation)
+                _name_body(operation)
         problem = Problem.model_json_schema(ref_template=REFERENCE, mode="serialization")
         schemas = document["components"]["schemas"]
         schemas.update(problem.pop("$defs", {}))
@@ -64,3 +65,11 @@ def _describe_refusals(path: str, method: str, operation: dict[str, Any]) -> Non
         }
         if status == 401:  # noqa: PLR2004
             described["headers"] = {"WWW-Authenticate": {"schema": {"type": "string"}}}
+
+
+def _name_body(operation: dict[str, Any]) -> None:
+    """A body that may be left out is said to be so, and need not be said to be null as well."""
+    for content in operation.get("requestBody", {}).get("content", {}).values():
+        named = [one for one in content["schema"].get("anyOf", ()) if "$ref" in one]
+        if len(named) == 1:
+            content["schema"] = named[0]

@@ -32,7 +32,7 @@ logger = logging.getLogger("palyra.api")
 UNPROCESSABLE = "The request was understood but cannot be done as it stands; nothing was changed."
 
 # What is wrong with the state of things and not with what was sent, by the error's code.
-OF_STATE = {"busy": 409, "ran": 409, "deleted": 404}
+OF_STATE = {"busy": 409, "ran": 409, "ended": 409, "in_use": 409, "deleted": 404}
 
 
 def install(api: NinjaAPI) -> None:

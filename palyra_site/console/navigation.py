@@ -10,6 +10,7 @@ from django.urls import reverse
 
 from governance.models import Alert, Approval, ApprovalStatus
 from palyra_site.console.permissions import may_view
+from scheduling.models import CronRun
 
 # Group by group: an entry's title, its icon and the model whose list it opens.
 GROUPS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
@@ -19,6 +20,7 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
             ("Calls", "forum", "governance.modelcall"),
             ("Scheduled prompts", "schedule", "scheduling.cronjob"),
             ("Runs", "play_circle", "scheduling.cronrun"),
+            ("Calendars", "event_busy", "scheduling.exclusioncalendar"),
         ),
     ),
     (
@@ -94,8 +96,16 @@ def _open_alerts() -> int:
     return Alert.objects.filter(resolved_at=None, acknowledged_at=None).count()
 
 
+def _to_review() -> int:
+    return CronRun.objects.filter(needs_review=True).order_by().values("job").distinct().count()
+
+
 # What an entry's badge counts, by the model of its list.
-WAITING = {"governance.approval": _approvals_waiting, "governance.alert": _open_alerts}
+WAITING = {
+    "governance.approval": _approvals_waiting,
+    "governance.alert": _open_alerts,
+    "scheduling.cronjob": _to_review,
+}
 
 
 def environment(_request: HttpRequest) -> list[str] | None:

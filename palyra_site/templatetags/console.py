@@ -36,6 +36,12 @@ def separated(value: Any) -> str:
     return display.number(value)
 
 
+@register.filter
+def lasting(seconds: float) -> str:
+    """A length of time: 90 s, 5 min."""
+    return display.duration(seconds)
+
+
 @register.simple_tag
 def standing_meter(standing: Standing) -> str:
     """Consumed and held against the limit."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from django import template
 from django.utils import timezone
@@ -11,9 +13,9 @@ from django.utils.safestring import SafeString
 
 from governance import approval_words
 from governance.amounts import amount_text
-from governance.display import APPROVAL_TONES, CALL_TONES, STANDING_TONES
+from governance.display import APPROVAL_TONES, CALL_TONES, DELIVERY_TONES, STANDING_TONES
 from governance.display import dollars as dollars_or_nothing
-from governance.models import BudgetPolicy
+from governance.models import BudgetPolicy, Delivery
 from governance.policy_words import now_text
 from governance.standing import Standing
 from governance.zones import zone as named_zone
@@ -21,9 +23,11 @@ from providers.display import NOTHING, duration, number
 from scheduling import display
 from scheduling.display import JOB_STATES, RUN_TONES
 from scheduling.models import CronRun
+from scheduling.schedule import Upcoming
 
 register = template.Library()
 register.filter("count", number)
+register.filter("seconds", duration)
 register.filter("dollars", dollars_or_nothing)
 register.filter("lasts", approval_words.lasts)
 register.filter("requester", approval_words.requester)
@@ -124,6 +128,43 @@ def lag(run: CronRun) -> str:
     """How late a run began."""
     seconds = display.lag(run)
     return NOTHING if seconds is None else duration(seconds)
+
+
+@register.filter
+def took(run: CronRun) -> str:
+    """How long a run was at work."""
+    seconds = display.took(run)
+    return NOTHING if seconds is None else duration(seconds)
+
+
+@register.filter
+def notes(run: CronRun) -> str:
+    """What is said of a run beside its status."""
+    return ", ".join([*display.run_notes(run), *([run.model] if run.model else [])])
+
+
+@register.filter
+def can_cancel(run: CronRun) -> bool:
+    """Whether a run can still be stopped."""
+    return display.can_cancel(run)
+
+
+@register.filter
+def marks(time: Upcoming, zone: str) -> list[str]:
+    """What is unusual of a time to come: moved or repeated by a clock change, or put off."""
+    return display.marks(time, named_zone(zone))
+
+
+@register.filter
+def as_json(value: Any) -> str:
+    """A value as JSON for people."""
+    return json.dumps(value, indent=2, ensure_ascii=False)
+
+
+@register.simple_tag
+def delivery_status(delivery: Delivery) -> SafeString:
+    """Where a message stands, as a mark and a word."""
+    return _status(delivery.get_status_display(), DELIVERY_TONES.get(delivery.status, "quiet"))
 
 
 @register.simple_tag

@@ -6,6 +6,7 @@ import copy
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
+from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.utils import quote, unquote
 from django.core.exceptions import PermissionDenied, ValidationError
@@ -146,13 +147,17 @@ class ConsoleAdmin(ModelAdmin):
         return [
             {
                 "action": action,
-                "form": action.form_class(prefix=action.name, label_suffix=""),
+                "form": self.form_of_action(action, obj),
                 "address": reverse(self._address("do"), args=[quote(obj.pk), action.name]),
                 "warning": action.warns(obj),
             }
             for action in self._actions()
             if action.applies(obj) and self._permitted(request, obj, action)
         ]
+
+    def form_of_action(self, action: ObjectAction, obj: Any) -> forms.Form:
+        """The form that is shown for the action, yet to be filled in."""
+        return action.form_class(prefix=action.name, label_suffix="")
 
     def _perform(self, request: HttpRequest, obj: Any, action: ObjectAction) -> None:
         form = action.form_class(request.POST, prefix=action.name)

@@ -1,4 +1,4 @@
-"""The console's form of a scheduled prompt."""
+"""The console's forms of scheduled prompts and calendars."""
 
 from __future__ import annotations
 
@@ -10,25 +10,50 @@ from django.utils import timezone
 
 from governance.admin.teams import ZoneInput
 from governance.forms import add_faults
+from governance.models import Channel
 from providers.models import ModelRole, ProviderModel
 from providers.registry import AUTO
-from scheduling import jobs
-from scheduling.forms import PROMPT_FIELDS, SHOWN_AT, JobForm, TimingForm, model_choices
-from scheduling.models import CronJob
+from scheduling import calendars, jobs
+from scheduling.forms.fields import DatesField, PolicyField
+from scheduling.forms.jobs import PROMPT_FIELDS, initial_of, model_choices, values_of
+from scheduling.forms.policies import (
+    AnswerForm,
+    DeliveryForm,
+    PolicyForm,
+    channels_of,
+    forget_what_does_not_count,
+)
+from scheduling.forms.timing import SHOWN_AT, TimingForm
+from scheduling.models import CronJob, ExclusionCalendar
+from scheduling.previews import preview
 
 if TYPE_CHECKING:
+    from django.forms import CheckboxInput as UnfoldBooleanWidget
+    from django.forms import CheckboxSelectMultiple as UnfoldAdminCheckboxSelectMultipleWidget
+    from django.forms import RadioSelect as UnfoldAdminRadioSelectWidget
     from django.forms import Select as UnfoldAdminSelectWidget
 
     INPUT_CLASSES: list[str] = []
     TEXTAREA_CLASSES: list[str] = []
 else:
-    from unfold.widgets import INPUT_CLASSES, TEXTAREA_CLASSES, UnfoldAdminSelectWidget
+    from unfold.widgets import (
+        INPUT_CLASSES,
+        TEXTAREA_CLASSES,
+        UnfoldAdminCheckboxSelectMultipleWidget,
+        UnfoldAdminRadioSelectWidget,
+        UnfoldAdminSelectWidget,
+        UnfoldBooleanWidget,
+    )
 
-TIMING_FIELDS = ("schedule_kind", "cron", "every_count", "every_unit", "at", "zone")
-STORED_TIMING = ("schedule_kind", "cron", "every_seconds", "zone")
+OWN_FIELDS = (
+    *TimingForm.base_fields,
+    *PolicyForm.base_fields,
+    *AnswerForm.base_fields,
+    *DeliveryForm.base_fields,
+)
 
 
-class JobAdminForm(TimingForm, forms.ModelForm[CronJob]):
+class JobAdminForm(TimingForm, PolicyForm, AnswerForm, DeliveryForm, forms.ModelForm[CronJob]):
     """Stores the job as its last check, through the same service as every other face."""
 
     model = forms.ChoiceField(
@@ -46,39 +71,46 @@ class JobAdminForm(TimingForm, forms.ModelForm[CronJob]):
         super().__init__(*args, **kwargs)
         job = self.instance if self.instance.created_at else None
         if job is not None:
-            self.initial.update(JobForm(team=job.team, models=(), job=job).initial)
+            self.initial.update(initial_of(job))
         # Whoever may only look is given no fields to fill in.
         if "prompt" in self.fields:
-            self._dress(job)
+            self._offer(job)
+            self._dress()
 
-    def _dress(self, job: CronJob | None) -> None:
+    def _offer(self, job: CronJob | None) -> None:
+        """Let be chosen what the job's team may use; of a new one, whose team is yet to be chosen,
+        what any may, and the service says what this one may not."""
         self.fields["model"].choices = model_choices(  # type: ignore[attr-defined]
             _callable_models(), keep=job.model if job else ""
         )
-        for name in TIMING_FIELDS:
+        if job is None:
+            every: Any = self.fields["calendars"]
+            every.queryset = ExclusionCalendar.objects.select_related("team")
+            every.label_from_instance = _with_team
+            self.offer_channels(Channel.objects.order_by("name"))
+        else:
+            self.offer_calendars(job.team)
+            self.offer_channels(channels_of(job.team), job)
+
+    def _dress(self) -> None:
+        for name in OWN_FIELDS:
             self.fields[name].widget = _dressed(name, self.fields[name])
         self.fields["zone"].initial = "UTC"
         for name, rows in (("prompt", 5), ("system_prompt", 3)):
             self.fields[name].widget.attrs["rows"] = rows
 
     def clean(self) -> dict[str, Any]:
-        data = super().clean()
-        if not any(name in self.errors for name in TIMING_FIELDS):
+        super().clean()
+        if "prompt" in self.fields:
+            forget_what_does_not_count(self)
+        if not any(name in self.errors for name in TimingForm.base_fields):
             # Said at once with the faults of other fields, not only once those are mended.
             try:
-                timing = self.timing()
-                if timing != self._stored_timing():
-                    jobs.preview(now=timezone.now(), **timing)
+                job = self.instance if self.instance.created_at else None
+                preview(now=timezone.now(), job=job, **self.timing())
             except ValidationError as error:
                 add_faults(self, error, shown_at=SHOWN_AT)
-        return data
-
-    def _stored_timing(self) -> dict[str, Any] | None:
-        """The stored job's timing as the form gives it: a time that has passed by itself stays."""
-        if not self.instance.created_at:
-            return None
-        stored = {name: getattr(self.instance, name) for name in STORED_TIMING}
-        return {**stored, "at": self.initial.get("at")}
+        return self.cleaned_data
 
     def _post_clean(self) -> None:
         # Not the model form's own: the service checks the whole job and stores it.
@@ -91,7 +123,7 @@ class JobAdminForm(TimingForm, forms.ModelForm[CronJob]):
 
     def _store(self) -> CronJob:
         now = timezone.now()
-        values = self.timing() | {name: self.cleaned_data[name] for name in PROMPT_FIELDS}
+        values = values_of(self)
         if self.instance.created_at:
             job = CronJob.objects.get(pk=self.instance.pk)
             return jobs.update_job(job, now=now, **values)
@@ -105,6 +137,10 @@ class JobAdminForm(TimingForm, forms.ModelForm[CronJob]):
         """There is nothing more to save."""
 
 
+def _with_team(calendar: ExclusionCalendar) -> str:
+    return f"{calendar} ({calendar.team})" if calendar.team else str(calendar)
+
+
 def _callable_models() -> list[tuple[str, str]]:
     models = ProviderModel.objects.filter(enabled=True, provider__enabled=True, role=ModelRole.CHAT)
     return list(models.values_list("provider__name", "name"))
@@ -114,10 +150,60 @@ def _dressed(name: str, field: Any) -> forms.Widget:
     """The field's widget in the console's looks."""
     if name == "zone":
         return ZoneInput()
+    if isinstance(field, PolicyField):
+        return UnfoldAdminRadioSelectWidget(choices=field.sentences)
+    if isinstance(field.widget, forms.CheckboxSelectMultiple):
+        return UnfoldAdminCheckboxSelectMultipleWidget(choices=field.widget.choices)
+    if isinstance(field.widget, forms.CheckboxInput):
+        return UnfoldBooleanWidget()
     if isinstance(field.widget, forms.Select | forms.RadioSelect):
         return UnfoldAdminSelectWidget(choices=field.widget.choices)
-    widget: forms.Widget = field.widget
+    return worn(field.widget)
+
+
+def worn(widget: forms.Widget) -> forms.Widget:
+    """A text widget in the console's looks."""
     widget.attrs = {key: value for key, value in widget.attrs.items() if key != "list"}
     looks = TEXTAREA_CLASSES if isinstance(widget, forms.Textarea) else INPUT_CLASSES
-    widget.attrs["class"] = " ".join(looks)
+    widget.attrs["class"] = " ".join([*looks, widget.attrs.get("class", "")]).strip()
     return widget
+
+
+class CalendarAdminForm(forms.ModelForm[ExclusionCalendar]):
+    """A calendar, its days one a line; stored through the service as its last check."""
+
+    dates = DatesField(
+        label="Days",
+        help_text="One a line, such as 2026-12-25. Each is a day in the time zone of the scheduled "
+        "prompt that goes by it.",
+    )
+
+    class Meta:
+        model = ExclusionCalendar
+        fields = ("name", "team")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if "dates" in self.fields:
+            self.initial["dates"] = self.instance.dates
+            worn(self.fields["dates"].widget)
+
+    def _post_clean(self) -> None:
+        # Not the model form's own: the service checks the whole calendar and stores it.
+        if self.errors:
+            return
+        given = {name: self.cleaned_data[name] for name in ("name", "dates")}
+        try:
+            if self.instance.pk is None:
+                self.instance = calendars.create(team=self.cleaned_data["team"], **given)
+            else:
+                stored = ExclusionCalendar.objects.get(pk=self.instance.pk)
+                self.instance = calendars.change(stored, now=timezone.now(), **given)
+        except ValidationError as error:
+            add_faults(self, error)
+
+    def save(self, commit: bool = True) -> ExclusionCalendar:
+        return self.instance
+
+    def save_m2m(self) -> None:
+        """There is nothing more to save."""

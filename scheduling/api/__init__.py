@@ -2,10 +2,12 @@
 
 from ninja import Router
 
-from scheduling.api import maintenance, operations
+from scheduling.api import calendars, jobs, maintenance, runs
 
 router = Router()
-router.add_router("", operations.router, tags=["Schedules"])
+router.add_router("", jobs.router, tags=["Schedules"])
+router.add_router("", runs.router, tags=["Schedules"])
+router.add_router("", calendars.router, tags=["Schedules"])
 router.add_router("", maintenance.router, tags=["Maintenance"])
 
 __all__ = ["router"]

@@ -1,13 +1,14 @@
-"""Scheduled prompts and their runs as the JSON API reads and writes them."""
+"""Scheduled prompts as the JSON API reads and writes them."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from ninja import Schema
-from pydantic import Field, StrictInt
+from pydantic import Field, StrictBool, StrictInt
 
-from governance.api.conventions import dollars_json
+from governance.api.conventions import RowId
+from governance.models import TaskClass
 from providers.api.conventions import (
     KEPT,
     Change,
@@ -18,12 +19,61 @@ from providers.api.conventions import (
 )
 from providers.api.pages import PageQuery
 from scheduling import jobs
-from scheduling.models import CronJob, CronRun, RunStatus, RunTrigger, ScheduleKind
+from scheduling.models import (
+    CronJob,
+    DeliverOn,
+    MisfirePolicy,
+    OutputFormat,
+    OverlapPolicy,
+    ScheduleKind,
+)
+from scheduling.previews import Preview
 
 Kind = Annotated[str, described(ScheduleKind.values)]
+Overlap = Annotated[str, described(OverlapPolicy.values)]
+Misfire = Annotated[str, described(MisfirePolicy.values)]
+Task = Annotated[str, described(TaskClass.values)]
+Format = Annotated[str, described(OutputFormat.values)]
+Reason = Annotated[str, described(DeliverOn.values)]
+JsonObject = dict[str, Any]
 
 CRON = "Five fields: minute, hour, day of month, month, day of week."
 AT = "When a job of kind “at” runs: with an offset, or as clocks in `zone` show it."
+FROM = "Not before then: with an offset, or as clocks in `zone` show it."
+UNTIL = "Not after then: with an offset, or as clocks in `zone` show it."
+CALENDARS = "The identifiers of calendars on whose days it does not run."
+JITTER = "Seconds over which its beginning is spread: the same for each scheduled time."
+MOST_RUNS = "After so many scheduled runs it is finished; null for no limit."
+OVERLAP = (
+    "While another run is under way: “forbid” skips the later one, “queue_one” lets one wait, "
+    "“replace” cancels the one under way, “allow” runs up to `max_parallel` beside each other."
+)
+MISFIRE = (
+    "Of times at which no scheduler was running: “skip” none is made up for, “run_once” one run "
+    "for all, “catch_up” the last `catch_up_limit` of `catch_up_hours`, “review” a person decides."
+)
+ATTEMPTS = "How often a run is tried, where its failure may pass."
+BACKOFF = "Seconds before the second attempt, doubled for each further one."
+UNCONFIRMED = "Try again even if the provider may have answered: it may be paid for twice."
+LONGEST = "Seconds after which an attempt is given up."
+EXPECTED = "Seconds; a run that takes longer is marked as slow."
+PAUSE = "Pauses after so many failures in a row; null for never."
+PARAMETERS = "Values that the prompt’s template may use, by name."
+SCHEMA = "The JSON schema that an answer in JSON must satisfy."
+
+
+class DeliveryIn(Input):
+    """A channel that is told of runs, and of which."""
+
+    channel: RowId = Field(description="A channel's identifier.")
+    on: Reason = DeliverOn.FAILURE.value
+
+
+class DeliveryOut(Schema):
+    """A channel that is told of runs, and of which."""
+
+    channel: str
+    on: DeliverOn
 
 
 class TimingIn(Input):
@@ -34,10 +84,15 @@ class TimingIn(Input):
     every_seconds: StrictInt | None = None
     at: MomentOrClockTime | None = Field(None, description=AT)
     zone: str = Field("UTC", description="The IANA zone a cron expression is read in.")
+    starts_at: MomentOrClockTime | None = Field(None, description=FROM)
+    ends_at: MomentOrClockTime | None = Field(None, description=UNTIL)
+    max_runs: StrictInt | None = Field(None, description=MOST_RUNS)
+    calendars: list[RowId] = Field(default_factory=list, description=CALENDARS)
+    jitter_seconds: StrictInt = Field(0, description=JITTER)
 
 
 class JobIn(TimingIn):
-    """A new scheduled prompt."""
+    """A new scheduled prompt. A name, a prompt and a time are enough."""
 
     team: str | None = Field(None, description="A team's slug; your only team if left out.")
     name: str
@@ -45,6 +100,22 @@ class JobIn(TimingIn):
     system_prompt: str = ""
     model: str = Field("auto", description="“auto” lets Palyra choose.")
     max_output_tokens: StrictInt | None = None
+    overlap: Overlap = Field(OverlapPolicy.FORBID.value, description=OVERLAP)
+    max_parallel: StrictInt = 2
+    misfire: Misfire = Field(MisfirePolicy.RUN_ONCE.value, description=MISFIRE)
+    catch_up_limit: StrictInt = 3
+    catch_up_hours: StrictInt = 24
+    max_attempts: StrictInt = Field(1, description=ATTEMPTS)
+    backoff_seconds: StrictInt = Field(10, description=BACKOFF)
+    retry_unconfirmed: StrictBool = Field(False, description=UNCONFIRMED)
+    max_runtime_seconds: StrictInt = Field(600, description=LONGEST)
+    expected_seconds: StrictInt | None = Field(None, description=EXPECTED)
+    pause_after_failures: StrictInt | None = Field(None, description=PAUSE)
+    task_class: Task = TaskClass.BACKGROUND_AUTOMATION.value
+    parameters: JsonObject = Field(default_factory=dict, description=PARAMETERS)
+    output_format: Format = OutputFormat.TEXT.value
+    output_schema: JsonObject | None = Field(None, description=SCHEMA)
+    deliveries: list[DeliveryIn] = Field(default_factory=list)
 
 
 class JobChange(Change):
@@ -56,10 +127,31 @@ class JobChange(Change):
     every_seconds: StrictInt | None = KEPT
     at: MomentOrClockTime | None = Field(KEPT, description=AT)
     zone: str = KEPT
+    starts_at: MomentOrClockTime | None = Field(KEPT, description=FROM)
+    ends_at: MomentOrClockTime | None = Field(KEPT, description=UNTIL)
+    max_runs: StrictInt | None = Field(KEPT, description=MOST_RUNS)
+    calendars: list[RowId] = Field(KEPT, description=CALENDARS)
+    jitter_seconds: StrictInt = Field(KEPT, description=JITTER)
     prompt: str = KEPT
     system_prompt: str = KEPT
     model: str = KEPT
     max_output_tokens: StrictInt | None = KEPT
+    overlap: Overlap = Field(KEPT, description=OVERLAP)
+    max_parallel: StrictInt = KEPT
+    misfire: Misfire = Field(KEPT, description=MISFIRE)
+    catch_up_limit: StrictInt = KEPT
+    catch_up_hours: StrictInt = KEPT
+    max_attempts: StrictInt = Field(KEPT, description=ATTEMPTS)
+    backoff_seconds: StrictInt = Field(KEPT, description=BACKOFF)
+    retry_unconfirmed: StrictBool = Field(KEPT, description=UNCONFIRMED)
+    max_runtime_seconds: StrictInt = Field(KEPT, description=LONGEST)
+    expected_seconds: StrictInt | None = Field(KEPT, description=EXPECTED)
+    pause_after_failures: StrictInt | None = Field(KEPT, description=PAUSE)
+    task_class: Task = KEPT
+    parameters: JsonObject = Field(KEPT, description=PARAMETERS)
+    output_format: Format = KEPT
+    output_schema: JsonObject | None = Field(KEPT, description=SCHEMA)
+    deliveries: list[DeliveryIn] = KEPT
 
 
 class PauseIn(Input):
@@ -68,16 +160,54 @@ class PauseIn(Input):
     reason: str = ""
 
 
+class ParametersIn(Input):
+    """With which parameters a job is run or rehearsed this once."""
+
+    parameters: JsonObject | None = Field(
+        None, description="They take the place of the job's own of the same names."
+    )
+
+
+class ReviewIn(Input):
+    """What becomes of the times that a job missed."""
+
+    decision: Annotated[str, described(["skip", "run_once", "replay_all"])] = Field(
+        description="“skip” none is made up for, “run_once” one run makes up for all, "
+        "“replay_all” each runs."
+    )
+
+
+class ReviewOut(Schema):
+    """What came of the decision."""
+
+    queued: int = Field(description="How many runs were queued.")
+
+
+class RehearsalOut(Schema):
+    """What would be sent, and an answer that no model gave."""
+
+    system_prompt: str
+    prompt: str
+    output: str
+    faults: list[str] = Field(description="Why it could not be sent; empty if it could.")
+
+
 class JobQuery(PageQuery):
     """Which scheduled prompts."""
 
     team: str | None = Field(None, description="A team's slug.")
+    needs_review: bool | None = Field(
+        None, description="Only those with missed times to decide on, or only those without."
+    )
 
 
-class RunQuery(PageQuery):
-    """Which runs."""
+class UpcomingOut(Schema):
+    """A scheduled time to come."""
 
-    status: RunStatus | None = None
+    slot: Moment = Field(description="The scheduled time.")
+    due_at: Moment = Field(description="When it begins: later by the jitter.")
+    shifted: bool = Field(description="Clocks skip the time asked for; this is the next one.")
+    repeated: bool = Field(description="Clocks show the time for the second time.")
 
 
 class PreviewOut(Schema):
@@ -85,6 +215,18 @@ class PreviewOut(Schema):
 
     sentence: str
     times: list[Moment]
+    upcoming: list[UpcomingOut] = Field(description="The same times with what is unusual of each.")
+
+    @classmethod
+    def of(cls, preview: Preview) -> PreviewOut:
+        upcoming = [
+            UpcomingOut(
+                slot=time.slot, due_at=time.due_at, shifted=time.shifted, repeated=time.repeated
+            )
+            for time in preview.times
+        ]
+        times = [time.slot for time in preview.times]
+        return cls(sentence=preview.sentence, times=times, upcoming=upcoming)
 
 
 class JobOut(Schema):
@@ -98,87 +240,59 @@ class JobOut(Schema):
     every_seconds: int | None
     at: Moment | None
     zone: str
+    starts_at: Moment | None
+    ends_at: Moment | None
+    max_runs: int | None
+    calendars: list[str] = Field(description=CALENDARS)
+    jitter_seconds: int
     sentence: str = Field(description="The schedule in words.")
     next_slot: Moment | None = Field(description="When it runs next; null if it will not.")
+    due_at: Moment | None = Field(description="When that begins: later by the jitter.")
     prompt: str
     system_prompt: str
     model: str
     max_output_tokens: int | None
+    overlap: OverlapPolicy
+    max_parallel: int
+    misfire: MisfirePolicy
+    catch_up_limit: int
+    catch_up_hours: int
+    max_attempts: int
+    backoff_seconds: int
+    retry_unconfirmed: bool
+    max_runtime_seconds: int
+    expected_seconds: int | None
+    pause_after_failures: int | None
+    task_class: TaskClass
+    parameters: JsonObject
+    output_format: OutputFormat
+    output_schema: JsonObject | None
+    deliveries: list[DeliveryOut]
     enabled: bool = Field(description="false while it is paused.")
     paused_reason: str
     last_error: str
+    run_count: int = Field(description="Scheduled runs begun so far.")
+    failures_in_a_row: int
     created_by: str | None
     created_at: Moment
     updated_at: Moment
 
     @classmethod
     def of(cls, job: CronJob) -> JobOut:
+        told = {name: getattr(job, name) for name in cls.model_fields if name not in _WORKED_OUT}
+        wishes = [
+            DeliveryOut(channel=str(wish.channel_id), on=DeliverOn(wish.on))
+            for wish in job.deliveries.all()
+        ]
         return cls(
             id=str(job.pk),
             team=job.team.slug,
             sentence=jobs.sentence(job),
+            calendars=[str(calendar.pk) for calendar in job.calendars.all()],
+            deliveries=wishes,
             created_by=job.created_by.get_username() if job.created_by else None,
-            **{name: getattr(job, name) for name in _PLAIN},
+            **told,
         )
 
 
-_PLAIN = (
-    "name",
-    "schedule_kind",
-    "cron",
-    "every_seconds",
-    "at",
-    "zone",
-    "next_slot",
-    "prompt",
-    "system_prompt",
-    "model",
-    "max_output_tokens",
-    "enabled",
-    "paused_reason",
-    "last_error",
-    "created_at",
-    "updated_at",
-)
-
-
-class RunOut(Schema):
-    """One firing of a scheduled prompt, and what came of it."""
-
-    id: str
-    job_id: str
-    slot: Moment = Field(description="The scheduled time.")
-    trigger: RunTrigger
-    status: RunStatus
-    reason: str
-    missed_before: int = Field(description="Scheduled times before this one that were missed.")
-    queued_at: Moment
-    started_at: Moment | None
-    finished_at: Moment | None
-    call_id: str | None = Field(description="The call in the ledger.")
-    model: str
-    output: str
-    input_tokens: int | None
-    output_tokens: int | None
-    cost: str | None = Field(description="US dollars; null while it is not known.")
-
-    @classmethod
-    def of(cls, run: CronRun) -> RunOut:
-        return cls(
-            id=str(run.pk),
-            job_id=str(run.job_id),
-            slot=run.slot,
-            trigger=RunTrigger(run.trigger),
-            status=RunStatus(run.status),
-            reason=run.reason,
-            missed_before=run.missed_before,
-            queued_at=run.queued_at,
-            started_at=run.started_at,
-            finished_at=run.finished_at,
-            call_id=str(run.call_id) if run.call_id else None,
-            model=run.model,
-            output=run.output,
-            input_tokens=run.input_tokens,
-            output_tokens=run.output_tokens,
-            cost=dollars_json(run.cost),
-        )
+_WORKED_OUT = frozenset({"id", "team", "sentence", "calendars", "deliveries", "created_by"})

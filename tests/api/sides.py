@@ -10,19 +10,22 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 
 from governance import approvals, keys
+from governance.alerts.deliveries import new_delivery
 from governance.keys import NewKey
 from governance.models import (
     Approval,
     BudgetPolicy,
     CallStatus,
+    Channel,
+    Delivery,
     MembershipRole,
     ModelCall,
     Surface,
     TaskClass,
     Team,
 )
-from scheduling import jobs
-from scheduling.models import CronJob, CronRun, RunStatus
+from scheduling import calendars, jobs
+from scheduling.models import CronJob, CronRun, ExclusionCalendar, RunStatus
 from tests.api.callers import member_of
 from tests.support.factories import make_policy, make_team
 from tests.support.ledger_rows import add_up
@@ -43,14 +46,18 @@ class Side:
     call: ModelCall
     job: CronJob
     run: CronRun
+    calendar: ExclusionCalendar
+    delivery: Delivery
 
 
 def make_side(slug: str) -> Side:
-    """A new team with a key, people, a budget, a request for more, a call, a job and a run."""
+    """A new team with a key, people, a budget, a request for more, a call, a job and a run that was
+    told of."""
     team = make_team(slug=slug, name=slug.title())
     member = member_of(team)
     policy = make_policy(name=f"{slug}'s own", team=team)
     job = make_job(team)
+    run = make_run(job)
     return Side(
         team=team,
         key=keys.create(team=team, name=f"{slug}'s key", created_by=member),
@@ -67,7 +74,9 @@ def make_side(slug: str) -> Side:
         ),
         call=make_call(team, run_id=job.pk, session=slug, latency_ms=120),
         job=job,
-        run=make_run(job),
+        run=run,
+        calendar=calendars.create(team=team, name=f"{slug}'s days", dates=["2040-12-25"]),
+        delivery=make_delivery(run),
     )
 
 
@@ -92,6 +101,15 @@ def make_run(job: CronJob, **fields: Any) -> CronRun:
         "cost": 12_500,
     }
     return CronRun.objects.create(job=job, **{**defaults, **fields})
+
+
+def make_delivery(run: CronRun) -> Delivery:
+    """What told the team of a run, in a channel of its own."""
+    team = run.job.team
+    channel = Channel.objects.create(name=f"{team.slug}'s", kind="console", team=team)
+    told = new_delivery(channel, "run.succeeded", {}, NOON, team_id=team.pk, run_id=run.pk)
+    told.save()
+    return told
 
 
 def make_call(team: Team, **fields: Any) -> ModelCall:

@@ -103,6 +103,7 @@ def filled(path: str, side: Side, model_id: int) -> str:
         "call_id": side.call.pk,
         "job_id": side.job.pk,
         "run_id": side.run.pk,
+        "calendar_id": side.calendar.pk,
     }.items():
         path = path.replace(f"{{{name}}}", str(value))
     return path.removeprefix("/api/v1")

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from governance.models import Team
+from governance.models import Channel, Team
+from scheduling import calendars
 from scheduling.models import CronJob, CronRun, RunStatus
 from tests.api.callers import Caller, body_of, items_of, member_of, person, signed_in
 from tests.api.problems import assert_problem, faults
@@ -81,6 +82,13 @@ def test_a_time_without_an_offset_is_meant_in_the_jobs_zone(integration: Caller)
         ({"name": "x" * 101}, {"name"}),
         ({"name": "Taken"}, {"name"}),
         ({"next_slot": "2030-01-01T00:00:00Z"}, {"next_slot"}),
+        ({"overlap": "maybe", "misfire": "never"}, {"overlap", "misfire"}),
+        ({"max_attempts": 17, "max_parallel": 1}, {"max_attempts", "max_parallel"}),
+        ({"calendars": ["999"], "deliveries": [{"channel": "999"}]}, {"calendars", "deliveries"}),
+        ({"parameters": {"a b": 1}}, {"parameters"}),
+        ({"output_format": "json", "output_schema": {"type": 5}}, {"output_schema"}),
+        ({"starts_at": "2040-01-02T00:00:00", "ends_at": "2040-01-01T00:00:00"}, {"ends_at"}),
+        ({"prompt": "{{ nonsense"}, {"prompt"}),
     ],
 )
 def test_a_bad_job_stores_nothing(
@@ -223,11 +231,23 @@ def test_runs_are_listed_with_what_came_of_them(integration: Caller, team: Team)
         "status": "succeeded",
         "reason": "",
         "missed_before": 0,
+        "needs_review": False,
+        "due_at": None,
         "queued_at": "2026-03-01T12:00:00.000000Z",
         "started_at": "2026-03-01T12:00:00.000000Z",
         "finished_at": "2026-03-01T12:00:00.000000Z",
+        "lag_seconds": 0.0,
+        "cancel_requested_at": None,
+        "slow": False,
+        "attempt": 0,
+        "attempts": [],
+        "deferrals": 0,
+        "parameters": {},
+        "asked": "",
         "call_id": None,
         "model": "small",
+        "explanation": "",
+        "failure_class": "",
         "output": "All is well.",
         "input_tokens": 10,
         "output_tokens": 5,
@@ -235,6 +255,139 @@ def test_runs_are_listed_with_what_came_of_them(integration: Caller, team: Team)
     }
     only_failed = items_of(integration.get(path, status="failed"))
     assert [item["id"] for item in only_failed] == [str(failed.pk)]
+
+
+POLICIES = {
+    "starts_at": "2040-01-01T00:00:00",
+    "ends_at": "2041-01-01T00:00:00Z",
+    "max_runs": 100,
+    "jitter_seconds": 60,
+    "overlap": "allow",
+    "max_parallel": 3,
+    "misfire": "catch_up",
+    "catch_up_limit": 5,
+    "catch_up_hours": 48,
+    "max_attempts": 4,
+    "backoff_seconds": 20,
+    "retry_unconfirmed": True,
+    "max_runtime_seconds": 300,
+    "expected_seconds": 30,
+    "pause_after_failures": 5,
+    "task_class": "auxiliary_summary",
+    "parameters": {"topic": "news"},
+    "output_format": "json",
+    "output_schema": {"type": "object"},
+}
+
+
+def test_every_policy_goes_in_and_comes_out(integration: Caller, team: Team) -> None:
+    holidays = calendars.create(team=team, name="Holidays", dates=["2040-12-25"])
+    channel = Channel.objects.create(name="Ops", kind="email", recipients=["ops@example.com"])
+    named = {
+        "calendars": [str(holidays.pk)],
+        "deliveries": [{"channel": str(channel.pk), "on": "change"}],
+    }
+    made = body_of(integration.post("/jobs", {**JOB, **POLICIES, **named}))
+    placed = {"starts_at": "2039-12-31T23:00:00.000000Z", "ends_at": "2041-01-01T00:00:00.000000Z"}
+    expected = {**POLICIES, **named, **placed}
+    assert {name: made[name] for name in expected} == expected
+    assert made["due_at"] >= made["next_slot"]
+
+    changed = body_of(integration.patch(f"/jobs/{made['id']}", {"calendars": [], "deliveries": []}))
+    assert (changed["calendars"], changed["deliveries"]) == ([], [])
+    assert changed["overlap"] == "allow"
+
+
+def test_what_is_another_teams_cannot_be_gone_by(integration: Caller, team: Team) -> None:
+    other = make_team(name="Other")
+    theirs = calendars.create(team=other, name="Theirs", dates=[])
+    channel = Channel.objects.create(name="Their own", kind="email", team=other)
+    body = {**JOB, "calendars": [str(theirs.pk)], "deliveries": [{"channel": str(channel.pk)}]}
+    found = faults(integration.post("/jobs", body))
+    assert found.keys() == {"calendars", "deliveries"}
+    assert "Their" not in str(found)
+    timing = {"cron": "0 9 * * *", "calendars": [str(theirs.pk)]}
+    assert faults(integration.post("/jobs/preview", timing)).keys() == {"calendars"}
+
+
+def test_a_preview_leaves_days_out_and_marks_what_is_unusual(
+    integration: Caller, team: Team
+) -> None:
+    days = [f"2040-03-{day:02}" for day in range(1, 24)]
+    calendar = calendars.create(team=team, name="March", dates=days)
+    timing = {
+        "cron": "30 2 * * *",
+        "zone": "Europe/Prague",
+        "starts_at": "2040-03-01T00:00:00",
+        "calendars": [str(calendar.pk)],
+    }
+    shown = body_of(integration.post("/jobs/preview", timing))
+    assert "March" in shown["sentence"]
+    # On the 25th clocks go from two to three.
+    assert shown["times"][:2] == ["2040-03-24T01:30:00.000000Z", "2040-03-25T01:00:00.000000Z"]
+    assert [one["shifted"] for one in shown["upcoming"]] == [False, True, *[False] * 4]
+    assert [one["slot"] for one in shown["upcoming"]] == shown["times"]
+
+
+def test_a_job_is_run_with_parameters_of_its_own(
+    integration: Caller, team: Team, nothing_stored: NothingStored
+) -> None:
+    job = make_job(team, prompt="On {{ parameters.topic }}.", parameters={"topic": "news"})
+    with nothing_stored():
+        bad = integration.post(f"/jobs/{job.pk}/run", {"parameters": {"a b": 1}})
+        assert faults(bad).keys() == {"parameters"}
+        rehearsed = body_of(
+            integration.post(f"/jobs/{job.pk}/rehearse", {"parameters": {"topic": "sport"}})
+        )
+        own = body_of(integration.post(f"/jobs/{job.pk}/rehearse"))
+    assert (rehearsed["prompt"], own["prompt"]) == ("On sport.", "On news.")
+    assert rehearsed["output"]
+    assert rehearsed["faults"] == []
+    made = body_of(integration.post(f"/jobs/{job.pk}/run", {"parameters": {"topic": "art"}}))
+    assert made["parameters"] == {"topic": "art"}
+
+
+def test_missed_times_are_found_and_decided_on(integration: Caller, team: Team) -> None:
+    job, quiet = make_job(team, misfire="review"), make_job(team, name="Quiet")
+    missed = [
+        make_run(job, slot=NOON - timedelta(days=ago), status="missed", needs_review=True)
+        for ago in (0, 1)
+    ]
+    make_run(quiet)
+    listed = items_of(integration.get("/runs", needs_review="true", job=job.pk))
+    assert [one["id"] for one in listed] == [str(run.pk) for run in missed]
+    assert [one["id"] for one in items_of(integration.get("/jobs", needs_review="true"))] == [
+        str(job.pk)
+    ]
+    path = f"/jobs/{job.pk}/review"
+    assert faults(integration.post(path, {"decision": "maybe"})).keys() == {"decision"}
+    assert body_of(integration.post(path, {"decision": "replay_all"})) == {"queued": 2}
+    assert body_of(integration.post(path, {"decision": "replay_all"})) == {"queued": 0}
+    assert not items_of(integration.get("/runs", needs_review="true"))
+
+
+def test_a_run_is_cancelled_once(integration: Caller, team: Team) -> None:
+    job = make_job(team)
+    made = body_of(integration.post(f"/jobs/{job.pk}/run"))
+    path = f"/runs/{made['id']}/cancel"
+    cancelled = body_of(integration.post(path, {"reason": "A slip."}))
+    assert (cancelled["status"], cancelled["reason"]) == ("cancelled", "A slip.")
+    assert_problem(integration.post(path, {}), 409, "ended")
+    viewer = signed_in(person("viewer", "scheduling.view_cronrun"))
+    assert_problem(viewer.post(path, {}), 403)
+
+
+def test_runs_are_found_across_jobs(integration: Caller, team: Team) -> None:
+    first, second = make_job(team), make_job(team, name="Second")
+    make_run(first, status=RunStatus.FAILED)
+    kept = make_run(second, slot=NOON + timedelta(days=1), attempts=[{"number": 1, "cost": 5}])
+    every = items_of(integration.get("/runs", team="demo"))
+    assert [one["job_id"] for one in every] == [str(second.pk), str(first.pk)]
+    assert every[0]["attempts"][0]["cost"] == "0.000000005"
+    assert [one["id"] for one in items_of(integration.get("/runs", status="succeeded"))] == [
+        str(kept.pk)
+    ]
+    assert len(items_of(integration.get("/runs", job=first.pk))) == 1
 
 
 def test_who_may_only_see_changes_nothing(team: Team, nothing_stored: NothingStored) -> None:
@@ -249,6 +402,8 @@ def test_who_may_only_see_changes_nothing(team: Team, nothing_stored: NothingSto
             caller.post(f"{path}/run"),
             caller.post(f"{path}/pause", {}),
             caller.post(f"{path}/resume"),
+            caller.post(f"{path}/rehearse"),
+            caller.post(f"{path}/review", {"decision": "skip"}),
         ):
             assert_problem(response, 403)
 
@@ -258,8 +413,10 @@ def test_lists_take_few_queries(organisation: Caller, django_assert_max_num_quer
         team = make_team()
         job = make_job(team, created_by=member_of(team))
         make_run(job)
-    with django_assert_max_num_queries(3):
-        assert len(items_of(organisation.get("/jobs"))) == 5
     with django_assert_max_num_queries(5):
+        assert len(items_of(organisation.get("/jobs"))) == 5
+    with django_assert_max_num_queries(7):
         assert len(items_of(organisation.get(f"/jobs/{job.pk}/runs"))) == 1
+    with django_assert_max_num_queries(3):
+        assert len(items_of(organisation.get("/runs"))) == 5
     assert CronRun.objects.count() == 5

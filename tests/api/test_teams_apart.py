@@ -11,7 +11,7 @@ import pytest
 
 from governance.models import ApiKey, Approval, ApprovalStatus, Membership
 from palyra_site.api.root import api
-from scheduling.models import CronJob
+from scheduling.models import CronJob, ExclusionCalendar
 from tests.api.callers import Caller, holder, person, signed_in
 from tests.api.problems import assert_problem, faults
 from tests.api.sides import Side, make_side
@@ -74,6 +74,22 @@ FOREIGN: dict[str, Callable[[Side], Step]] = {
     "get_kept_answer": lambda other: Step("GET", f"/calls/{other.call.pk}/answer"),
     "get_approval": lambda other: Step("GET", f"/approvals/{other.approval.pk}"),
     "get_run": lambda other: Step("GET", f"/runs/{other.run.pk}"),
+    "rehearse_job": lambda other: Step("POST", f"/jobs/{other.job.pk}/rehearse"),
+    "review_missed_times": lambda other: Step(
+        "POST", f"/jobs/{other.job.pk}/review", {"decision": "skip"}
+    ),
+    "list_all_runs": lambda other: Step("GET", f"/runs?job={other.job.pk}"),
+    "cancel_run": lambda other: Step("POST", f"/runs/{other.run.pk}/cancel", {}),
+    "add_calendar": lambda other: Step(
+        "POST", "/calendars", {"team": other.team.slug, "name": "Mine"}
+    ),
+    "get_calendar": lambda other: Step("GET", f"/calendars/{other.calendar.pk}"),
+    "change_calendar": lambda other: Step(
+        "PATCH", f"/calendars/{other.calendar.pk}", {"dates": []}
+    ),
+    "delete_calendar": lambda other: Step("DELETE", f"/calendars/{other.calendar.pk}"),
+    "get_delivery": lambda other: Step("GET", f"/deliveries/{other.delivery.pk}"),
+    "redeliver": lambda other: Step("POST", f"/deliveries/{other.delivery.pk}/redeliver"),
 }
 
 
@@ -126,13 +142,10 @@ ORGANISATION = {
         {"until": "2999-01-01T00:00:00Z"},
     ),
     "resolve_alert": Step("POST", "/alerts/00000000-0000-0000-0000-000000000001/resolve"),
-    "list_channels": Step("GET", "/channels"),
     "add_channel": Step("POST", "/channels", {"name": "mine"}),
     "change_channel": Step("PATCH", "/channels/1", {"enabled": False}),
     "delete_channel": Step("DELETE", "/channels/1"),
     "test_channel": Step("POST", "/channels/1/test"),
-    "list_deliveries": Step("GET", "/deliveries"),
-    "redeliver": Step("POST", "/deliveries/00000000-0000-0000-0000-000000000001/redeliver"),
     "list_maintenance": Step("GET", "/maintenance"),
     "pause_maintenance": Step("POST", "/maintenance/alerts/pause", {"reason": "Mine."}),
     "resume_maintenance": Step("POST", "/maintenance/alerts/resume"),
@@ -140,7 +153,15 @@ ORGANISATION = {
     "schedule_maintenance": Step("PUT", "/maintenance/alerts/schedule", {"every_seconds": 1}),
 }
 # What they give is everyone's, or the caller's own teams and nothing that can be named.
-OPEN = {"list_alerts", "list_teams", "list_models", "preview_schedule"}
+OPEN = {
+    "list_alerts",
+    "list_calendars",
+    "list_channels",
+    "list_deliveries",
+    "list_teams",
+    "list_models",
+    "preview_schedule",
+}
 
 
 @pytest.fixture
@@ -185,6 +206,7 @@ def test_what_is_another_teams_is_not_there(
 
 def assert_untouched(other: Side) -> None:
     assert CronJob.objects.get(pk=other.job.pk).revision == other.job.revision
+    assert ExclusionCalendar.objects.get(pk=other.calendar.pk).dates == other.calendar.dates
     assert ApiKey.objects.get(pk=other.key.record.pk).revoked_at is None
     assert Approval.objects.get(pk=other.approval.pk).status == ApprovalStatus.PENDING
 
@@ -212,7 +234,10 @@ def test_what_is_the_organisations_takes_a_permission(
         "/budgets",
         "/approvals",
         "/calls",
+        "/channels",
+        "/deliveries",
         "/jobs",
+        "/calendars",
         "/usage/by-day?since=2026-01-01T00:00:00Z&until=2026-06-01T00:00:00Z",
         "/usage/breakdown?by=team&since=2026-01-01T00:00:00Z",
         "/usage/series?by=team&since=2026-01-01T00:00:00Z",

@@ -44,7 +44,7 @@ from providers.models import (
     Secret,
     failover_policy,
 )
-from scheduling import jobs
+from scheduling import calendars, jobs
 from scheduling.maintenance import booking
 from scheduling.models import (
     CronJob,
@@ -96,6 +96,7 @@ def seed(now: datetime | None = None, *, calls_made: int = CALLS) -> Seeded:
     give_holds_to_latest()
     pending = _approvals(teams, member, administrator, now)
     _alerts(teams, now)
+    _careful_job(teams[0], administrator, now)
     _maintenance(now)
     return Seeded(
         administrator=administrator,
@@ -469,3 +470,95 @@ def _approvals(teams: tuple[Team, ...], by: User, administrator: User, now: date
     )
     ask(teams[1], each, 250_000, "The evaluation again, on the in-house model.", 5)
     return ask(teams[0], support, 5 * DOLLAR, "Ticket volume is still rising after launch.", 2)
+
+
+def _careful_job(team: Team, by: User, now: datetime) -> None:
+    """A job that makes use of every policy, with runs in states that are not everyday's."""
+    holidays = calendars.create(
+        team=None, name="Public holidays", dates=[f"{now.year + 1}-01-01", f"{now.year + 1}-12-25"]
+    )
+    retreat = calendars.create(team=team, name="Retreat", dates=[f"{now.year + 1}-06-15"])
+    job = jobs.create_job(
+        team=team,
+        name="Ticket triage",
+        prompt="Sort the {{ parameters.queue }} tickets since {{ previous.at }} by urgency.",
+        created_by=by,
+        now=now,
+        schedule_kind="every",
+        every_seconds=3600,
+        zone="Europe/Prague",
+        jitter_seconds=120,
+        max_runs=5000,
+        calendars=[holidays, retreat],
+        overlap="queue_one",
+        misfire="review",
+        max_attempts=3,
+        backoff_seconds=20,
+        expected_seconds=30,
+        pause_after_failures=5,
+        parameters={"queue": "billing"},
+        output_format="json",
+        output_schema={"type": "object", "properties": {"urgent": {"type": "array"}}},
+        deliveries=[(Channel.objects.get(name="Operations"), "failure")],
+    )
+    _unusual_runs(job, now.replace(minute=0, second=0, microsecond=0))
+
+
+def _unusual_runs(job: CronJob, hour: datetime) -> None:
+    for ago in (4, 5, 6):
+        CronRun.objects.create(
+            job=job,
+            slot=hour - timedelta(hours=ago),
+            status=RunStatus.MISSED,
+            needs_review=True,
+            reason="No scheduler was running when it was due.",
+            queued_at=hour,
+        )
+    began = hour - timedelta(hours=7) + timedelta(seconds=70)
+    CronRun.objects.create(
+        job=job,
+        slot=hour - timedelta(hours=7),
+        due_at=hour - timedelta(hours=7) + timedelta(seconds=20),
+        status=RunStatus.SUCCEEDED,
+        queued_at=hour - timedelta(hours=7),
+        started_at=began,
+        finished_at=began + timedelta(seconds=48),
+        slow=True,
+        attempt=2,
+        deferrals=1,
+        attempts=[
+            {
+                "number": 1,
+                "started_at": (began - timedelta(seconds=40)).isoformat(),
+                "finished_at": (began - timedelta(seconds=21)).isoformat(),
+                "status": "failed",
+                "reason": "openai/gpt-4.1-mini gave no answer. The provider answered 503.",
+                "failure_class": "provider_unavailable",
+                "model": "gpt-4.1-mini",
+                "cost": None,
+                "call_id": None,
+            }
+        ],
+        parameters={"queue": "refunds"},
+        asked="Sort the refunds tickets since Tuesday, 09:00 by urgency.",
+        model="gpt-4.1-mini",
+        explanation="It is the default, and the cheapest that fits the request.",
+        output='{"urgent": ["A refund of March is still open."]}',
+        input_tokens=412,
+        output_tokens=96,
+        cost=318_400,
+    )
+    for ago, status, reason in (
+        (8, RunStatus.CANCELLED, "It was cancelled."),
+        (9, RunStatus.DENIED, "More of “Support, a month” was denied: Not this month."),
+        (10, RunStatus.SKIPPED, "The run before it was still under way; one runs at a time."),
+        (11, RunStatus.UNCONFIRMED, "The worker stopped while the provider was answering."),
+    ):
+        CronRun.objects.create(
+            job=job,
+            slot=hour - timedelta(hours=ago),
+            status=status,
+            reason=reason,
+            queued_at=hour - timedelta(hours=ago),
+            finished_at=hour - timedelta(hours=ago),
+        )

@@ -11,6 +11,8 @@ from django.utils import timezone
 
 from governance.alerts import deliveries, handling
 from governance.models import Alert, AlertKind, Channel, Delivery
+from providers import vault
+from providers.identifiers import new_id
 from tests.api.callers import Caller, items_of
 from tests.console.conftest import signed_in, staff
 from tests.governance.alerts.receiver import SECRET
@@ -71,6 +73,25 @@ def test_a_channels_secret_is_never_shown(browser: Client) -> None:
     assert deliveries.TEST in browser.get(page).content.decode()
 
 
+def test_a_chats_address_is_never_shown(browser: Client) -> None:
+    address = "https://hooks.slack.com/services/T0/B0/token"
+    chat = {**CHANNEL, "format": "slack", "signing_secret": "", "url": address}
+    browser.post(reverse("admin:governance_channel_add"), chat)
+    channel = Channel.objects.get()
+    assert channel.address is not None
+    page = reverse("admin:governance_channel_change", args=[channel.pk])
+    looker = signed_in(staff("looker", "governance.view_channel"))
+    for who in (browser, looker):
+        for shown in (page, reverse("admin:governance_channel_changelist")):
+            assert "T0/B0" not in who.get(shown).content.decode()
+    # Sent back as it is shown, it stays.
+    assert browser.get(page).context["adminform"].form["url"].value() == "https://hooks.slack.com"
+    browser.post(page, {**chat, "url": "https://hooks.slack.com", "name": "renamed"})
+    channel.refresh_from_db()
+    assert channel.name == "renamed"
+    assert vault.decrypt(channel.address.ciphertext).text == address
+
+
 def test_recipients_are_written_one_a_line(browser: Client) -> None:
     written = "ada@example.com\n\n bob@example.com "
     browser.post(reverse("admin:governance_channel_add"), {**MAIL, "recipients": written})
@@ -88,7 +109,7 @@ def test_recipients_that_nothing_can_be_sent_to_are_refused(browser: Client, wri
     assert not Channel.objects.exists()
 
 
-@pytest.mark.parametrize("kind", ["email", "webhook"])
+@pytest.mark.parametrize("kind", ["email", "webhook", "console"])
 @pytest.mark.parametrize("stored", [None, 5, {"a": 1}, "ada@example.com", [1]])
 def test_recipients_are_a_list_of_texts_whatever_the_kind(kind: str, stored: object) -> None:
     channel = Channel(name="hook", kind=kind, url="https://example.com", recipients=stored)
@@ -113,3 +134,31 @@ def test_a_delivery_is_sent_again(browser: Client) -> None:
     address = reverse("admin:governance_delivery_do", args=[delivery.pk, "redeliver"])
     browser.post(address, {})
     assert Delivery.objects.get().status == "pending"
+
+
+def test_nothing_is_sent_again_to_a_channel_that_is_disabled(browser: Client) -> None:
+    channel = Channel.objects.create(name="hook", url="https://hooks.example.com", enabled=False)
+    delivery = deliveries.send_test(channel, timezone.now())
+    Delivery.objects.update(status="failed")
+    address = reverse("admin:governance_delivery_do", args=[delivery.pk, "redeliver"])
+    assert deliveries.DISABLED in browser.post(address, {}, follow=True).content.decode()
+    assert Delivery.objects.get().status == "failed"
+
+
+def test_a_delivery_leads_to_its_run_and_says_what_it_says(browser: Client) -> None:
+    channel = Channel.objects.create(name="here", kind="console")
+    data = {"title": "Report: succeeded", "explanation": "On time.", "output": "<b>Well</b>"}
+    run_id = new_id()
+    for event in ("run.succeeded", "run.failed"):
+        deliveries.new_delivery(
+            channel, event, {"data": data}, timezone.now(), run_id=run_id
+        ).save()
+    told = Delivery.objects.get(event="run.succeeded")
+    page = browser.get(reverse("admin:governance_delivery_change", args=[told.pk]))
+    shown = page.content.decode()
+    assert reverse("admin:scheduling_cronrun_change", args=[run_id]) in shown
+    assert "On time.\n\n&lt;b&gt;Well&lt;/b&gt;" in shown
+
+    listed = reverse("admin:governance_delivery_changelist")
+    for query, found in (("event=run.", 2), ("event=run.succeeded", 1), ("event=alert.", 0)):
+        assert browser.get(f"{listed}?{query}").context["cl"].result_count == found

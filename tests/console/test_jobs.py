@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -9,9 +10,9 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from governance.models import Team
-from scheduling import jobs
-from scheduling.models import CronJob, CronRun, RunTrigger
+from governance.models import Channel, Team
+from scheduling import calendars, jobs
+from scheduling.models import CronJob, CronRun, ExclusionCalendar, RunTrigger
 from tests.browser.seed import Seeded
 from tests.console.conftest import signed_in, staff
 from tests.console.pages import filled, text_of
@@ -254,6 +255,157 @@ def test_a_run_links_to_its_call_and_the_call_back(seeded: Seeded, browser: Clie
 def test_lists_of_jobs_and_runs_take_a_bounded_number_of_queries(
     seeded: Seeded, browser: Client, django_assert_max_num_queries: Any
 ) -> None:
-    for name in ("cronjob", "cronrun"):
+    for name in ("cronjob", "cronrun", "exclusioncalendar"):
         with django_assert_max_num_queries(12):
             browser.get(reverse(f"admin:scheduling_{name}_changelist"))
+
+
+CAREFUL = {
+    "starts_at": "2099-01-01T00:00",
+    "jitter_seconds": "30",
+    "overlap": "allow",
+    "max_parallel": "4",
+    "misfire": "review",
+    "max_attempts": "3",
+    "parameters": '{"topic": "news"}',
+    "output_format": "json",
+    "output_schema": '{"type": "object"}',
+}
+
+
+def test_every_policy_is_stored_and_shown_again(browser: Client, team: Team) -> None:
+    holidays = calendars.create(team=None, name="Holidays", dates=["2099-01-01"])
+    channel = Channel.objects.create(name="Ops", kind="email", recipients=["o@example.com"])
+    named = {"calendars": [holidays.pk], "deliveries": [f"{channel.pk}:failure"]}
+    browser.post(reverse(ADD), _written(browser, team, **CAREFUL, **named))
+
+    job = CronJob.objects.get()
+    assert (job.overlap, job.max_parallel, job.misfire) == ("allow", 4, "review")
+    assert (job.parameters, job.output_schema) == ({"topic": "news"}, {"type": "object"})
+    assert list(job.calendars.all()) == [holidays]
+    assert [(wish.channel, wish.on) for wish in job.deliveries.all()] == [(channel, "failure")]
+    slot, due = job.next_slot, job.due_at
+    text = text_of(browser.get(_page(job)).content.decode())
+    assert "Run beside it: both go on" in text
+
+    browser.post(_page(job), {**_form(browser, job), "name": "Renamed"})
+
+    job.refresh_from_db()
+    assert (job.name, job.next_slot, job.due_at) == ("Renamed", slot, due)
+    assert job.output_schema == {"type": "object"}
+    assert list(job.calendars.all()) == [holidays]
+
+
+def test_what_is_another_teams_is_refused_at_its_field(browser: Client, team: Team) -> None:
+    other = make_team(name="Red")
+    theirs = calendars.create(team=other, name="Red days", dates=[])
+    channel = Channel.objects.create(name="Red hook", kind="email", team=other)
+    named = {"calendars": [theirs.pk], "deliveries": [f"{channel.pk}:failure"]}
+
+    response = browser.post(reverse(ADD), _written(browser, team, **named))
+
+    assert set(response.context["adminform"].form.errors) == {"calendars", "deliveries"}
+    assert not CronJob.objects.exists()
+
+
+def test_parts_are_folded_unless_something_in_them_is_unusual(
+    browser: Client, team: Team, job: CronJob
+) -> None:
+    def folded() -> int:
+        return browser.get(_page(job)).content.decode().count("<details><summary>")
+
+    assert folded() == 4
+    jobs.update_job(job, now=timezone.now(), max_attempts=2)
+    assert folded() == 3
+
+
+def test_missed_times_are_listed_and_decided_on(browser: Client, job: CronJob) -> None:
+    now = timezone.now()
+    for ago in (1, 2):
+        CronRun.objects.create(
+            job=job,
+            slot=now - timedelta(days=ago),
+            status="missed",
+            needs_review=True,
+            queued_at=now,
+        )
+    listed = reverse("admin:scheduling_cronjob_changelist") + "?review=yes"
+    assert "2 missed times to review" in text_of(browser.get(listed).content.decode())
+    assert "2 missed times to review" in text_of(browser.get(_page(job)).content.decode())
+
+    said = browser.post(_do(job, "replay_missed"), follow=True)
+
+    text = text_of(said.content.decode())
+    assert "2 runs are queued, the earliest first." in text
+    assert "missed times to review" not in text
+    again = browser.post(_do(job, "skip_missed"), follow=True)
+    assert "no longer applies" in text_of(again.content.decode())
+
+
+def test_a_job_is_run_with_parameters_and_the_run_cancelled(browser: Client, job: CronJob) -> None:
+    browser.post(_do(job, "run_now"), {"run_now-parameters": "[1]"})
+    assert not CronRun.objects.exists()
+
+    browser.post(_do(job, "run_now"), {"run_now-parameters": '{"topic": "art"}'})
+
+    run = CronRun.objects.get()
+    assert run.parameters == {"topic": "art"}
+    cancel = reverse("admin:scheduling_cronrun_do", args=[run.pk, "cancel"])
+    said = browser.post(cancel, {"cancel-reason": "A slip."}, follow=True)
+    run.refresh_from_db()
+    assert (run.status, run.reason) == ("cancelled", "A slip.")
+    assert "is cancelled" in text_of(said.content.decode())
+
+
+def test_a_job_is_tried_without_spending(browser: Client, job: CronJob) -> None:
+    jobs.update_job(job, now=timezone.now(), prompt="On {{ parameters.topic }}.")
+    page = reverse("admin:scheduling_cronjob_try", args=[job.pk])
+
+    text = text_of(browser.post(page, {"parameters": '{"topic": "art"}'}).content.decode())
+
+    assert "On art." in text
+    assert "What would be sent" in text
+    assert not CronRun.objects.exists()
+    assert "This is not JSON" in text_of(browser.post(page, {"parameters": "{"}).content.decode())
+
+
+def test_an_unusual_run_is_told_in_full(seeded: Seeded, browser: Client) -> None:
+    run = CronRun.objects.get(slow=True)
+    page = reverse("admin:scheduling_cronrun_change", args=[run.pk])
+
+    text = text_of(browser.get(page).content.decode())
+
+    for words in (
+        "slower than expected",
+        "put off 1 time",
+        "The provider answered 503.",
+        "refunds",
+    ):
+        assert words in text
+    found = reverse("admin:scheduling_cronrun_changelist") + "?needs_review__exact=1"
+    assert "to be reviewed" in text_of(browser.get(found).content.decode())
+
+
+def test_a_calendar_is_made_changed_and_deleted_if_nothing_goes_by_it(
+    browser: Client, job: CronJob
+) -> None:
+    add = reverse("admin:scheduling_exclusioncalendar_add")
+    refused = browser.post(add, {"name": "Days", "dates": "2099-12-25\nsoon"})
+    assert refused.context["adminform"].form.errors["dates"] == [
+        "Line 2: “soon” is no day such as 2026-12-25."
+    ]
+    browser.post(add, {"name": "Days", "dates": "2099-12-25"})
+    calendar = ExclusionCalendar.objects.get()
+    page = reverse("admin:scheduling_exclusioncalendar_change", args=[calendar.pk])
+    browser.post(page, {"name": "Days off", "dates": "2099-01-01\n2099-12-25"})
+    calendar.refresh_from_db()
+    assert (calendar.name, calendar.team) == ("Days off", None)
+    assert calendar.dates == ["2099-01-01", "2099-12-25"]
+
+    jobs.update_job(job, now=timezone.now(), calendars=[calendar])
+    assert "Digest (Blue)" in text_of(browser.get(page).content.decode())
+    delete = reverse("admin:scheduling_exclusioncalendar_delete", args=[calendar.pk])
+    assert browser.post(delete, {"post": "yes"}).status_code == 403
+    jobs.update_job(job, now=timezone.now(), calendars=[])
+    browser.post(delete, {"post": "yes"})
+    assert not ExclusionCalendar.objects.exists()

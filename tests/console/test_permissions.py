@@ -15,6 +15,7 @@ from django.urls import URLPattern, URLResolver, reverse
 
 from providers.admin.base import ConsoleAdmin
 from providers.models import Provider
+from scheduling.models import CronJob
 from tests.browser.seed import Seeded
 from tests.console.conftest import signed_in, staff
 from tests.console.pages import filled
@@ -77,6 +78,8 @@ def _walk() -> Iterator[tuple[str, str]]:
     yield "providers_provider_presets", "/admin/providers/provider/presets/"
     yield "providers_provider_preset", "/admin/providers/provider/presets/ollama/"
     yield "governance_price_import", "/admin/governance/price/import/"
+    for key in _keys(CronJob):
+        yield "scheduling_cronjob_try", f"/admin/scheduling/cronjob/{key}/try/"
     for key in _keys(Provider):
         yield "providers_provider_discover", f"/admin/providers/provider/{key}/discover/"
     yield "auth_user_password_change", f"/admin/auth/user/{_keys(User)[0]}/password/"
@@ -98,7 +101,7 @@ def _sent(root: Client, name: str, address: str) -> dict[str, Any]:
     return _form(root, address) if name.endswith(("_add", "_change", "_import")) else {}
 
 
-REFUSED = ("_add", "_change", "_delete", "_do", "_preset", "_discover", "_import")
+REFUSED = ("_add", "_change", "_delete", "_do", "_preset", "_discover", "_import", "_try")
 _NEW_PASSWORD = {"password1": "another-long-one-1", "password2": "another-long-one-1"}
 
 

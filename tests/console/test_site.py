@@ -34,7 +34,7 @@ def test_an_administrator_is_offered_everything(browser: Client) -> None:
         "Access",
         "System",
     ]
-    assert len(_entries(browser)) == 23
+    assert len(_entries(browser)) == 24
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ def test_lists_take_a_bounded_number_of_queries(
         "governance_price",
         "auth_user",
     ):
-        with django_assert_max_num_queries(11):
+        with django_assert_max_num_queries(12):
             browser.get(reverse(f"admin:{name}_changelist"))
 
 

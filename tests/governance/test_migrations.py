@@ -129,3 +129,33 @@ def test_the_audit_trail_is_append_only_until_one_goes_back() -> None:
             cursor.execute("UPDATE governance_auditentry SET action = 'deleted'")
 
     assert entries.get().action == "changed"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_channels_from_before_go_on_with_alerts_alone() -> None:
+    leaves = MigrationExecutor(connection).loader.graph.leaf_nodes()
+    before = migrate(("governance", "0010_foreground_first"))
+    team = before.get_model("governance", "Team").objects.create(slug="blue", name="Blue")
+    kept = before.get_model("governance", "Channel").objects.create(name="kept", team=team)
+    before.get_model("governance", "Delivery").objects.create(channel=kept, event="alert.opened")
+
+    after = migrate(("governance", "0011_deliveries_of_runs"))
+    channels = after.get_model("governance", "Channel").objects
+    assert channels.values_list("format", "purpose").get() == ("standard", "alerts")
+    assert after.get_model("governance", "Delivery").objects.get().run_id is None
+    chat = channels.create(
+        name="chat", format="slack", url="https://hooks.slack.com", team_id=team.pk
+    )
+    shown = channels.create(name="shown", kind="console")
+    after.get_model("governance", "Delivery").objects.create(
+        channel=chat, event="run.failed", run_id=new_id(), team_id=team.pk
+    )
+
+    back = migrate(("governance", "0010_foreground_first"))
+    rows = back.get_model("governance", "Channel").objects.order_by("pk")
+    assert list(rows.values_list("pk", "kind", "enabled")) == [
+        (kept.pk, "webhook", True),
+        (chat.pk, "webhook", False),
+        (shown.pk, "webhook", False),
+    ]
+    migrate(*leaves)

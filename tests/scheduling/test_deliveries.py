@@ -12,6 +12,7 @@ from django.db import connection
 from django.urls import reverse
 
 from governance.models import Channel, Delivery, Team
+from scheduling import deliveries
 from scheduling.deliveries import (
     LONGEST_OUTPUT,
     MOST_WISHES,
@@ -73,6 +74,7 @@ def test_a_run_is_told_of_in_full(make_job: MakeJob, team: Team) -> None:
 
     delivery = Delivery.objects.get()
     assert (delivery.channel, delivery.event) == (channel, "run.succeeded")
+    assert (delivery.team, delivery.run_id, delivery.status) == (team, run.pk, "pending")
     assert delivery.body == {
         "type": "run.succeeded",
         "timestamp": "2026-03-10T12:00:04+00:00",
@@ -100,8 +102,8 @@ def test_a_run_is_told_of_in_full(make_job: MakeJob, team: Team) -> None:
             "url": ANY,
         },
     }
-    page = reverse("team:schedule", args=["demo", job.pk])
-    assert delivery.body["data"]["url"] == f"{settings.PALYRA_PUBLIC_URL}{page}#run-{run.pk}"
+    page = reverse("team:schedule-run-page", args=["demo", job.pk, run.pk])
+    assert delivery.body["data"]["url"] == f"{settings.PALYRA_PUBLIC_URL}{page}"
 
 
 @pytest.mark.django_db
@@ -142,7 +144,8 @@ def test_a_long_output_is_cut_and_said_to_be(make_job: MakeJob) -> None:
 def test_channels_that_cannot_be_used_are_passed_over(make_job: MakeJob, team: Team) -> None:
     job = make_job()
     mine = make_channel(team=team)
-    for channel in (mine, make_channel(team=make_team()), make_channel(enabled=False)):
+    others = make_channel(team=make_team()), make_channel(enabled=False)
+    for channel in (mine, *others, make_channel(purpose="alerts")):
         RunDelivery.objects.create(job=job, channel=channel, on=DeliverOn.ALWAYS)
     tell(make_run(job), previous_output=None, now=NOON)
     assert [one.channel for one in Delivery.objects.all()] == [mine]
@@ -165,13 +168,32 @@ def test_a_run_ends_whatever_becomes_of_telling(
     assert not Delivery.objects.exists()
 
 
+# Where one transaction writes at a time, nothing is deleted meanwhile.
+if connection.vendor == "postgresql":
+
+    @pytest.mark.django_db
+    def test_a_channel_deleted_meanwhile_does_not_fail_the_run(
+        make_job: MakeJob, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        job = make_job()
+        wish = RunDelivery.objects.create(job=job, channel=make_channel(), on=DeliverOn.ALWAYS)
+        wishes = list(deliveries._wishes(make_run(job, trigger="manual")))
+        wish.channel.delete()
+        monkeypatch.setattr(deliveries, "_wishes", lambda _: wishes)
+        tell(make_run(job), previous_output=None, now=NOON)
+        assert "could not be told of" in caplog.text
+        connection.check_constraints()
+
+
 @pytest.mark.django_db
 def test_a_team_may_use_its_own_channels_and_everyones(team: Team) -> None:
     own, everyones = make_channel(team=team), make_channel()
     foreign = make_channel(team=make_team(), name="The other team's")
+    alerts = make_channel(team=team, purpose="alerts")
     assert set(channels_for(team)) == {own, everyones}
     assert delivery_faults(team, [(own, "change"), (own, "failure"), (everyones, "always")]) == []
     found = delivery_faults(team, [(foreign, "never"), (own, "change"), (own, "change")])
+    assert delivery_faults(team, [(alerts, "always")])
     assert [one.split(".")[0] for one in found] == [
         f"Channel {foreign.pk} is not one that the team may use",
         "Give one of success, failure, change, always, not 'never'",

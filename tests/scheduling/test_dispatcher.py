@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -13,22 +14,24 @@ from django.utils import timezone
 from django_q.models import OrmQ
 
 from governance.models import Team
-from scheduling import dispatcher, handling, jobs, messages
-from scheduling.dispatcher import RETRY_AFTER, dispatch, next_due
-from scheduling.models import CronJob, CronRun, RunStatus, RunTrigger
-from scheduling.planning import plan
+from scheduling import dispatcher, handling, jobs, messages, places
+from scheduling.dispatcher import RETRY_AFTER, dispatch, next_due, release
+from scheduling.models import CronJob, CronRun, ExclusionCalendar, RunStatus, RunTrigger
+from scheduling.overlap import Places
+from scheduling.planning import due_time, plan
 from tests.scheduling.conftest import MakeJob
 
 MINUTE = timedelta(minutes=1)
+HOUR = timedelta(hours=1)
 
 
 def now() -> datetime:
     return timezone.now().replace(microsecond=0)
 
 
-def queued_pairs() -> list[tuple[str, str]]:
-    """The runs and tokens of every message in the queue."""
-    return [pair for message in OrmQ.objects.order_by("id") for pair in message.task["args"][0]]
+def told() -> list[int]:
+    """How many runs each message in the queue is for."""
+    return [message.task["args"][0] for message in OrmQ.objects.order_by("id")]
 
 
 def test_a_due_job_becomes_a_queued_run_and_a_message(make_job: MakeJob) -> None:
@@ -45,7 +48,8 @@ def test_a_due_job_becomes_a_queued_run_and_a_message(make_job: MakeJob) -> None
         RunTrigger.SCHEDULE,
     )
     assert (run.missed_before, run.reason) == (0, "")
-    assert queued_pairs() == [(str(run.id), str(run.token))]
+    assert (run.lane, run.due_at, run.sent_at) == (0, due, due + timedelta(seconds=1))
+    assert told() == [1]
     job.refresh_from_db()
     assert job.next_slot == due + MINUTE
     assert dispatch(due + timedelta(seconds=1)) == 0
@@ -62,14 +66,85 @@ def test_jobs_that_are_not_due_are_left_alone(make_job: MakeJob) -> None:
     assert next_due() == due + timedelta(seconds=1)
 
 
-def test_missed_times_are_counted_and_only_the_latest_is_run(make_job: MakeJob) -> None:
+def statuses(job: CronJob) -> dict[datetime, str]:
+    return dict(job.runs.values_list("slot", "status"))
+
+
+@pytest.mark.parametrize(
+    ("misfire", "queued", "review"),
+    [("skip", [], 0), ("run_once", [3], 0), ("catch_up", [2, 3], 0), ("review", [], 4)],
+)
+def test_missed_times_are_dealt_with_as_the_job_wants(
+    make_job: MakeJob, misfire: str, queued: list[int], review: int
+) -> None:
+    due = now()
+    job = make_job(due=due, every_seconds=3600, misfire=misfire, catch_up_limit=2)
+
+    dispatch(due + 3.5 * HOUR)
+
+    slots = [due + number * HOUR for number in range(4)]
+    wanted = {
+        slot: RunStatus.QUEUED if slots.index(slot) in queued else RunStatus.MISSED
+        for slot in slots
+    }
+    assert statuses(job) == wanted
+    assert job.runs.filter(needs_review=True).count() == review
+    assert all(run.reason for run in job.runs.filter(status=RunStatus.MISSED))
+    # Those that are caught up with are made one after the other.
+    assert job.runs.filter(status=RunStatus.QUEUED, lane=0).count() == min(1, len(queued))
+    job.refresh_from_db()
+    assert job.next_slot == due + 4 * HOUR
+
+
+def test_more_missed_times_than_get_a_row_are_counted(make_job: MakeJob) -> None:
     due = now()
     make_job(due=due)
 
-    dispatch(due + 90 * MINUTE + timedelta(seconds=5))
+    dispatch(due + 900 * MINUTE + timedelta(seconds=5))
 
-    run = CronRun.objects.get()
-    assert (run.slot, run.missed_before) == (due + 90 * MINUTE, 90)
+    assert sum(1 + run.missed_before for run in CronRun.objects.all()) == 901
+    assert CronRun.objects.count() < 110
+
+
+def test_a_job_with_jitter_begins_late_and_goes_on_in_time(make_job: MakeJob) -> None:
+    due = now()
+    job = make_job(jitter_seconds=50)
+    job.move(next_slot=due, due_at=due + timedelta(seconds=20), anchor_at=due)
+    at = due_time(job.pk, due, 50, due + MINUTE)
+
+    assert dispatch(due + timedelta(seconds=19)) == 0
+    assert dispatch(max(at, due + timedelta(seconds=20))) == 1
+
+    assert CronRun.objects.get().due_at == at
+    job.refresh_from_db()
+    assert job.next_slot == due + MINUTE
+    assert job.due_at == due_time(job.pk, due + MINUTE, 50, due + 2 * MINUTE)
+
+
+def test_a_job_ends_with_its_last_run_and_skipped_ones_are_none(make_job: MakeJob) -> None:
+    due = now()
+    job = make_job(due=due, max_runs=2)
+    dispatch(due)
+    # The first is under way still, so this one is skipped and leaves a run to come.
+    dispatch(due + MINUTE)
+    CronRun.objects.filter(slot=due).update(status=RunStatus.SUCCEEDED)
+    dispatch(due + 2 * MINUTE)
+
+    assert list(statuses(job).values()) == ["queued", "skipped", "succeeded"]
+    job.refresh_from_db()
+    assert (job.run_count, job.next_slot, job.due_at) == (2, None, None)
+
+
+def test_days_of_a_calendar_are_left_out(make_job: MakeJob, team: Team) -> None:
+    calendar = ExclusionCalendar.objects.create(name="Holidays", team=team, dates=["2030-12-25"])
+    job = make_job(
+        schedule_kind="cron",
+        cron="0 9 * * *",
+        calendars=[calendar],
+        now=datetime(2030, 12, 24, 12, tzinfo=UTC),
+    )
+
+    assert job.next_slot == datetime(2030, 12, 26, 9, tzinfo=UTC)
 
 
 def test_a_single_time_is_run_once_and_then_never(make_job: MakeJob) -> None:
@@ -87,7 +162,11 @@ def test_a_single_time_is_run_once_and_then_never(make_job: MakeJob) -> None:
 
 @pytest.mark.parametrize(
     ("status", "words"),
-    [(RunStatus.QUEUED, "still waiting"), (RunStatus.RUNNING, "still under way")],
+    [
+        (RunStatus.QUEUED, "still waiting to begin"),
+        (RunStatus.RUNNING, "still under way"),
+        (RunStatus.WAITING_FOR_APPROVAL, "still waiting for approval"),
+    ],
 )
 def test_while_a_run_is_active_the_next_is_skipped_and_says_why(
     make_job: MakeJob, status: RunStatus, words: str
@@ -103,7 +182,67 @@ def test_while_a_run_is_active_the_next_is_skipped_and_says_why(
     assert skipped.status == RunStatus.SKIPPED
     assert words in skipped.reason
     assert skipped.finished_at == due + MINUTE
-    assert len(queued_pairs()) == 1
+    assert told() == [1]
+
+
+def test_one_run_waits_and_a_second_is_skipped(make_job: MakeJob) -> None:
+    due = now()
+    job = make_job(due=due, overlap="queue_one")
+    for number in range(3):
+        dispatch(due + number * MINUTE)
+
+    assert list(job.runs.order_by("slot").values_list("status", "lane")) == [
+        ("queued", 0),
+        ("queued", None),
+        ("skipped", None),
+    ]
+    assert told() == [1]
+
+
+def test_a_newer_run_replaces_what_has_not_begun_and_cancels_what_has(make_job: MakeJob) -> None:
+    due = now()
+    job = make_job(due=due, overlap="replace")
+    dispatch(due)
+    dispatch(due + MINUTE)
+
+    first, second = job.runs.order_by("slot")
+    assert (first.status, second.status, second.lane) == ("cancelled", "queued", 0)
+    assert "in favour of the run of" in first.reason
+    assert told() == [1, 1]
+
+    CronRun.objects.filter(pk=second.pk).update(status=RunStatus.RUNNING)
+    dispatch(due + 2 * MINUTE)
+    second.refresh_from_db()
+    third = job.runs.get(slot=due + 2 * MINUTE)
+    assert (second.status, second.cancel_requested_at) == ("running", due + 2 * MINUTE)
+    assert (third.status, third.lane) == ("queued", None)
+
+
+def test_as_many_runs_as_may_are_made_beside_each_other(make_job: MakeJob) -> None:
+    due = now()
+    job = make_job(due=due, overlap="allow", max_parallel=2)
+    for number in range(3):
+        dispatch(due + number * MINUTE)
+
+    assert list(job.runs.order_by("slot").values_list("status", "lane")) == [
+        ("queued", 0),
+        ("queued", 1),
+        ("skipped", None),
+    ]
+
+
+def test_a_retry_is_told_of_when_it_is_due(make_job: MakeJob) -> None:
+    due = now()
+    make_job(due=due)
+    dispatch(due)
+    OrmQ.objects.all().delete()
+    CronRun.objects.update(sent_at=None, due_at=due + 0.5 * MINUTE)
+
+    assert next_due() == due + 0.5 * MINUTE
+    assert (release(due), told()) == (0, [])
+    assert (release(due + 0.5 * MINUTE), told()) == (1, [1])
+    assert release(due + 0.5 * MINUTE) == 0
+    assert next_due() == due + MINUTE
 
 
 def test_a_disabled_teams_runs_are_skipped_and_say_why(make_job: MakeJob, team: Team) -> None:
@@ -116,7 +255,7 @@ def test_a_disabled_teams_runs_are_skipped_and_say_why(make_job: MakeJob, team: 
 
     run = CronRun.objects.get()
     assert (run.status, run.reason) == (RunStatus.SKIPPED, "The team is disabled.")
-    assert queued_pairs() == []
+    assert told() == []
 
 
 def test_one_bad_job_does_not_keep_the_others_from_running(make_job: MakeJob) -> None:
@@ -152,6 +291,10 @@ def test_a_mended_job_runs_at_once(make_job: MakeJob) -> None:
     assert CronRun.objects.get().slot == job.next_slot
 
 
+def nothing_under_way(jobs: Iterable[CronJob]) -> dict[Any, Places]:
+    return {job.pk: Places(overlap=job.overlap, max_parallel=job.max_parallel) for job in jobs}
+
+
 def test_a_run_the_database_refuses_leaves_the_job_as_it_was(
     make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -159,7 +302,7 @@ def test_a_run_the_database_refuses_leaves_the_job_as_it_was(
     job, other = make_job(due=due), make_job(due=due)
     # The active run is there, but was not to be seen when the dispatcher looked.
     handling.run_now(job, now=due)
-    monkeypatch.setattr(dispatcher, "_active_runs", lambda jobs: {})
+    monkeypatch.setattr(places, "read", nothing_under_way)
 
     dispatch(due)
 
@@ -174,7 +317,7 @@ def test_a_time_that_has_had_its_run_gets_no_second_one(make_job: MakeJob) -> No
     job = make_job(due=due)
     dispatch(due)
     CronRun.objects.update(status=RunStatus.SUCCEEDED)
-    CronJob.objects.update(next_slot=due)
+    CronJob.objects.update(next_slot=due, due_at=due)
 
     dispatch(due + timedelta(seconds=1))
 
@@ -213,21 +356,16 @@ def test_many_due_jobs_are_dealt_with_in_turns_and_in_batches(
     assert [dispatch(due) for _ in range(4)] == [5, 5, 2, 0]
 
     assert CronRun.objects.filter(status=RunStatus.QUEUED).count() == 12
-    assert len(queued_pairs()) == 12
-    assert OrmQ.objects.count() < 12
+    assert sum(told()) == 12
+    assert len(told()) < 12
 
 
 @pytest.mark.parametrize(
-    ("count", "workers", "sizes"),
+    ("count", "workers", "shares"),
     [(0, 2, []), (1, 2, [1]), (3, 2, [2, 1]), (100, 2, [50, 50]), (120, 2, [50, 50, 20])],
 )
-def test_batches_share_the_runs_out(count: int, workers: int, sizes: list[int]) -> None:
-    pairs = [(str(number), "token") for number in range(count)]
-
-    found = messages.batches(pairs, workers)
-
-    assert [len(batch) for batch in found] == sizes
-    assert [pair for batch in found for pair in batch] == pairs
+def test_messages_share_the_runs_out(count: int, workers: int, shares: list[int]) -> None:
+    assert messages.shares(count, workers) == shares
 
 
 @pytest.mark.django_db(transaction=True)
@@ -243,7 +381,8 @@ def test_several_dispatchers_at_once_run_each_time_once(make_job: MakeJob) -> No
             for second in range(4):
                 # The jobs fall due again and again while all are at it.
                 while dispatch(due + second * MINUTE):
-                    CronRun.objects.update(status=RunStatus.SUCCEEDED)
+                    queued = CronRun.objects.filter(status=RunStatus.QUEUED)
+                    queued.update(status=RunStatus.SUCCEEDED)
         finally:
             connection.close()
 

@@ -42,7 +42,6 @@ class World:
         self.due: datetime | None = None
         self.dispatches: Iterator[int | Error] = iter(())
         self.dispatched = 0
-        self.recovered = 0
 
     def dispatch(self, now: datetime) -> int:
         self.dispatched += 1
@@ -51,9 +50,6 @@ class World:
             raise result
         return result
 
-    def recover(self, now: datetime) -> None:
-        self.recovered += 1
-
 
 @pytest.fixture
 def world(monkeypatch: pytest.MonkeyPatch) -> World:
@@ -61,7 +57,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr(loop, "database_now", lambda: NOON)
     monkeypatch.setattr(loop, "dispatch", world.dispatch)
     monkeypatch.setattr(loop, "next_due", lambda: world.due)
-    monkeypatch.setattr(loop, "recover", world.recover)
+    monkeypatch.setattr(loop, "release", lambda now: 0)
     monkeypatch.setattr(loop, "blocking_runtime", lambda role: None)
     monkeypatch.setattr(connection, "close", lambda: None)
     return world
@@ -105,12 +101,6 @@ def test_it_does_not_sleep_while_there_is_something_to_do(world: World, run: Run
     run(1)
 
     assert world.dispatched == 4
-
-
-def test_it_looks_after_runs_now_and_then(world: World, run: Run) -> None:
-    run(20)
-
-    assert world.recovered == 1
 
 
 def test_a_failing_database_is_waited_out_and_said_once(

@@ -24,7 +24,7 @@ NOON = datetime(2026, 3, 15, 12, tzinfo=UTC)
 
 
 def retries(**given: Any) -> Retries:
-    allowed = {
+    allowed: dict[str, Any] = {
         "attempts": 1,
         "deferrals": 0,
         "first_due": NOON,
@@ -86,13 +86,17 @@ def test_what_a_provider_asks_for_is_waited_for() -> None:
     assert absurd == NOON + LONGEST_BACKOFF
 
 
-@pytest.mark.parametrize(("deferrals", "seconds"), [(0, 2), (1, 4), (4, 32), (5, 60), (900, 60)])
+@pytest.mark.parametrize(("deferrals", "seconds"), [(0, 1), (1, 2), (4, 16), (5, 20), (900, 20)])
 def test_a_call_without_a_place_is_put_off_a_little_longer_each_time(
     deferrals: int, seconds: int
 ) -> None:
-    again = again_at(attempt(deferred=True), retries(deferrals=deferrals), now=NOON, chance=0)
+    ended, allowed = attempt(deferred=True), retries(deferrals=deferrals)
 
-    assert again == NOON + timedelta(seconds=seconds)
+    longest = again_at(ended, allowed, now=NOON, chance=1)
+    shortest = again_at(ended, allowed, now=NOON, chance=0)
+
+    assert longest == NOON + timedelta(seconds=seconds)
+    assert shortest == NOON + timedelta(seconds=seconds / 2)
 
 
 @given(

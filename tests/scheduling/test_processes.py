@@ -4,70 +4,26 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from urllib.parse import urlsplit, urlunsplit
+from collections.abc import Iterator
 
 import pytest
-from django.db import connection
+from django.contrib.auth import get_user_model
 from django.utils import timezone
 
-from governance.models import ModelCall
-from providers.models import Provider, ProviderKind, ProviderModel, ProviderProbe
+from governance import approvals
+from governance.models import Approval, ModelCall
+from providers.models import Provider, ProviderModel, ProviderProbe
 from scheduling import handling, jobs
 from scheduling.models import ACTIVE, CronJob, CronRun, RunStatus
 from tests.providers.host import hosting
-from tests.scheduling.conftest import MakeJob
-from tests.support.factories import make_remote
+from tests.scheduling.conftest import MakeJob, Start
+from tests.support.factories import make_model, make_policy, make_price, make_remote
 from tests.support.processes import PATIENCE, ChildProcess, alive, descendants, eventually
+from tests.support.upstream import Upstream, start_upstream
 
 pytestmark = [pytest.mark.processes, pytest.mark.django_db(transaction=True)]
-Start = Callable[[str], ChildProcess]
 # Two workers, a pusher and a monitor.
 CHILDREN = 4
-
-
-@pytest.fixture
-def model() -> ProviderModel:
-    """A model that answers by itself."""
-    provider = Provider.objects.create(name="rehearsal", kind=ProviderKind.DETERMINISTIC)
-    model: ProviderModel = ProviderModel.objects.create(
-        provider=provider,
-        name="echo",
-        is_default=True,
-        context_window=8000,
-        max_output_tokens=100,
-    )
-    return model
-
-
-@pytest.fixture
-def start() -> Iterator[Start]:
-    """Starts a command on the test's own database; all are stopped at the end."""
-    environment = {
-        **os.environ,
-        "DATABASE_URL": _test_database(),
-        "PALYRA_OWNER_TIMEOUT": "4",
-        "PYTHONUNBUFFERED": "1",
-    }
-    with ExitStack() as children:
-
-        def start(role: str) -> ChildProcess:
-            command = [sys.executable, "manage.py", role]
-            child = ChildProcess(role, command, environment=environment | {"PALYRA_ROLE": role})
-            children.enter_context(child)
-            child.wait_for_line(f"The {role} starts")
-            return child
-
-        yield start
-
-
-def _test_database() -> str:
-    name = str(connection.settings_dict["NAME"])
-    if connection.vendor == "sqlite":
-        return f"sqlite:///{name}"
-    return urlunsplit(urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{name}"))
 
 
 def _family(worker: ChildProcess) -> list[int]:
@@ -192,6 +148,82 @@ def test_a_run_whose_worker_is_killed_is_unconfirmed_and_not_run_again(
     eventually(closed.exists, bool, what="the run is unconfirmed")
     assert "The worker ended during the call" in closed.get().reason
     assert called.count() == 1
+
+
+@pytest.fixture
+def upstream() -> Iterator[Upstream]:
+    with start_upstream() as upstream:
+        yield upstream
+
+
+def test_slow_models_keep_no_others_waiting_and_their_calls_can_be_broken_off(
+    start: Start, model: ProviderModel, make_job: MakeJob, upstream: Upstream
+) -> None:
+    remote = make_remote(base_url=upstream.base_url)
+    make_price(make_model(provider=remote, name="slow", context_window=8000))
+    upstream.hold("slow")
+    # Twice as many as there are workers, with two messages or more.
+    slow = [make_job(model="slow", overlap="replace") for _ in range(4)]
+    runs = [handling.run_now(job, now=timezone.now()) for job in slow]
+    start("worker")
+    upstream.wait_for_calls("slow", 4)
+
+    quick = handling.run_now(make_job(), now=timezone.now())
+    done = CronRun.objects.filter(pk=quick.pk, status=RunStatus.SUCCEEDED)
+    eventually(done.exists, bool, what="the quick run")
+    assert upstream.answered("slow") == 0
+
+    handling.cancel(runs[0], now=timezone.now(), reason="No longer wanted.")
+    upstream.wait_for_disconnects("slow", 1)
+    # A newer run of a job that lets it takes the place of the one under way.
+    newer = handling.run_now(slow[1], now=timezone.now())
+    upstream.wait_for_disconnects("slow", 2)
+    upstream.wait_for_calls("slow", 5)
+    upstream.release("slow")
+
+    ids = [*(run.pk for run in runs), newer.pk]
+    at_rest = CronRun.objects.filter(pk__in=ids, status__in=ACTIVE)
+    eventually(at_rest.count, lambda count: count == 0, what="all at rest")
+    cancelled, replaced, *others = (CronRun.objects.get(pk=pk) for pk in ids)
+    assert (cancelled.status, cancelled.reason) == (RunStatus.CANCELLED, "No longer wanted.")
+    assert (replaced.status, replaced.finished_at is not None) == (RunStatus.CANCELLED, True)
+    assert {run.status for run in others} == {RunStatus.SUCCEEDED}
+    # What was broken off is charged, and all of it is in the ledger, once.
+    assert cancelled.cost is not None
+    assert ModelCall.objects.filter(run_id__in=ids).count() == 5
+
+
+def test_a_run_that_needs_approval_waits_for_it_and_then_runs_once(
+    start: Start, model: ProviderModel, make_job: MakeJob
+) -> None:
+    make_price(model)
+    make_policy(hard_limit=1, action="approval")
+    approved, denied = (handling.run_now(make_job(), now=timezone.now()) for _ in range(2))
+    start("worker")
+    start("scheduler")
+    waiting = CronRun.objects.filter(status=RunStatus.WAITING_FOR_APPROVAL)
+    eventually(waiting.count, lambda count: count == 2, what="both wait")
+    assert not Approval.objects.exclude(status="pending").exists()
+
+    decider = get_user_model().objects.create_superuser("decider")
+    for run, approve in ((approved, True), (denied, False)):
+        call_id = CronRun.objects.get(pk=run.pk).call_id
+        approvals.decide(
+            approval_id=Approval.objects.get(call_id=call_id).pk,
+            decided_by=decider,
+            approve=approve,
+            comment="",
+            now=timezone.now(),
+        )
+    eventually(waiting.count, lambda count: count == 0, what="neither waits")
+
+    approved.refresh_from_db()
+    denied.refresh_from_db()
+    assert (approved.status, denied.status) == (RunStatus.SUCCEEDED, RunStatus.DENIED)
+    assert approved.output
+    assert (approved.cost or 0) > 0
+    assert "decider denied" in denied.reason
+    assert ModelCall.objects.filter(status="succeeded").count() == 1
 
 
 def test_a_scheduler_stops_cleanly_while_it_sleeps(start: Start) -> None:

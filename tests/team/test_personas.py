@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from datetime import datetime
 from uuid import uuid4
 
 import pytest
@@ -13,10 +14,12 @@ from django.urls import reverse
 
 from governance.models import ApiKey, Approval, BudgetPolicy, Team
 from palyra_site import team as team_pages
-from scheduling.models import CronJob, CronRun
+from scheduling import calendars, jobs
+from scheduling.models import CronJob, CronRun, ExclusionCalendar, RunStatus
 from tests.team.conftest import People
+from tests.team.rows import make_run
 
-# Every page of a team: its name, and whether its address names a job or a key.
+# Every page of a team: its name, and which thing of the team its address names.
 READ = {
     "home": "",
     "schedules": "",
@@ -26,6 +29,12 @@ READ = {
     "schedule-runs": "job",
     "schedule-edit": "job",
     "schedule-pause": "job",
+    "schedule-try": "job",
+    "schedule-run-page": "run",
+    "schedule-run-cancel": "run",
+    "calendars": "",
+    "calendar-create": "",
+    "calendar-edit": "calendar",
     "keys": "",
     "key-create": "",
     "key-revoke": "key",
@@ -38,6 +47,12 @@ WRITE = {
     "schedule-pause": "job",
     "schedule-resume": "job",
     "schedule-run": "job",
+    "schedule-try": "job",
+    "schedule-review": "job",
+    "schedule-run-cancel": "run",
+    "calendar-create": "",
+    "calendar-edit": "calendar",
+    "calendar-delete": "calendar",
     "key-create": "",
     "key-revoke": "key",
     "request-create": "",
@@ -46,10 +61,22 @@ Address = Callable[[str], str]
 
 
 @pytest.fixture
-def address(team: Team, job: CronJob, key: ApiKey, policy: BudgetPolicy) -> Address:
+def things(team: Team, job: CronJob, key: ApiKey, policy: BudgetPolicy) -> dict[str, list[object]]:
+    """What an address has of a thing of the blue team, by the kind of thing."""
+    return {
+        "": [],
+        "job": [job.pk],
+        "run": [job.pk, make_run(job, status=RunStatus.QUEUED, finished_at=None).pk],
+        "calendar": [calendars.create(team=team, name="Digest days", dates=["2099-12-25"]).pk],
+        "key": [key.public_id],
+    }
+
+
+@pytest.fixture
+def address(team: Team, things: dict[str, list[object]]) -> Address:
     """The address of a page of the blue team, by the page's name."""
-    of: dict[str, list[object]] = {"": [], "job": [job.pk], "key": [key.public_id]}
-    return lambda page: reverse(f"team:{page}", args=[team.slug, *of[(READ | WRITE).get(page, "")]])
+    kinds = READ | WRITE
+    return lambda page: reverse(f"team:{page}", args=[team.slug, *things[kinds.get(page, "")]])
 
 
 def test_every_page_of_a_team_is_looked_at_here() -> None:
@@ -107,7 +134,7 @@ def test_who_is_not_signed_in_is_sent_to_sign_in(
     assert _everything() == before
 
 
-@pytest.mark.parametrize("page", ["schedule-resume", "schedule-run"])
+@pytest.mark.parametrize("page", sorted(WRITE.keys() - READ.keys()))
 def test_what_changes_something_needs_a_post(member: Client, address: Address, page: str) -> None:
     assert member.get(address(page)).status_code == 405
 
@@ -123,10 +150,9 @@ def test_a_post_needs_a_token(people: People, address: Address, page: str) -> No
 
 @pytest.mark.parametrize("page", sorted(page for page, of in (READ | WRITE).items() if of))
 def test_one_team_does_not_reach_anothers_things_through_its_own_address(
-    outsider: Client, red: Team, job: CronJob, key: ApiKey, page: str
+    outsider: Client, red: Team, things: dict[str, list[object]], page: str
 ) -> None:
-    thing = job.pk if (READ | WRITE)[page] == "job" else key.public_id
-    where = reverse(f"team:{page}", args=[red.slug, thing])
+    where = reverse(f"team:{page}", args=[red.slug, *things[(READ | WRITE)[page]]])
     before = _everything()
     codes = {outsider.get(where).status_code, outsider.post(where, {"reason": "x"}).status_code}
     assert codes <= {404, 405}
@@ -141,6 +167,29 @@ def test_a_preview_of_anothers_job_is_nothing(outsider: Client, red: Team, job: 
     assert outsider.get(where, {"job": str(uuid4())}).status_code == 404
 
 
+def test_a_run_is_not_reached_through_another_job(
+    member: Client, team: Team, job: CronJob, things: dict[str, list[object]], now: datetime
+) -> None:
+    other = jobs.create_job(
+        team=team, name="Other", schedule_kind="cron", cron="0 9 * * *", prompt="x", now=now
+    )
+    for page in ("schedule-run-page", "schedule-run-cancel"):
+        where = reverse(f"team:{page}", args=[team.slug, other.pk, things["run"][1]])
+        assert member.get(where).status_code == 404
+
+
+def test_calendars_of_everyone_are_seen_and_not_changed(
+    manager: Client, people: People, team: Team
+) -> None:
+    shared = calendars.create(team=None, name="Holidays", dates=["2099-12-25"])
+    assert "Holidays" in manager.get(reverse("team:calendars", args=[team.slug])).content.decode()
+    for page in ("calendar-edit", "calendar-delete"):
+        where = reverse(f"team:{page}", args=[team.slug, shared.pk])
+        assert manager.post(where, {"name": "Mine", "dates": ""}).status_code == 404
+    shared.refresh_from_db()
+    assert shared.name == "Holidays"
+
+
 def test_another_teams_budget_cannot_be_asked_about(
     outsider: Client, red: Team, policy: BudgetPolicy
 ) -> None:
@@ -153,7 +202,9 @@ def test_another_teams_budget_cannot_be_asked_about(
     assert not Approval.objects.exists()
 
 
-@pytest.mark.parametrize("page", ["home", "schedules", "keys", "requests", "request-create"])
+@pytest.mark.parametrize(
+    "page", ["home", "schedules", "schedule-create", "calendars", "keys", "requests"]
+)
 def test_a_team_sees_nothing_of_another(
     outsider: Client, red: Team, address: Address, page: str
 ) -> None:
@@ -199,6 +250,7 @@ def _everything() -> list[object]:
     return [
         list(CronJob.objects.order_by("pk").values()),
         list(CronRun.objects.order_by("pk").values()),
+        list(ExclusionCalendar.objects.order_by("pk").values()),
         list(ApiKey.objects.order_by("pk").values()),
         list(Approval.objects.order_by("pk").values()),
     ]

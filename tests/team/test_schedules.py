@@ -297,7 +297,7 @@ class TestRunning:
         run = CronRun.objects.get()
         assert (run.job, run.status, run.trigger) == (job, RunStatus.QUEUED, "manual")
         second = member.post(_of(job, "schedule-run"), follow=True)
-        assert "A run of it is queued or under way" in second.content.decode()
+        assert "Wait for it to end" in second.content.decode()
         assert CronRun.objects.count() == 1
 
 

@@ -20,10 +20,12 @@ SECRET = "whsec_" + base64.b64encode(KEY).decode()
 
 @dataclass(slots=True)
 class Receiver:
-    """Answers `status` and keeps what it was sent: headers and body."""
+    """Answers `status`, with `headers`, and keeps what it was sent: where, headers and body."""
 
     port: int = 0
     status: int = 204
+    headers: dict[str, str] = field(default_factory=dict)
+    paths: list[str] = field(default_factory=list)
     received: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
 
     @property
@@ -52,8 +54,11 @@ def receiving(status: int = 204) -> Iterator[Receiver]:
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"]))
             names = {name.lower(): value for name, value in self.headers.items()}
+            receiver.paths.append(self.path)
             receiver.received.append((names, body))
             self.send_response(receiver.status)
+            for name, value in receiver.headers.items():
+                self.send_header(name, value)
             self.send_header("content-length", "0")
             self.end_headers()
 

@@ -1,4 +1,4 @@
-"""The team's pages about scheduled prompts."""
+"""The team's pages about scheduled prompts: made, changed, shown, paused."""
 
 from __future__ import annotations
 
@@ -20,9 +20,12 @@ from governance.access import TeamAccess, team_page
 from governance.forms import add_faults
 from governance.zones import zone_names
 from providers.models import ModelRole, ProviderModel
-from scheduling import handling, jobs
+from scheduling import jobs
+from scheduling.display import job_state
 from scheduling.forms import JobForm, PauseForm, TimingForm
 from scheduling.models import ACTIVE, CronJob, CronRun
+from scheduling.policy_words import DECISIONS, policy_facts
+from scheduling.run_story import review_counts, reviewable
 
 JOBS_A_PAGE = 50
 RUNS_A_PAGE = 20
@@ -36,13 +39,7 @@ class JobRow:
     sentence: str
     state: str
     last_run: CronRun | None
-
-
-def job_state(job: CronJob) -> str:
-    """`active`, `paused`, or `finished` for a job that has no time left to run at."""
-    if not job.enabled:
-        return "paused"
-    return "active" if job.next_slot else "finished"
+    to_review: int
 
 
 @require_safe
@@ -60,14 +57,23 @@ def schedule_list(request: HttpRequest, access: TeamAccess) -> HttpResponse:
 
 
 def _jobs_of(access: TeamAccess) -> QuerySet[CronJob]:
-    return CronJob.objects.filter(team=access.team).order_by("-enabled", "name")
+    found: QuerySet[CronJob] = CronJob.objects.filter(team=access.team)
+    return found.prefetch_related("calendars").order_by("-enabled", "name")
 
 
 def _job_rows(page: Page[Any]) -> list[JobRow]:
     found = list(page)
     runs = CronRun.objects.in_bulk([job.last_run_id for job in found if job.last_run_id])
+    counts = review_counts(found)
     return [
-        JobRow(job, jobs.sentence(job), job_state(job), runs.get(job.last_run_id)) for job in found
+        JobRow(
+            job=job,
+            sentence=jobs.sentence(job),
+            state=job_state(job),
+            last_run=runs.get(job.last_run_id),
+            to_review=counts.get(job.pk, 0),
+        )
+        for job in found
     ]
 
 
@@ -82,11 +88,15 @@ def schedule_create(request: HttpRequest, access: TeamAccess) -> HttpResponse:
 @team_page
 def schedule_edit(request: HttpRequest, access: TeamAccess, job_id: UUID) -> HttpResponse:
     """Change a scheduled prompt."""
-    return _edit(request, access, _job(access, job_id))
+    return _edit(request, access, job_of(access, job_id))
 
 
-def _job(access: TeamAccess, job_id: UUID) -> CronJob:
-    return get_object_or_404(CronJob, pk=job_id, team=access.team)
+def job_of(access: TeamAccess, job_id: UUID) -> CronJob:
+    """The team's scheduled prompt; raises `Http404` if it has none such."""
+    found = CronJob.objects.select_related("team", "created_by").prefetch_related(
+        "calendars", "deliveries__channel"
+    )
+    return get_object_or_404(found, pk=job_id, team=access.team)
 
 
 def _edit(request: HttpRequest, access: TeamAccess, job: CronJob | None) -> HttpResponse:
@@ -102,6 +112,7 @@ def _edit(request: HttpRequest, access: TeamAccess, job: CronJob | None) -> Http
         "access": access,
         "job": job,
         "form": form,
+        "open_sections": form.open_sections,
         "zones": zone_names(),
         "preview": _preview(form if form.is_bound else _as_given(form), now, job),
     }
@@ -113,7 +124,8 @@ def _edit(request: HttpRequest, access: TeamAccess, job: CronJob | None) -> Http
 
 def _as_given(form: JobForm) -> TimingForm:
     """The form's initial schedule as if it had been sent, to preview it."""
-    return TimingForm({name: form[name].value() for name in TimingForm.base_fields})
+    given = {name: form[name].value() for name in TimingForm.base_fields}
+    return TimingForm(given, team=form.team)
 
 
 def _preview(form: TimingForm, now: datetime, job: CronJob | None) -> dict[str, Any]:
@@ -151,8 +163,8 @@ def schedule_preview(request: HttpRequest, access: TeamAccess) -> HttpResponse:
 
     `job` names the scheduled prompt that is being changed, if one is.
     """
-    job = _job(access, _uuid(request.GET["job"])) if request.GET.get("job") else None
-    preview = _preview(TimingForm(request.GET), timezone.now(), job)
+    job = job_of(access, _uuid(request.GET["job"])) if request.GET.get("job") else None
+    preview = _preview(TimingForm(request.GET, team=access.team), timezone.now(), job)
     return render(request, "team/_preview.html", {"access": access, "preview": preview})
 
 
@@ -167,10 +179,13 @@ def _uuid(text: str) -> UUID:
 @team_page
 def schedule_detail(request: HttpRequest, access: TeamAccess, job_id: UUID) -> HttpResponse:
     """A scheduled prompt and its runs."""
-    job = _job(access, job_id)
+    job = job_of(access, job_id)
     context = _runs_context(request, access, job) | {
         "sentence": jobs.sentence(job),
         "state": job_state(job),
+        "facts": policy_facts(job),
+        "review": reviewable(job),
+        "decisions": DECISIONS,
     }
     return render(request, "team/schedule.html", context)
 
@@ -179,12 +194,12 @@ def schedule_detail(request: HttpRequest, access: TeamAccess, job_id: UUID) -> H
 @team_page
 def schedule_runs(request: HttpRequest, access: TeamAccess, job_id: UUID) -> HttpResponse:
     """The runs alone: the page asks for them again while one is under way."""
-    context = _runs_context(request, access, _job(access, job_id))
+    context = _runs_context(request, access, job_of(access, job_id))
     return render(request, "team/_runs.html", context)
 
 
 def _runs_context(request: HttpRequest, access: TeamAccess, job: CronJob) -> dict[str, Any]:
-    runs = CronRun.objects.filter(job=job)
+    runs = CronRun.objects.filter(job=job).defer("asked")
     page = Paginator(runs, RUNS_A_PAGE).get_page(request.GET.get("page"))
     return {
         "access": access,
@@ -199,7 +214,7 @@ def _runs_context(request: HttpRequest, access: TeamAccess, job: CronJob) -> dic
 @team_page
 def schedule_pause(request: HttpRequest, access: TeamAccess, job_id: UUID) -> HttpResponse:
     """Say what pausing does, ask why, and on POST pause."""
-    job = _job(access, job_id)
+    job = job_of(access, job_id)
     form = PauseForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
         try:
@@ -220,25 +235,11 @@ def schedule_pause(request: HttpRequest, access: TeamAccess, job_id: UUID) -> Ht
 @team_page
 def schedule_resume(request: HttpRequest, access: TeamAccess, job_id: UUID) -> HttpResponse:
     """Let a paused job run again, from now on."""
-    job = _job(access, job_id)
+    job = job_of(access, job_id)
     try:
         jobs.resume(job, now=timezone.now())
     except ValidationError as error:
         messages.error(request, " ".join(error.messages))
     else:
         messages.success(request, f"“{job.name}” is resumed.")
-    return redirect("team:schedule", access.team.slug, job.pk)
-
-
-@require_POST
-@team_page
-def schedule_run(request: HttpRequest, access: TeamAccess, job_id: UUID) -> HttpResponse:
-    """Run a job once, now."""
-    job = _job(access, job_id)
-    try:
-        handling.run_now(job, now=timezone.now())
-    except ValidationError as error:
-        messages.error(request, " ".join(error.messages))
-    else:
-        messages.success(request, f"“{job.name}” is queued to run now. The result will show below.")
     return redirect("team:schedule", access.team.slug, job.pk)

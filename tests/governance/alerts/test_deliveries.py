@@ -1,0 +1,201 @@
+"""Messages to chats and the console, over real connections, and who is sent what when."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.core.exceptions import ValidationError
+from pytest_django import Settings
+
+from governance.alerts import formats
+from governance.alerts.deliveries import (
+    ANOTHERS,
+    AT_ONCE_EACH,
+    BACKOFF,
+    NOWHERE,
+    claim_due,
+    new_delivery,
+    record,
+    redeliver,
+    send_all,
+    send_test,
+)
+from governance.models import Channel, ChannelFormat, Delivery, DeliveryStatus
+from providers.hosts import with_transport
+from tests.governance.alerts.receiver import SECRET, Receiver, is_signed, receiving
+from tests.support.factories import make_secret, make_team
+
+pytestmark = pytest.mark.django_db
+NOON = datetime(2026, 3, 10, 12, 0, tzinfo=UTC)
+SECOND = timedelta(seconds=1)
+CHATS = [one.value for one in ChannelFormat if one != ChannelFormat.STANDARD]
+BODY = {
+    "type": "run.failed",
+    "timestamp": NOON.isoformat(),
+    "data": {"title": "Report: failed", "explanation": "No answer.", "url": "https://p.example/"},
+}
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with receiving() as receiver:
+        yield receiver
+
+
+def make_channel(url: str = "https://hooks.example.com", **fields: Any) -> Channel:
+    defaults = {
+        "name": f"hook {Channel.objects.count()}",
+        "url": url,
+        "secret": make_secret(SECRET),
+        "allow_private_addresses": True,
+    }
+    return Channel.objects.create(**{**defaults, **fields})
+
+
+def make_chat(receiver: Receiver, format_: str = "slack", **fields: Any) -> Channel:
+    """One whose address is kept as a secret; its `url` leads to the host alone."""
+    address = make_secret(f"{receiver.url}/T0/B0/token")
+    url = receiver.url.removesuffix("/hook")
+    return make_channel(url, format=format_, secret=None, address=address, **fields)
+
+
+def make_delivery(channel: Channel, now: datetime = NOON, **fields: Any) -> Delivery:
+    delivery = new_delivery(channel, "run.failed", BODY, now, **fields)
+    delivery.save()
+    return delivery
+
+
+def send_due(now: datetime) -> list[Delivery]:
+    claimed = claim_due(now)
+    record(with_transport(lambda transport: send_all(claimed, transport, now)), now)
+    return [one.delivery for one in claimed]
+
+
+@pytest.mark.parametrize("chat", CHATS)
+def test_a_chat_is_sent_its_own_format(receiver: Receiver, chat: str) -> None:
+    delivery = make_delivery(make_chat(receiver, chat))
+    send_due(NOON)
+    [(headers, _)] = receiver.received
+    assert receiver.paths == ["/hook/T0/B0/token"]
+    assert receiver.bodies() == [formats.chat(chat, BODY)]
+    assert headers["content-type"] == "application/json"
+    assert not [name for name in headers if name.startswith("webhook-")]
+    delivery.refresh_from_db()
+    assert delivery.status == DeliveryStatus.DELIVERED
+
+
+def test_a_standard_webhook_is_signed(receiver: Receiver) -> None:
+    delivery = make_delivery(make_channel(receiver.url))
+    send_due(NOON)
+    [(headers, body)] = receiver.received
+    assert is_signed(headers, body)
+    assert headers["webhook-id"] == str(delivery.pk)
+    assert receiver.bodies() == [BODY]
+
+
+@pytest.mark.parametrize("status", [404, 410])
+def test_a_chats_webhook_that_was_deleted_is_disabled(receiver: Receiver, status: int) -> None:
+    receiver.status = status
+    delivery = make_delivery(make_chat(receiver))
+    send_due(NOON)
+    delivery.refresh_from_db()
+    assert delivery.status == DeliveryStatus.FAILED
+    assert not Channel.objects.get().enabled
+    with pytest.raises(ValidationError, match="disabled"):
+        redeliver(Delivery.objects.get(), NOON)
+
+
+def test_of_other_webhooks_404_is_tried_again(receiver: Receiver) -> None:
+    receiver.status = 404
+    delivery = make_delivery(make_channel(receiver.url))
+    send_due(NOON)
+    delivery.refresh_from_db()
+    assert (delivery.status, delivery.next_at) == (DeliveryStatus.PENDING, NOON + BACKOFF[0])
+
+
+@pytest.mark.parametrize(
+    ("asked", "waits"),
+    [("30", 30), ("1", 5), ("", 5), ("100000", 3600), ("soon", 5)],
+)
+def test_a_receiver_that_has_too_much_says_when(receiver: Receiver, asked: str, waits: int) -> None:
+    receiver.status, receiver.headers = 429, {"retry-after": asked}
+    delivery = make_delivery(make_chat(receiver))
+    send_due(NOON)
+    delivery.refresh_from_db()
+    assert delivery.next_at == NOON + waits * SECOND
+
+
+def test_what_is_for_the_console_is_there_at_once() -> None:
+    channel = make_channel("", kind="console", secret=None)
+    delivery = make_delivery(channel)
+    assert (delivery.status, delivery.delivered_at) == (DeliveryStatus.DELIVERED, NOON)
+    assert claim_due(NOON) == []
+    # What was on its way when the channel became one of the console.
+    redeliver(delivery, NOON)
+    send_due(NOON)
+    delivery.refresh_from_db()
+    assert delivery.status == DeliveryStatus.DELIVERED
+
+
+def test_no_channel_holds_up_the_others(receiver: Receiver) -> None:
+    busy, quiet = make_channel(receiver.url), make_channel(receiver.url)
+    for _ in range(AT_ONCE_EACH + 5):
+        make_delivery(busy)
+    chat = make_chat(receiver)
+    messages = [make_delivery(chat, NOON + number * SECOND) for number in range(3)]
+    last = make_delivery(quiet, NOON + 5 * SECOND)
+
+    sent = send_due(NOON + 6 * SECOND)
+    assert sum(one.channel_id == busy.pk for one in sent) == AT_ONCE_EACH
+    assert [one for one in sent if one.channel_id == chat.pk] == messages[:1]
+    assert last in sent
+    assert messages[1] in send_due(NOON + 7 * SECOND)
+
+
+def test_a_channel_given_to_another_team_is_sent_nothing_of_the_first(receiver: Receiver) -> None:
+    first = make_team()
+    channel = make_channel(receiver.url, team=first)
+    delivery = make_delivery(channel, team_id=first.pk)
+    Channel.objects.update(team=make_team())
+    send_due(NOON)
+    delivery.refresh_from_db()
+    assert delivery.log[0]["fault"] == ANOTHERS
+    assert receiver.received == []
+
+
+def test_a_chat_without_an_address_says_so(receiver: Receiver) -> None:
+    delivery = make_delivery(make_chat(receiver))
+    Channel.objects.update(address=None)
+    send_due(NOON)
+    delivery.refresh_from_db()
+    assert delivery.log[0]["fault"] == NOWHERE
+
+
+def test_one_odd_message_does_not_hold_up_the_others(
+    receiver: Receiver, caplog: pytest.LogCaptureFixture
+) -> None:
+    odd = make_delivery(make_chat(receiver))
+    Delivery.objects.update(body={})
+    good = make_delivery(make_channel(receiver.url))
+    send_due(NOON)
+    odd.refresh_from_db()
+    good.refresh_from_db()
+    assert good.status == DeliveryStatus.DELIVERED
+    assert str(odd.pk) in odd.log[0]["fault"]
+    assert f"Delivery {odd.pk}" in caplog.text
+
+
+def test_what_becomes_of_a_chats_message_never_names_its_address(
+    caplog: pytest.LogCaptureFixture, settings: Settings
+) -> None:
+    with receiving() as closed:
+        channel = make_chat(closed)
+    caplog.set_level("DEBUG")
+    send_test(channel, NOON)
+    make_delivery(channel, NOON)
+    send_due(NOON)
+    assert "127.0.0.1" in Delivery.objects.get(tries=1).log[0]["fault"]
+    assert "token" not in caplog.text + str(list(Delivery.objects.values_list("log", "body")))

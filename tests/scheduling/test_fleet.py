@@ -1,0 +1,32 @@
+"""Thirty days of two hundred jobs on a fleet where everything that can go wrong does, seeded."""
+
+from __future__ import annotations
+
+from itertools import count
+from random import Random
+from uuid import UUID
+
+import pytest
+from django.utils import timezone
+
+from governance.models import Team
+from scheduling.models import CronJob
+from tests.scheduling.fleet import Fleet
+from tests.scheduling.fleet_jobs import START, make_jobs
+
+SEED = 2026
+
+
+def test_every_time_is_accounted_for_once_and_every_policy_obeyed(
+    team: Team, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    random = Random(SEED)
+    # Jitter goes by the jobs' ids: the same in each run.
+    ids = (UUID(int=random.getrandbits(128)) for _ in count())
+    monkeypatch.setattr(CronJob._meta.pk, "_get_default", ids.__next__)
+    monkeypatch.setattr(timezone, "now", lambda: START)
+    fleet = Fleet(make_jobs(team, random), random)
+
+    fleet.run(monkeypatch)
+
+    fleet.audit.check_in_the_end()
