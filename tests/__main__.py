@@ -1,7 +1,7 @@
 """`python -m tests`: everything that must hold, on both databases, with one plain line for each.
 
-    python -m tests                  the checks, then all tests on SQLite, and on PostgreSQL those that
-                                     have to do with databases
+    python -m tests                  the checks, then all tests on SQLite, and on PostgreSQL those
+                                     that have to do with databases
     python -m tests --checks-only    the checks
     python -m tests tests/site ...   those tests on both databases, without the checks
 
@@ -26,8 +26,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from xml.etree import ElementTree
 
+from tests import selecting
 from tests.browser.chromium import executable
-from tests.selecting import VARIABLE as ONLY_DATABASE
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
@@ -125,7 +125,7 @@ def tests(paths: Sequence[str], place: Path, *, browser: bool) -> list[Step]:
     to do with databases are run on the first of them only."""
     steps = []
     for name, database in DATABASES.items():
-        only = {} if database == FIRST else {ONLY_DATABASE: "yes"}
+        only = {} if database == FIRST else {selecting.VARIABLE: "yes"}
         report = place / f"{'browser' if browser else 'tests'}-{database}.xml"
         marker = "browser" if browser else "not browser"
         command = [sys.executable, "-m", "pytest", "-q", "-m", marker, f"--junitxml={report}"]

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests import __main__ as runner
-from tests.__main__ import ONLY_DATABASE, Outcome, Step
+from tests.__main__ import Outcome, Step
+from tests.selecting import VARIABLE
 
 REPORT = """<?xml version="1.0" encoding="utf-8"?>
 <testsuites><testsuite name="pytest" errors="1" failures="2" skipped="3" tests="10" time="1">
@@ -171,7 +172,7 @@ def test_every_test_is_run_on_both_databases(data_dir: Path) -> None:
         given = [step.environment["PALYRA_TEST_DATABASE"] for step in steps]
         assert given == ["sqlite", "postgresql"]
         # What has nothing to do with databases is run once.
-        assert [ONLY_DATABASE in step.environment for step in steps] == [False, True]
+        assert [VARIABLE in step.environment for step in steps] == [False, True]
         assert all("tests" not in step.command[4:] for step in steps)
 
 
