@@ -36,9 +36,9 @@ UNSETTLED = (CallStatus.IN_FLIGHT, CallStatus.UNCONFIRMED, CallStatus.WAITING)
 
 
 def forget_deliveries(before: datetime, goes_on: GoesOn) -> Forgotten:
-    """Messages made before then that were taken or given up."""
-    ended = Delivery.objects.exclude(status=DeliveryStatus.PENDING)
-    return forget(ended.filter(created_at__lt=before), goes_on)
+    """Messages made before then that were taken or given up, or wait for a channel that is off."""
+    waits = Q(status=DeliveryStatus.PENDING, channel__enabled=True)
+    return forget(Delivery.objects.filter(~waits, created_at__lt=before), goes_on)
 
 
 def forget_alerts(before: datetime, goes_on: GoesOn) -> Forgotten:

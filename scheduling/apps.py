@@ -14,6 +14,7 @@ class SchedulingConfig(AppConfig):
         from scheduling.models import (  # noqa: PLC0415
             DISPATCH_FIELDS,
             CronJob,
+            ExclusionCalendar,
             MaintenanceJob,
             RunDelivery,
         )
@@ -24,3 +25,4 @@ class SchedulingConfig(AppConfig):
         audit.track(MaintenanceJob, *operated, by_people_only=True)
         audit.track(CronJob, apart_from={*DISPATCH_FIELDS, "revision"})
         audit.track(RunDelivery)
+        audit.track(ExclusionCalendar)

@@ -18,10 +18,9 @@ REVIEWED = "missed times reviewed"
 
 def ran_now(run: CronRun) -> None:
     """Somebody had the job run once, beside its schedule."""
-    own = run.job.parameters
     told: dict[str, list[Any]] = {"run": [None, str(run.pk)]}
-    if run.parameters != own:
-        told["parameters"] = [own, run.parameters]
+    if run.parameters:
+        told["parameters"] = [None, run.parameters]
     _enter(RAN, run.job, told)
 
 

@@ -1,19 +1,20 @@
-"""Cron expressions: five fields, and the local times they name.
+"""Cron expressions: five fields, read by a grammar of our own, searched by croniter.
 
 Accepted are `*`, `*/n`, `a`, `a-b`, `a-b/n`, lists of them, the names JAN-DEC and SUN-SAT, 0 and 7
-for Sunday, and nicknames such as `@daily`. All else is refused with the reason: other schedulers
-take more, and each means something of its own by it.
+for Sunday, and nicknames such as `@daily`. All else is refused with the reason, because croniter
+alone would take it and mean something other than cron does.
 """
 
 from __future__ import annotations
 
 import re
-from bisect import bisect_left
-from calendar import monthrange
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from copy import copy
 from dataclasses import dataclass
-from datetime import MAXYEAR, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import lru_cache
+
+from croniter import CroniterBadDateError, croniter
 
 MAX_LENGTH = 256
 FIELD_COUNT = 5
@@ -31,8 +32,6 @@ WEEKDAY_NAMES = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
 LONGEST_MONTHS = dict(enumerate((31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31), start=1))
 SUNDAY_AGAIN = 7
 ONE_MINUTE = timedelta(minutes=1)
-# The 29th of February may be 40 years away where it has to be a certain weekday.
-LONGEST_WAIT_YEARS = 40
 
 
 class CronFault(ValueError):
@@ -65,11 +64,12 @@ PLACES = (
 
 @dataclass(frozen=True, slots=True)
 class CronField:
-    """One place as given: its values in order, and whether its text begins with `*`."""
+    """One place as given: its values in order, whether its text begins with `*`, and that text."""
 
     values: tuple[int, ...]
     starred: bool
     full: bool
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +99,12 @@ class CronExpression:
             return self.day.full or self.weekday.full
         return self.day.full and self.weekday.full
 
+    @property
+    def text(self) -> str:
+        """The expression for croniter, which tells a full list from `*` less well than cron."""
+        day, weekday = ("*", "*") if self.every_day else (self.day.text, self.weekday.text)
+        return f"{self.minute.text} {self.hour.text} {day} {self.month.text} {weekday}"
+
 
 @lru_cache(maxsize=4096)
 def parse(expression: str) -> CronExpression:
@@ -120,54 +126,20 @@ def parse(expression: str) -> CronExpression:
 
 def next_label(expression: CronExpression, after: datetime) -> datetime | None:
     """The first local time the expression names after the naive local time `after`."""
-    start = after.replace(second=0, microsecond=0) + ONE_MINUTE
-    for year, month in _months_from(expression, start):
-        today = start.day if (year, month) == (start.year, start.month) else 0
-        for day in _days_in(expression, year, month):
-            if day < today:
-                continue
-            clock = _clock_from(expression, *((start.hour, start.minute) if day == today else ()))
-            if clock is not None:
-                return datetime(year, month, day, *clock)  # noqa: DTZ001 - a label has no zone
-    return None
-
-
-def _months_from(expression: CronExpression, start: datetime) -> Iterator[tuple[int, int]]:
-    """The chosen months from that of `start` on."""
-    last = min(start.year + LONGEST_WAIT_YEARS, MAXYEAR)
-    for year in range(start.year, last + 1):
-        for month in expression.month.values:
-            if year > start.year or month >= start.month:
-                yield year, month
-
-
-def _days_in(expression: CronExpression, year: int, month: int) -> Iterator[int]:
-    """The days of a month that the two day fields choose."""
-    before_first, length = monthrange(year, month)
-    chosen, weekdays = expression.day.values, expression.weekday.values
-    for day in range(1, length + 1):
-        # A Monday is 0 to `monthrange` and 1 to cron.
-        on_weekday = (before_first + day) % len(WEEKDAY_NAMES) in weekdays
-        if expression.either_day:
-            if on_weekday or day in chosen:
-                yield day
-        elif on_weekday and day in chosen:
-            yield day
-
-
-def _clock_from(
-    expression: CronExpression, hour: int = 0, minute: int = 0
-) -> tuple[int, int] | None:
-    """The first hour and minute of a day at or after the given ones."""
-    hours, minutes = expression.hour.values, expression.minute.values
-    place = bisect_left(hours, hour)
-    if place == len(hours):
+    search = copy(_search(expression.text))
+    # Whole minutes only: croniter counts in floats, which round the last microseconds up.
+    search.set_current(after.replace(second=0, microsecond=0))
+    try:
+        label: datetime = search.get_next(datetime)
+    except (CroniterBadDateError, OverflowError):
         return None
-    if hours[place] > hour:
-        return hours[place], minutes[0]
-    if minute <= minutes[-1]:
-        return hour, minutes[bisect_left(minutes, minute)]
-    return (hours[place + 1], minutes[0]) if place + 1 < len(hours) else None
+    return label
+
+
+@lru_cache(maxsize=1024)
+def _search(text: str) -> croniter:
+    # To be copied: croniter takes longer to read an expression than to find many times.
+    return croniter(text, 0.0, implement_cron_bug=True)
 
 
 def _split(expression: str) -> list[str]:
@@ -208,18 +180,23 @@ def _wrong_count(count: int) -> str:
 
 def _field(place: Place, text: str) -> CronField:
     values: set[int] = set()
+    shown: list[str] = []
     reasons: list[str] = []
     for part in text.split(","):
         try:
-            values |= _part(place, part)
+            found = _part(place, part)
         except CronFault as fault:
             reasons.extend(fault.reasons)
+            continue
+        values |= found
+        shown.append(part if part.startswith("*") else ",".join(map(str, sorted(found))))
     if reasons:
         raise CronFault(reasons)
     return CronField(
         values=tuple(sorted(values)),
         starred=text.startswith("*"),
         full=len(values) == place.last - place.first + 1,
+        text=",".join(shown),
     )
 
 
@@ -277,7 +254,7 @@ def _number(place: Place, text: str, word: str) -> int:
     raise _fault(place, _why_not(place, text, word))
 
 
-# Forms of other schedulers.
+# Forms of other schedulers, which croniter would take.
 _FOREIGN = (
     (re.compile(r".*\?.*"), "“?” is not cron's; write *"),
     (re.compile(r".*#.*"), "“#” (the n-th weekday of a month) is not cron's"),

@@ -1,6 +1,7 @@
 """`python -m tests`: everything that must hold, on both databases, with one plain line for each.
 
-    python -m tests                  the checks, then all tests on SQLite and on PostgreSQL
+    python -m tests                  the checks, then all tests on SQLite, and on PostgreSQL those that
+                                     have to do with databases
     python -m tests --checks-only    the checks
     python -m tests tests/site ...   those tests on both databases, without the checks
 
@@ -26,10 +27,12 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from tests.browser.chromium import executable
+from tests.selecting import VARIABLE as ONLY_DATABASE
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
 DATABASES = {"SQLite": "sqlite", "PostgreSQL": "postgresql"}
+FIRST = "sqlite"
 # What the caller's shell may say of another Palyra.
 OTHERS = re.compile(r"(?!PALYRA_(TEST_|REQUIRE_BROWSER|CHROMIUM))PALYRA_|DATABASE_URL|REDIS_URL")
 AT_ONCE = 2
@@ -118,9 +121,11 @@ def checks() -> list[Step]:
 
 
 def tests(paths: Sequence[str], place: Path, *, browser: bool) -> list[Step]:
-    """pytest on each database: the tests in a browser, or all the others."""
+    """pytest on each database: the tests in a browser, or all the others. Those that have nothing
+    to do with databases are run on the first of them only."""
     steps = []
     for name, database in DATABASES.items():
+        only = {} if database == FIRST else {ONLY_DATABASE: "yes"}
         report = place / f"{'browser' if browser else 'tests'}-{database}.xml"
         marker = "browser" if browser else "not browser"
         command = [sys.executable, "-m", "pytest", "-q", "-m", marker, f"--junitxml={report}"]
@@ -128,7 +133,7 @@ def tests(paths: Sequence[str], place: Path, *, browser: bool) -> list[Step]:
             Step(
                 name=f"{'browser tests' if browser else 'tests'} on {name}",
                 command=[*command, *paths],
-                environment={"PALYRA_TEST_DATABASE": database},
+                environment={"PALYRA_TEST_DATABASE": database, **only},
                 report=report,
                 may_be_empty=bool(paths),
             )

@@ -15,10 +15,12 @@ from pathlib import Path
 import django
 import hypothesis
 import pytest
+from django.conf import settings
+from pytest_django import DjangoDbBlocker
 
 from providers import vault
-from tests import emptying, postgres
-from tests.support import processes
+from tests import emptying, postgres, selecting
+from tests.support import databases, processes
 
 DATABASES = ("sqlite", "postgresql")
 KEPT = ("PALYRA_TEST_", "PALYRA_REQUIRE_BROWSER", "PALYRA_CHROMIUM")
@@ -40,8 +42,18 @@ def _isolate() -> None:
         os.environ["DATABASE_URL"] = _until_the_end.enter_context(postgres.server())
     os.environ["DJANGO_SETTINGS_MODULE"] = "palyra_site.settings"
     django.setup()
+    _hurry(kind)
     # As `up` does on an empty database.
     vault.make_key()
+
+
+def _hurry(kind: str) -> None:
+    """Nothing here must survive a power cut, and no password is guessed. Processes that tests start
+    have the settings that everybody has."""
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    if kind == "sqlite":
+        options = settings.DATABASES["default"]["OPTIONS"]
+        options["init_command"] += " PRAGMA synchronous=OFF;"
 
 
 _isolate()
@@ -49,6 +61,18 @@ emptying.install()
 # A shared machine pauses when it likes, so no example is judged by how long it took.
 hypothesis.settings.register_profile("palyra", deadline=None)
 hypothesis.settings.load_profile("palyra")
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> None:
+    """Keep what the database is at first, for those that need one of their own."""
+    with django_db_blocker.unblock():
+        databases.keep_template()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """On the second kind of database only what is about databases is run."""
+    selecting.leave_out_the_others(config, items)
 
 
 def pytest_unconfigure() -> None:

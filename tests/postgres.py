@@ -28,7 +28,19 @@ STOP_PATIENCE = 20.0
 PR_SET_PDEATHSIG = 1
 LINUX = sys.platform == "linux"
 # Nothing here must survive a power cut, and waiting for a disk only makes the tests slow.
-OPTIONS = ("fsync=off", "max_connections=200", "shared_buffers=64MB", "log_min_messages=warning")
+OPTIONS = (
+    "fsync=off",
+    "synchronous_commit=off",
+    "full_page_writes=off",
+    "wal_level=minimal",
+    "max_wal_senders=0",
+    "max_wal_size=2GB",
+    # Its statements are short: compiling them takes longer than they do.
+    "jit=off",
+    "max_connections=200",
+    "shared_buffers=128MB",
+    "log_min_messages=warning",
+)
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from tests.support.completions import answer_text, usage_of
 from tests.support.processes import ChildProcess, alive, eventually, free_port
 from tests.support.upstream import Behaviour, Fault, Upstream, start_upstream
 
-pytestmark = pytest.mark.processes
+pytestmark = [pytest.mark.processes, pytest.mark.any_database]
 MODEL = "upstream-small"
 
 

@@ -20,7 +20,7 @@ from tests.support.completions import EVERY_TOOL, USE_THE_TOOL, answer_text, vec
 from tests.support.unreachable import NO_SUCH_HOST, refusing, tls_to_plain
 from tests.support.upstream import Behaviour, Fault, Upstream, start_upstream
 
-pytestmark = pytest.mark.processes
+pytestmark = [pytest.mark.processes, pytest.mark.any_database]
 MODEL = "upstream-small"
 QUESTION: list[ChatCompletionMessageParam] = [{"role": "user", "content": "Say something."}]
 USE_IT: list[ChatCompletionMessageParam] = [{"role": "user", "content": USE_THE_TOOL}]

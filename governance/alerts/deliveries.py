@@ -148,8 +148,11 @@ def claim_due(now: datetime, limit: int = AT_ONCE) -> list[Outgoing]:
         )
         .filter(place__lte=F("most"))
     )
-    rows = first.select_related("channel__secret", "channel__address").order_by("next_at", "pk")
-    return [outgoing(row) for row in rows[:limit] if _claim(row, now)]
+    # Bodies are read of those alone that are claimed.
+    chosen = list(first.order_by("next_at", "pk").values_list("pk", flat=True)[:limit])
+    rows = Delivery.objects.filter(pk__in=chosen).order_by("next_at", "pk")
+    whole = rows.select_related("channel__secret", "channel__address")
+    return [outgoing(row) for row in whole if _claim(row, now)]
 
 
 def _due(now: datetime) -> QuerySet[Delivery]:

@@ -5,11 +5,18 @@ from django.db import migrations, models
 
 
 def _carry_over(apps, schema_editor):
-    """What is due goes on being due, and what is under way has the first of its job's places."""
+    """What is due goes on being due, what is under way has the first of its job's places, and what
+    looks like a template, as prompts are from now on, is sent as it was."""
     job, run = apps.get_model("scheduling", "CronJob"), apps.get_model("scheduling", "CronRun")
     job.objects.filter(next_slot__isnull=False).update(due_at=models.F("next_slot"))
     under_way = run.objects.filter(status__in=["queued", "running"])
     under_way.update(lane=0, due_at=models.F("queued_at"), sent_at=models.F("queued_at"))
+    for name in ("prompt", "system_prompt"):
+        looks_so = models.Q()
+        for mark in ("{{", "{%", "{#"):
+            looks_so |= models.Q(**{f"{name}__contains": mark})
+        for pk, text in job.objects.filter(looks_so).values_list("pk", name).iterator():
+            job.objects.filter(pk=pk).update(**{name: f"{{% raw %}}{text}{{% endraw %}}"})
 
 
 class Migration(migrations.Migration):

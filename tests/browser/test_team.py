@@ -78,14 +78,18 @@ def test_every_page_is_accessible_and_fits(chromium: Browser, seeded: Console, l
 
 
 def _pages_of_things(page: Page) -> list[str]:
-    """The pages of the first schedule and of revoking the first key."""
+    """The pages of the first schedule, of one of its runs, and of revoking the first key."""
     page.goto(f"{TEAM}schedules/")
     schedule = page.locator("tbody a").first.get_attribute("href")
+    assert schedule
+    page.goto(schedule)
+    run = page.locator("#runs tbody th a").first.get_attribute("href")
+    assert run
     page.goto(f"{TEAM}keys/")
     revoke = page.get_by_role("link", name="Revoke").first.get_attribute("href")
-    assert schedule
     assert revoke
-    return [schedule, f"{schedule}edit/", f"{schedule}pause/", revoke]
+    of_schedule = [f"{schedule}{page}" for page in ("", "edit/", "pause/", "try/")]
+    return [*of_schedule, run, revoke]
 
 
 def test_a_schedule_is_previewed_as_one_types_and_then_made(mine: Page) -> None:
@@ -117,6 +121,47 @@ def test_a_schedule_is_previewed_as_one_types_and_then_made(mine: Page) -> None:
     mine.get_by_label("Prompt", exact=True).fill("Say that all is well.")
     mine.get_by_role("button", name="Schedule it").click()
     expect(mine.get_by_role("status").first).to_contain_text("“Kept warm” is scheduled")
+
+
+def test_a_careful_schedule_is_made_run_cancelled_and_its_missed_times_decided_on(
+    mine: Page,
+) -> None:
+    support = "/team/support/schedules/"
+    mine.goto(f"{support}new/")
+    mine.get_by_label("Name").fill("Careful")
+    mine.get_by_label("Prompt", exact=True).fill("Say that all is well.")
+    mine.get_by_label("Cron expression").nth(1).fill("0 9 * * *")
+    mine.get_by_text("Beginning, end and exceptions").click()
+    mine.get_by_label("Runs in all").fill("2")
+    expect(mine.locator("#preview time")).to_have_count(2)
+    attempts = mine.get_by_label("Attempts")
+    expect(attempts).to_be_hidden()
+    mine.get_by_text("If things do not go as they should").click()
+    attempts.fill("17")
+    mine.get_by_role("radio", name="Let one wait").check()
+    expect(mine.get_by_label("Catch up with")).to_be_hidden()
+    mine.get_by_role("radio", name="Catch up").check()
+    mine.get_by_label("Catch up with").fill("5")
+    mine.get_by_role("button", name="Schedule it").click()
+    expect(mine.get_by_role("alert")).to_contain_text("less than or equal to 16")
+    expect(attempts).to_be_visible()
+    assert violations(mine) == []
+    attempts.fill("3")
+    mine.get_by_role("button", name="Schedule it").click()
+    mine.get_by_text("Policies").click()
+    expect(mine.locator("main")).to_contain_text("Catch up with 5 at most, of the last 24 hours")
+
+    mine.get_by_role("button", name="Run now").first.click()
+    mine.locator("#runs").get_by_role("link", name="Cancel the run").click()
+    mine.get_by_label("Why?").fill("A slip.")
+    mine.get_by_role("button", name="Cancel the run").click()
+    expect(mine.locator("main")).to_contain_text("A slip.")
+
+    mine.goto(support)
+    mine.get_by_role("link", name="3 missed times to review").click()
+    mine.get_by_role("button", name="Skip them").click()
+    expect(mine.get_by_role("status").first).to_contain_text("The missed times are left out.")
+    expect(mine.get_by_role("button", name="Skip them")).to_have_count(0)
 
 
 def test_a_preview_needs_no_scripts(chromium: Browser, seeded: Console, cookies: list[Any]) -> None:

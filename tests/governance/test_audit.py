@@ -33,7 +33,7 @@ from providers import condition, vault_rotation
 from providers.defaults import make_default
 from providers.identifiers import new_id
 from providers.models import FailoverPolicy, failover_policy
-from scheduling.models import CronJob, MaintenanceJob, RunDelivery
+from scheduling.models import CronJob, ExclusionCalendar, MaintenanceJob, RunDelivery
 from tests.support.factories import (
     make_credential,
     make_model,
@@ -130,6 +130,9 @@ MAKERS: dict[str, Callable[[], models.Model]] = {
     "scheduling.CronJob": _job,
     "scheduling.RunDelivery": lambda: RunDelivery.objects.create(
         job=_job(), channel=Channel.objects.create(name="chat"), on="failure"
+    ),
+    "scheduling.ExclusionCalendar": lambda: ExclusionCalendar.objects.create(
+        name="holidays", dates=["2030-12-25"]
     ),
     "scheduling.MaintenanceJob": lambda: MaintenanceJob.objects.create(
         name="alerts", every_seconds=15

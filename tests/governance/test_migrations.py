@@ -9,6 +9,7 @@ import pytest
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 from django.utils import timezone
+from pytest_django import DjangoDbBlocker
 
 from governance.models import AuditEntry
 from providers.identifiers import new_id
@@ -25,11 +26,20 @@ def migrate(*targets: tuple[str, str]) -> Any:
     return executor.loader.project_state(list(targets)).apps
 
 
+@pytest.fixture(scope="module")
+def in_the_past(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
+    """All of the way back takes as long as a dozen of these tests, so it is gone once."""
+    with django_db_blocker.unblock():
+        migrate(BEFORE)
+    yield
+    with django_db_blocker.unblock():
+        migrate(*MigrationExecutor(connection).loader.graph.leaf_nodes())
+
+
 @pytest.fixture
-def before() -> Iterator[Any]:
+def before(in_the_past: None, transactional_db: None) -> Any:
     """The models of the version before, with an empty database of theirs."""
-    yield migrate(BEFORE)
-    migrate(*MigrationExecutor(connection).loader.graph.leaf_nodes())
+    return migrate(BEFORE)
 
 
 def add_policy(apps: Any, name: str, **fields: Any) -> Any:
@@ -91,22 +101,6 @@ def test_going_back_leaves_what_the_version_before_understands(before: Any) -> N
 
 
 @pytest.mark.django_db(transaction=True)
-def test_the_audit_trail_is_append_only_until_one_goes_back() -> None:
-    entries = AuditEntry.objects.filter(actor="somebody")
-    with connection.cursor() as cursor:
-        migrate(AFTER)
-        AuditEntry.objects.create(at=timezone.now(), actor="somebody", action="added")
-        cursor.execute("UPDATE governance_auditentry SET action = 'changed'")
-        assert entries.get().action == "changed"
-
-        migrate(*MigrationExecutor(connection).loader.graph.leaf_nodes())
-        with pytest.raises(DatabaseError, match="append-only"):
-            cursor.execute("UPDATE governance_auditentry SET action = 'deleted'")
-
-    assert entries.get().action == "changed"
-
-
-@pytest.mark.django_db(transaction=True)
 def test_an_upgrade_sums_up_the_calls_that_were_made(before: Any) -> None:
     team = before.get_model("governance", "Team").objects.create(slug="blue", name="Blue")
     at = timezone.now()
@@ -122,8 +116,7 @@ def test_an_upgrade_sums_up_the_calls_that_were_made(before: Any) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_channels_from_before_go_on_with_alerts_alone() -> None:
-    leaves = MigrationExecutor(connection).loader.graph.leaf_nodes()
+def test_channels_from_before_go_on_with_alerts_alone(in_the_past: None) -> None:
     before = migrate(("governance", "0010_foreground_first"))
     team = before.get_model("governance", "Team").objects.create(slug="blue", name="Blue")
     kept = before.get_model("governance", "Channel").objects.create(name="kept", team=team)
@@ -148,4 +141,19 @@ def test_channels_from_before_go_on_with_alerts_alone() -> None:
         (chat.pk, "webhook", False),
         (shown.pk, "webhook", False),
     ]
-    migrate(*leaves)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_audit_trail_is_append_only_until_one_goes_back() -> None:
+    entries = AuditEntry.objects.filter(actor="somebody")
+    with connection.cursor() as cursor:
+        migrate(AFTER)
+        AuditEntry.objects.create(at=timezone.now(), actor="somebody", action="added")
+        cursor.execute("UPDATE governance_auditentry SET action = 'changed'")
+        assert entries.get().action == "changed"
+
+        migrate(*MigrationExecutor(connection).loader.graph.leaf_nodes())
+        with pytest.raises(DatabaseError, match="append-only"):
+            cursor.execute("UPDATE governance_auditentry SET action = 'deleted'")
+
+    assert entries.get().action == "changed"

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
+from pytest_django import DjangoDbBlocker
 
 from providers import vault
 
@@ -24,11 +25,20 @@ def migrate(*targets: tuple[str, str]) -> Any:
     return executor.loader.project_state(list(targets)).apps
 
 
+@pytest.fixture(scope="module")
+def in_the_past(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
+    """All of the way back takes as long as a dozen of these tests, so it is gone once."""
+    with django_db_blocker.unblock():
+        migrate(BEFORE)
+    yield
+    with django_db_blocker.unblock():
+        migrate(*MigrationExecutor(connection).loader.graph.leaf_nodes())
+
+
 @pytest.fixture
-def before() -> Iterator[Any]:
+def before(in_the_past: None, transactional_db: None) -> Any:
     """The models of the version before, with an empty database of theirs."""
-    yield migrate(BEFORE)
-    migrate(*MigrationExecutor(connection).loader.graph.leaf_nodes())
+    return migrate(BEFORE)
 
 
 def add_provider(apps: Any, name: str, **fields: Any) -> Any:

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from datetime import datetime
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 from uuid import UUID
 
 import pytest
+from django.db import connection
 from django.utils import timezone
 
 from governance.models import Team
+from providers.models import Provider, ProviderKind, ProviderModel
 from scheduling import jobs
 from scheduling.claiming import claim
 from scheduling.models import CronJob, CronRun
+from tests.support.processes import ChildProcess
 
 MakeJob = Callable[..., CronJob]
+Start = Callable[..., ChildProcess]
 
 
 @pytest.fixture
@@ -66,3 +74,46 @@ def make_run(make_job: MakeJob) -> MakeRun:
         return next(one for one in claimed if one.pk == run.pk)
 
     return make
+
+
+@pytest.fixture
+def model() -> ProviderModel:
+    """A model that answers by itself."""
+    provider = Provider.objects.create(name="rehearsal", kind=ProviderKind.DETERMINISTIC)
+    model: ProviderModel = ProviderModel.objects.create(
+        provider=provider,
+        name="echo",
+        is_default=True,
+        context_window=8000,
+        max_output_tokens=100,
+    )
+    return model
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Starts a command on the test's own database; all are stopped at the end."""
+    environment = {
+        **os.environ,
+        "DATABASE_URL": _test_database(),
+        "PALYRA_OWNER_TIMEOUT": "4",
+        "PYTHONUNBUFFERED": "1",
+    }
+    with ExitStack() as children:
+
+        def start(role: str, *, await_it: bool = True) -> ChildProcess:
+            command = [sys.executable, "manage.py", role]
+            child = ChildProcess(role, command, environment=environment | {"PALYRA_ROLE": role})
+            children.enter_context(child)
+            if await_it:
+                child.wait_for_line(f"The {role} starts")
+            return child
+
+        yield start
+
+
+def _test_database() -> str:
+    name = str(connection.settings_dict["NAME"])
+    if connection.vendor == "sqlite":
+        return f"sqlite:///{name}"
+    return urlunsplit(urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{name}"))

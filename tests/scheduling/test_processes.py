@@ -4,73 +4,26 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from urllib.parse import urlsplit, urlunsplit
+from collections.abc import Iterator
 
 import pytest
 from django.contrib.auth import get_user_model
-from django.db import connection
 from django.utils import timezone
 
 from governance import approvals
 from governance.models import Approval, ModelCall
-from providers.models import Provider, ProviderKind, ProviderModel, ProviderProbe
+from providers.models import Provider, ProviderModel, ProviderProbe
 from scheduling import handling, jobs
 from scheduling.models import ACTIVE, CronJob, CronRun, RunStatus
 from tests.providers.host import hosting
-from tests.scheduling.conftest import MakeJob
+from tests.scheduling.conftest import MakeJob, Start
 from tests.support.factories import make_model, make_policy, make_price, make_remote
 from tests.support.processes import PATIENCE, ChildProcess, alive, descendants, eventually
 from tests.support.upstream import Upstream, start_upstream
 
 pytestmark = [pytest.mark.processes, pytest.mark.django_db(transaction=True)]
-Start = Callable[[str], ChildProcess]
 # Two workers, a pusher and a monitor.
 CHILDREN = 4
-
-
-@pytest.fixture
-def model() -> ProviderModel:
-    """A model that answers by itself."""
-    provider = Provider.objects.create(name="rehearsal", kind=ProviderKind.DETERMINISTIC)
-    model: ProviderModel = ProviderModel.objects.create(
-        provider=provider,
-        name="echo",
-        is_default=True,
-        context_window=8000,
-        max_output_tokens=100,
-    )
-    return model
-
-
-@pytest.fixture
-def start() -> Iterator[Start]:
-    """Starts a command on the test's own database; all are stopped at the end."""
-    environment = {
-        **os.environ,
-        "DATABASE_URL": _test_database(),
-        "PALYRA_OWNER_TIMEOUT": "4",
-        "PYTHONUNBUFFERED": "1",
-    }
-    with ExitStack() as children:
-
-        def start(role: str) -> ChildProcess:
-            command = [sys.executable, "manage.py", role]
-            child = ChildProcess(role, command, environment=environment | {"PALYRA_ROLE": role})
-            children.enter_context(child)
-            child.wait_for_line(f"The {role} starts")
-            return child
-
-        yield start
-
-
-def _test_database() -> str:
-    name = str(connection.settings_dict["NAME"])
-    if connection.vendor == "sqlite":
-        return f"sqlite:///{name}"
-    return urlunsplit(urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{name}"))
 
 
 def _family(worker: ChildProcess) -> list[int]:

@@ -13,7 +13,7 @@ from governance.acting import Acting, current
 from palyra_site.cli import EXIT_USAGE, asks_for_help, main
 from tests.support.processes import REPOSITORY
 
-pytestmark = pytest.mark.processes
+pytestmark = [pytest.mark.processes, pytest.mark.any_database]
 MANAGE = [sys.executable, "manage.py"]
 MODULE = [sys.executable, "-m", "palyra_site"]
 INSTALLED = [str(Path(sys.executable).with_name("palyra"))]

@@ -30,6 +30,7 @@ def test_the_groups_left_are_those_not_seen_to_end(lines: list[str], left: set[i
 
 
 @pytest.mark.processes
+@pytest.mark.any_database
 def test_it_kills_who_does_not_end_and_minds_nobody_missing() -> None:
     command = [sys.executable, "-c", STUBBORN]
     with subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True) as stubborn:
@@ -40,6 +41,7 @@ def test_it_kills_who_does_not_end_and_minds_nobody_missing() -> None:
 
 
 @pytest.mark.processes
+@pytest.mark.any_database
 def test_it_needs_nothing_but_python_and_ends_with_its_input() -> None:
     command = [sys.executable, "-I", "-S", str(Path(guard.__file__))]
     ended = subprocess.run(command, input="+7\n-7\n", text=True, capture_output=True, check=True)

@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.processes import ChildProcess, alive, descendants, eventually
 
-pytestmark = pytest.mark.processes
+pytestmark = [pytest.mark.processes, pytest.mark.any_database]
 Start = Callable[..., ChildProcess]
 
 

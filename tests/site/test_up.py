@@ -27,7 +27,7 @@ PASSWORD = r"[a-z2-9]{5}(-[a-z2-9]{5}){3}"
 
 @pytest.fixture
 def palyra() -> Iterator[Palyra]:
-    with start_palyra() as started:
+    with start_palyra(migrated=False) as started:
         yield started
 
 

@@ -118,11 +118,14 @@ def _ready(base_url: str) -> bool:
 
 
 @contextmanager
-def start_palyra() -> Iterator[Palyra]:
-    """A Palyra with an empty database; all of it is gone when the block ends."""
+def start_palyra(*, migrated: bool = True) -> Iterator[Palyra]:
+    """A Palyra with a database without rows; all of it is gone when the block ends.
+
+    Without `migrated` the database is as empty as on the first day.
+    """
     with tempfile.TemporaryDirectory(prefix="palyra-test-") as directory:
         data_dir = Path(directory)
-        with own_database(data_dir) as database_url:
+        with own_database(data_dir, migrated=migrated) as database_url:
             palyra = Palyra(data_dir, database_url)
             try:
                 palyra.start_for_the_first_time()

@@ -127,6 +127,7 @@ def test_a_queued_run_is_cancelled_with_a_reason(
     assert "It has ended already." in again.content.decode()
 
 
+@pytest.mark.usefixtures("missed")
 @pytest.mark.parametrize(
     ("decision", "queued", "said"),
     [
@@ -136,7 +137,7 @@ def test_a_queued_run_is_cancelled_with_a_reason(
     ],
 )
 def test_missed_times_are_decided_on(
-    member: Client, job: CronJob, missed: list[CronRun], decision: str, queued: int, said: str
+    member: Client, job: CronJob, decision: str, queued: int, said: str
 ) -> None:
     listed = member.get(reverse("team:schedules", args=["blue"])).content.decode()
     assert "3 missed times to review" in listed
@@ -149,7 +150,8 @@ def test_missed_times_are_decided_on(
     assert not CronRun.objects.filter(needs_review=True).exists()
 
 
-def test_no_decision_decides_nothing(member: Client, job: CronJob, missed: list[CronRun]) -> None:
+@pytest.mark.usefixtures("missed")
+def test_no_decision_decides_nothing(member: Client, job: CronJob) -> None:
     response = member.post(_of(job, "schedule-review"), {"decision": "maybe"}, follow=True)
     assert "Decide on one of" in response.content.decode()
     assert CronRun.objects.filter(needs_review=True).count() == 3

@@ -1,0 +1,65 @@
+"""The change to policies and places, there and back, with jobs and runs of the version before."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
+
+pytestmark = pytest.mark.django_db(transaction=True)
+NOON = datetime(2026, 3, 15, 12, tzinfo=UTC)
+BEFORE, AFTER = "0001_initial", "0003_policy_indexes"
+
+
+def migrated(to: str) -> Any:
+    """The models as of that migration, with the database brought there."""
+    executor = MigrationExecutor(connection)
+    executor.migrate([("scheduling", to)])
+    executor.loader.build_graph()
+    return executor.loader.project_state([("scheduling", to)]).apps
+
+
+def test_jobs_and_runs_of_the_version_before_go_on() -> None:
+    try:
+        # Which is the way back.
+        old = migrated(BEFORE)
+        team = old.get_model("governance", "Team").objects.create(slug="team", name="Team")
+        jobs = old.get_model("scheduling", "CronJob").objects
+        job = jobs.create(
+            team=team, name="due", prompt="{{ no variable }}", anchor_at=NOON, next_slot=NOON
+        )
+        jobs.create(team=team, name="paused", prompt="Well?", anchor_at=NOON, enabled=False)
+        runs = old.get_model("scheduling", "CronRun").objects
+        under_way = runs.create(job=job, slot=NOON, status="running", queued_at=NOON)
+        runs.create(job=job, slot=NOON.replace(hour=11), status="succeeded", queued_at=NOON)
+
+        new = migrated(AFTER)
+
+        jobs = new.get_model("scheduling", "CronJob").objects
+        found = {one.name: (one.next_slot, one.due_at, one.prompt) for one in jobs.all()}
+        # What looks like a template is sent as it was.
+        assert found["due"] == (NOON, NOON, "{% raw %}{{ no variable }}{% endraw %}")
+        assert found["paused"] == (None, None, "Well?")
+        assert set(jobs.values_list("overlap", "misfire", "max_attempts")) == {
+            ("forbid", "run_once", 1)
+        }
+        runs = new.get_model("scheduling", "CronRun").objects
+        lanes = dict(runs.values_list("status", "lane"))
+        assert lanes == {"running": 0, "succeeded": None}
+        # A process of the version before still inserts rows without the new columns.
+        with connection.cursor() as cursor:
+            columns = "id, job_id, slot, trigger, status, reason, missed_before, token, queued_at"
+            names = f"{columns}, model, output"
+            values = "'{}', '{}', '{}', 'manual', 'succeeded', '', 0, '{}', '{}', '', ''"
+            one = under_way.pk.hex.replace(under_way.pk.hex[:2], "ff", 1)
+            cursor.execute(
+                f"INSERT INTO scheduling_cronrun ({names}) VALUES ("
+                + values.format(one, job.pk.hex, NOON, one, NOON)
+                + ")"
+            )
+        assert runs.filter(trigger="manual", attempt=0).count() == 1
+    finally:
+        migrated(AFTER)
