@@ -53,9 +53,12 @@ SCHEDULERS, WORKERS = 3, 4
 CRASH_IN_TRANSACTION = 0.004
 OVERTAKEN = 0.03
 LOST_MESSAGE = REPEATED_MESSAGE = 0.01
+ONE_IS_FASTEST = 0.7
 NOT_BEGUN = 0.2
 CALL_SECONDS = 30
-SLOW, SLOW_SECONDS = 0.06, (180, 300, 20 * 60, 45 * 60, 55 * 60)
+SLOW, SLOW_SECONDS = 0.12, (180, 300, 20 * 60, 45 * 60, 55 * 60)
+# Should clocks be put forward by an hour meanwhile.
+RECOVERY_MAY_GIVE_UP = 600
 OUTCOMES = (
     (0.84, Attempt(status=RunStatus.SUCCEEDED, columns={"output": "All is well."})),
     (0.06, Attempt(status=RunStatus.FAILED, failure_class="server_error", passes=True)),
@@ -113,6 +116,8 @@ class Fleet:
         self._events: list[tuple[datetime, int, Callable[[], None]]] = []
         self._number = count()
         self._ends: dict[tuple[datetime, UUID], list[Call]] = {}
+        # What is to befall a worker as soon as one has work under way.
+        self._in_store: list[Callable[[], None]] = []
         self._overtaking = self._told = False
         self._next_due: datetime | None = None
         self._send, self._plan = messages.tell, plan
@@ -176,11 +181,12 @@ class Fleet:
             self._at(START + 3 * HOUR * number, self._recover)
         for times, mishap in (
             (24, self._crash_a_scheduler),
-            (5, self._crash_all_schedulers),
-            (50, self._crash_a_worker),
-            (16, self._silence_a_worker),
+            (7, self._crash_all_schedulers),
+            (40, lambda: self._in_store.append(self._crash_a_worker)),
+            (20, lambda: self._in_store.append(self._silence_a_worker)),
+            (30, lambda: self._in_store.append(self._cancel_a_run)),
+            (20, self._cancel_a_run),
             (8, self._jump),
-            (60, self._cancel_a_run),
             (40, self._run_a_job_now),
             (25, self._review),
         ):
@@ -257,7 +263,7 @@ class Fleet:
         self._crash_scheduler(self.random.randrange(SCHEDULERS))
 
     def _crash_all_schedulers(self) -> None:
-        away = self.random.choice((10 * MINUTE, 5 * HOUR, 30 * HOUR))
+        away = self.random.choice((10 * MINUTE, 12 * HOUR, 40 * HOUR))
         for number in range(SCHEDULERS):
             self._crash_scheduler(number, away)
 
@@ -280,6 +286,8 @@ class Fleet:
         queued = list(OrmQ.objects.order_by("id"))
         OrmQ.objects.all().delete()
         self._told = False
+        if self.random.random() < ONE_IS_FASTEST:
+            able = [self.random.choice(able)]
         shares = Counter[Worker]()
         for message in queued:
             if self.random.random() < LOST_MESSAGE:
@@ -298,13 +306,15 @@ class Fleet:
             seconds = CALL_SECONDS
             if self.random.random() < SLOW:
                 seconds = self.random.choice(SLOW_SECONDS)
-                # So slow that recovery may give it up, should clocks be put forward meanwhile.
+            if seconds > RECOVERY_MAY_GIVE_UP:
                 call.entered = True
                 self._enter(run, CallStatus.UNCONFIRMED)
             if seconds > run.job.max_runtime_seconds:
                 seconds, call.outcome = run.job.max_runtime_seconds, TOO_LONG
             worker.calls[run.pk] = call
             self._end_later(worker, call, seconds * SECOND)
+        while runs and self._in_store:
+            self._after(self.random.randint(1, CALL_SECONDS - 1) * SECOND, self._in_store.pop())
 
     def _outcome(self) -> Attempt:
         odds = [chance for chance, _ in OUTCOMES]
@@ -315,7 +325,8 @@ class Fleet:
         together = self._ends.setdefault((self.time + delay, worker.id), [])
         if not together:
             self._after(delay, lambda: self._end(worker, together))
-        together.append(call)
+        if call not in together:
+            together.append(call)
 
     def _end(self, worker: Worker, calls: list[Call]) -> None:
         """The calls have ended, and their worker writes it, unless it has died."""
@@ -396,12 +407,10 @@ class Fleet:
 
     def _silence_a_worker(self) -> None:
         """It stands still for long enough to be given up, and comes back with its calls."""
-        able = [worker for worker in self._workers if self._is_able(worker)]
-        worker = self.random.choice(able) if able else None
-        busy = [one for one in able if one.calls]
-        worker = self.random.choice(busy) if busy else worker
-        if worker is None:
+        busy = [one for one in self._workers if one.calls and self._is_able(one)]
+        if not busy:
             return
+        worker = self.random.choice(busy)
         worker.silent_until = self.time + self.random.choice((2 * MINUTE, HOUR))
         self._show_in_the_ledger(worker)
         self._after(OWNER_TIMEOUT + SECOND, self._recover)

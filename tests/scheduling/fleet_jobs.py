@@ -27,7 +27,8 @@ ZONES = (
     "Africa/Casablanca",
     "Asia/Kolkata",
 )
-COUNTS = {"daily": 70, "interval": 30, "weekly": 60, "once": 30, "dense": 10}
+SELDOM = 0.2
+COUNTS = {"daily": 72, "interval": 30, "weekly": 60, "once": 30, "dense": 8}
 
 
 def make_jobs(team: Team, random: Random) -> list[CronJob]:
@@ -36,14 +37,20 @@ def make_jobs(team: Team, random: Random) -> list[CronJob]:
         ExclusionCalendar.objects.create(team=team, name=f"List {number}", dates=dates)
         for number, dates in enumerate(_lists_of_days(random))
     ]
-    made = []
+    made, left_out = [], {}
     for kind, count in COUNTS.items():
         for number in range(count):
-            fields = _common(random) | _timing(kind, random)
-            if random.random() < 0.25:
-                fields["calendars"] = random.sample(calendars, random.randint(1, len(calendars)))
-            job = jobs.create_job(team=team, name=f"{kind} {number}", now=START, **fields)
+            job = CronJob(team=team, name=f"{kind} {number}", anchor_at=START)
+            for field, value in (_common(random) | _timing(kind, random)).items():
+                setattr(job, field, value)
+            job.clean_fields()
+            few = random.sample(calendars, random.randint(1, len(calendars)))
+            left_out[job.pk] = few if random.random() < SELDOM else []
+            jobs.assign_schedule(job, now=START, calendars=left_out[job.pk])
             made.append(job)
+    CronJob.objects.bulk_create(made)
+    for job in made:
+        job.calendars.add(*left_out[job.pk])
     return made
 
 
@@ -55,7 +62,7 @@ def _lists_of_days(random: Random) -> list[list[str]]:
 def _timing(kind: str, random: Random) -> dict[str, Any]:
     zone = random.choice(ZONES)
     # Few different times a day, so that several jobs are due at once.
-    minute, hours = random.choice(("0", "30")), random.choice(("2", "2", "9", "14", "2,9"))
+    minute, hours = random.choice(("0", "0", "30")), random.choice(("2", "2", "14", "2,14"))
     begin = START + timedelta(hours=random.randrange(28 * 24))
     every = random.choice((6, 12, 24, 24, 30, 48)) * HOUR
     timings: dict[str, dict[str, Any]] = {
@@ -65,27 +72,27 @@ def _timing(kind: str, random: Random) -> dict[str, Any]:
         "once": {"at": begin + timedelta(minutes=random.randrange(120))},
         "dense": {
             **random.choice(
-                ({"cron": "*/2 * * * *"}, {"every_seconds": 90}, {"cron": "*/10 1-3 * * *"})
+                ({"cron": "*/3 * * * *"}, {"every_seconds": 150}, {"cron": "*/5 * * * *"})
             ),
             "starts_at": begin,
-            "ends_at": begin + timedelta(hours=random.randint(2, 4)),
+            "ends_at": begin + timedelta(hours=random.randint(1, 2)),
         },
     }
     chosen = timings[kind]
     named = "cron" if "cron" in chosen else "every" if "every_seconds" in chosen else "at"
     limits: dict[str, Any] = {}
-    if kind in {"daily", "interval"} and random.random() < 0.15:
+    if kind in {"daily", "interval"} and random.random() < SELDOM:
         limits = {"starts_at": begin} if random.random() < 0.5 else {"ends_at": begin}
     return {"schedule_kind": named, "zone": zone, **limits, **chosen}
 
 
 def _common(random: Random) -> dict[str, Any]:
-    def seldom(value: Any, odds: float = 0.15) -> Any:
+    def seldom(value: Any, odds: float = SELDOM) -> Any:
         return value if random.random() < odds else None
 
     return {
         "prompt": "How are the figures?",
-        "jitter_seconds": seldom(random.choice((60, 600, HOUR)), 0.1) or 0,
+        "jitter_seconds": seldom(random.choice((60, 600, HOUR)), 0.07) or 0,
         "max_runs": seldom(random.randint(1, 20)),
         "overlap": random.choice(OverlapPolicy.values),
         "max_parallel": random.randint(2, 3),
@@ -97,7 +104,7 @@ def _common(random: Random) -> dict[str, Any]:
         "retry_unconfirmed": random.random() < 0.3,
         "max_runtime_seconds": random.choice((600, HOUR)),
         "expected_seconds": seldom(30),
-        "pause_after_failures": seldom(random.randint(2, 3)),
+        "pause_after_failures": seldom(random.randint(1, 3)),
     }
 
 

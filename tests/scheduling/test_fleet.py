@@ -15,6 +15,23 @@ from tests.scheduling.fleet import Fleet
 from tests.scheduling.fleet_jobs import START, make_jobs
 
 SEED = 2026
+# So that nothing is passed because it never came to it.
+AT_LEAST = {
+    "accounted": 2500,
+    "missed": 150,
+    "caught up": 80,
+    "skipped": 20,
+    "failed again": 80,
+    "unconfirmed": 10,
+    "unconfirmed again": 3,
+    "refused ends": 3,
+    "approved": 5,
+    "denied": 5,
+    "replayed": 15,
+    "pauses": 5,
+    "overtaken": 30,
+    "cancelled": 15,
+}
 
 
 def test_every_time_is_accounted_for_once_and_every_policy_obeyed(
@@ -30,3 +47,5 @@ def test_every_time_is_accounted_for_once_and_every_policy_obeyed(
     fleet.run(monkeypatch)
 
     fleet.audit.check_in_the_end()
+    for what, times in AT_LEAST.items():
+        assert fleet.audit.happened[what] >= times, (what, fleet.audit.happened)
