@@ -1,7 +1,7 @@
 """`python -m tests`: everything that must hold, on both databases, with one plain line for each.
 
-    python -m tests                  the checks, then all tests on SQLite, and on PostgreSQL those
-                                     that have to do with databases
+    python -m tests                  the checks, then all tests: those that have to do with
+                                     databases on SQLite and on PostgreSQL
     python -m tests --checks-only    the checks
     python -m tests tests/site ...   those tests on both databases, without the checks
 
@@ -32,7 +32,6 @@ from tests.browser.chromium import executable
 REPOSITORY = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
 DATABASES = {"SQLite": "sqlite", "PostgreSQL": "postgresql"}
-FIRST = "sqlite"
 # What the caller's shell may say of another Palyra.
 OTHERS = re.compile(r"(?!PALYRA_(TEST_|REQUIRE_BROWSER|CHROMIUM))PALYRA_|DATABASE_URL|REDIS_URL")
 AT_ONCE = 2
@@ -96,7 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not options.paths:
             outcomes += run(checks(), place)
         if not options.checks_only:
-            outcomes += run(tests(options.paths, place, browser=False), place)
+            outcomes += run(tests(options.paths, place), place)
             outcomes += run_browser_tests(options.paths, place)
     return conclude(outcomes)
 
@@ -120,31 +119,64 @@ def checks() -> list[Step]:
     ]
 
 
-def tests(paths: Sequence[str], place: Path, *, browser: bool) -> list[Step]:
-    """pytest on each database: the tests in a browser, or all the others. Those that have nothing
-    to do with databases are run on the first of them only."""
-    steps = []
-    for name, database in DATABASES.items():
-        only = {} if database == FIRST else {selecting.VARIABLE: "yes"}
-        report = place / f"{'browser' if browser else 'tests'}-{database}.xml"
-        marker = "browser" if browser else "not browser"
-        command = [sys.executable, "-m", "pytest", "-q", "-m", marker, f"--junitxml={report}"]
-        steps.append(
-            Step(
-                name=f"{'browser tests' if browser else 'tests'} on {name}",
-                command=[*command, *paths],
-                environment={"PALYRA_TEST_DATABASE": database, **only},
-                report=report,
-                may_be_empty=bool(paths),
-            )
+def tests(paths: Sequence[str], place: Path) -> list[Step]:
+    """pytest on each database for what has to do with databases, and once for all the others."""
+    of_databases = [
+        _pytest(
+            f"tests on {name}",
+            ["-m", "not browser", *paths],
+            place / f"tests-{database}.xml",
+            {"PALYRA_TEST_DATABASE": database, selecting.VARIABLE: selecting.DATABASE},
+            may_be_empty=bool(paths),
         )
-    return steps
+        for name, database in DATABASES.items()
+    ]
+    others = _pytest(
+        "tests without a database",
+        ["-m", "not browser", *paths],
+        place / "tests-without.xml",
+        {selecting.VARIABLE: selecting.OTHERS},
+        may_be_empty=bool(paths),
+    )
+    return [*of_databases, others]
+
+
+def browser_tests(paths: Sequence[str], place: Path) -> list[Step]:
+    """pytest on each database for the tests in a browser."""
+    return [
+        _pytest(
+            f"browser tests on {name}",
+            ["-m", "browser", *paths],
+            place / f"browser-{database}.xml",
+            {"PALYRA_TEST_DATABASE": database},
+            may_be_empty=bool(paths),
+        )
+        for name, database in DATABASES.items()
+    ]
+
+
+def _pytest(
+    name: str,
+    arguments: Sequence[str],
+    report: Path,
+    environment: dict[str, str],
+    *,
+    may_be_empty: bool,
+) -> Step:
+    command = [sys.executable, "-m", "pytest", "-q", f"--junitxml={report}", *arguments]
+    return Step(
+        name=name,
+        command=command,
+        environment=environment,
+        report=report,
+        may_be_empty=may_be_empty,
+    )
 
 
 def run_browser_tests(paths: Sequence[str], place: Path) -> list[Outcome]:
     """The tests in a browser; without one a line that says so, and a failure if one is required."""
     if executable() is not None:
-        return run(tests(paths, place, browser=True), place)
+        return run(browser_tests(paths, place), place)
     say(NO_BROWSER)
     if not os.environ.get("PALYRA_REQUIRE_BROWSER"):
         return []

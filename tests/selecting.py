@@ -16,7 +16,9 @@ from typing import Any
 
 import pytest
 
-VARIABLE = "PALYRA_TEST_ONLY_DATABASE"
+VARIABLE = "PALYRA_TEST_ONLY"
+# Its values.
+DATABASE, OTHERS = "database", "others"
 FIXTURES = {
     "db",
     "transactional_db",
@@ -35,13 +37,18 @@ OWN = "tests.conftest"
 
 
 def leave_out_the_others(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Have only those run that are about the database, if that was asked for."""
-    if not os.environ.get(VARIABLE):
+    """Have only those run that are about the database, or only the others, if either was asked
+    for. Raises `pytest.UsageError` if something else was."""
+    wanted = os.environ.get(VARIABLE)
+    if not wanted:
         return
-    kept = [item for item in items if is_about_the_database(item)]
-    others = [item for item in items if item not in set(kept)]
-    items[:] = kept
-    config.hook.pytest_deselected(items=others)
+    if wanted not in {DATABASE, OTHERS}:
+        raise pytest.UsageError(f"{VARIABLE}: {wanted!r} is neither {DATABASE!r} nor {OTHERS!r}.")
+    sides: dict[bool, list[pytest.Item]] = {True: [], False: []}
+    for item in items:
+        sides[is_about_the_database(item)].append(item)
+    items[:] = sides[wanted == DATABASE]
+    config.hook.pytest_deselected(items=sides[wanted != DATABASE])
 
 
 def is_about_the_database(item: Any) -> bool:

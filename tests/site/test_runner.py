@@ -10,7 +10,7 @@ import pytest
 
 from tests import __main__ as runner
 from tests.__main__ import Outcome, Step
-from tests.selecting import VARIABLE
+from tests.selecting import DATABASE, OTHERS, VARIABLE
 
 REPORT = """<?xml version="1.0" encoding="utf-8"?>
 <testsuites><testsuite name="pytest" errors="1" failures="2" skipped="3" tests="10" time="1">
@@ -166,14 +166,16 @@ def test_without_a_browser_it_says_so_and_fails_only_where_one_is_required(
     assert "apt-get install chromium" in capsys.readouterr().out
 
 
-def test_every_test_is_run_on_both_databases(data_dir: Path) -> None:
-    for browser in (True, False):
-        steps = runner.tests([], data_dir, browser=browser)
+def test_every_test_is_run_on_both_databases_or_once_if_it_is_about_none(data_dir: Path) -> None:
+    for steps in (runner.tests([], data_dir)[:2], runner.browser_tests([], data_dir)):
         given = [step.environment["PALYRA_TEST_DATABASE"] for step in steps]
         assert given == ["sqlite", "postgresql"]
-        # What has nothing to do with databases is run once.
-        assert [VARIABLE in step.environment for step in steps] == [False, True]
-        assert all("tests" not in step.command[4:] for step in steps)
+    asked = [step.environment[VARIABLE] for step in runner.tests([], data_dir)]
+    assert asked == [DATABASE, DATABASE, OTHERS]
+    # The whole of it: no path is named.
+    for step in (*runner.tests([], data_dir), *runner.browser_tests([], data_dir)):
+        marker = "browser" if "browser" in step.name else "not browser"
+        assert step.command[-2:] == ["-m", marker]
 
 
 def test_the_callers_palyra_is_left_alone(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
