@@ -134,7 +134,7 @@ Q_CLUSTER: dict[str, Any] = {
     "ack_failures": True,
     "max_attempts": 1,
     "save_limit": -1,
-    "recycle": 200,
+    "recycle": 10_000,
     "scheduler": False,
     "catch_up": False,
     "label": "Queue",
