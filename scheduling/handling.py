@@ -10,7 +10,7 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.db import transaction
 
-from scheduling import cancelling, messages, places
+from scheduling import audit_notes, cancelling, messages, places
 from scheduling.models import ACTIVE, CronJob, CronRun, RunStatus, RunTrigger
 from scheduling.overlap import place
 from scheduling.prompts import parameter_faults
@@ -49,6 +49,7 @@ def run_now(job: CronJob, *, now: datetime, parameters: Mapping[str, Any] | None
             due_at=now,
             sent_at=None if verdict.waits else now,
         )
+        audit_notes.ran_now(run)
         messages.tell(_promoted_or(locked, verdict.waits, now))
     run.refresh_from_db()
     return run
@@ -68,6 +69,7 @@ def cancel(run: CronRun, *, now: datetime, reason: str = "") -> CronRun:
             run.refresh_from_db()
             if run.status not in ACTIVE:
                 raise ValidationError("It has ended already.", code="ended")
+        audit_notes.cancelled(run, reason=reason)
         messages.tell(places.promote([job], now))
     cancelling.withdraw(now)
     run.refresh_from_db()
@@ -86,14 +88,12 @@ def review(job: CronJob, *, decision: str, now: datetime) -> int:
         locked = _locked(job)
         asked = locked.runs.filter(needs_review=True, status=RunStatus.MISSED)
         missed = list(asked.order_by("-slot")[:MOST_REVIEWED])
-        if decision == SKIP:
-            _close(missed, LEFT_OUT)
-            return 0
-        chosen = missed if decision == REPLAY_ALL else missed[:1]
-        for run in chosen:
-            _close(missed[len(chosen) :], MADE_UP_FOR.format(slot=run.slot))
-        begun = _queue(locked, sorted(chosen, key=lambda run: run.slot), now)
-        messages.tell(begun)
+        chosen = missed[: {SKIP: 0, RUN_ONCE: 1, REPLAY_ALL: len(missed)}[decision]]
+        reason = MADE_UP_FOR.format(slot=chosen[0].slot) if chosen else LEFT_OUT
+        _close(missed[len(chosen) :], reason)
+        messages.tell(_queue(locked, sorted(chosen, key=lambda run: run.slot), now))
+        if missed:
+            audit_notes.reviewed(locked, decision=decision, missed=len(missed), queued=len(chosen))
     return len(chosen)
 
 

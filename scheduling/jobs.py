@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -14,9 +13,9 @@ from governance.models import Channel, Team
 from scheduling import schedule as schedules
 from scheduling.deliveries import delivery_faults
 from scheduling.models import CronJob, ExclusionCalendar, RunDelivery
+from scheduling.previews import aware
 from scheduling.schedule import FIELD_OF, Kind, ScheduleFault
 
-PREVIEW_COUNT = 6
 TIMING = ("schedule_kind", "cron", "every_seconds", "at", "zone", "starts_at", "ends_at")
 EDITABLE = frozenset(
     {
@@ -49,14 +48,6 @@ EMPTY = {"cron": "", "every_seconds": None, "at": None}
 MOMENTS = ("at", "starts_at", "ends_at")
 # A channel, and after which runs it is told.
 Wish = tuple[Channel, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Preview:
-    """A schedule in words, and its next times in UTC."""
-
-    sentence: str
-    times: list[datetime]
 
 
 def create_job(
@@ -205,41 +196,10 @@ def delete(job: CronJob) -> None:
         stored.delete()
 
 
-def preview(
-    *,
-    schedule_kind: str,
-    cron: str = "",
-    every_seconds: int | None = None,
-    at: datetime | None = None,
-    zone: str = "UTC",
-    now: datetime,
-    count: int = PREVIEW_COUNT,
-) -> Preview:
-    """What a schedule would mean from `now` on. Raises `ValidationError` with every fault."""
-    at = _aware(at, zone)
-    found = schedules.faults(
-        kind=schedule_kind, cron=cron, every_seconds=every_seconds, at=at, zone=zone
-    )
-    if schedule_kind == Kind.AT and at and "at" not in found:
-        passed = schedules.at_fault(at, now)
-        found |= {"at": [passed]} if passed else {}
-    if found:
-        raise ValidationError(found)
-    parsed = schedules.parse(
-        kind=schedule_kind,
-        cron=cron,
-        every_seconds=every_seconds,
-        at=at,
-        zone=zone,
-        anchor_at=_anchor(now),
-    )
-    return Preview(schedules.sentence(parsed), schedules.upcoming(parsed, now, count))
-
-
 def sentence(job: CronJob) -> str:
     """The job's schedule in plain words."""
     try:
-        return schedules.sentence(job.schedule)
+        return schedules.sentence(job.schedule, [one.name for one in job.calendars.all()])
     except ScheduleFault as fault:
         return f"A schedule that cannot be used: {fault}"
 
@@ -289,22 +249,12 @@ def _complete(stored: CronJob, changes: dict[str, Any]) -> dict[str, Any]:
             changes[field] = changes[field].strip()
     for field in MOMENTS:
         if field in changes:
-            changes[field] = _aware(changes[field], changes.get("zone", stored.zone))
+            changes[field] = aware(changes[field], changes.get("zone", stored.zone))
     kind = changes.get("schedule_kind", stored.schedule_kind)
     if kind != stored.schedule_kind and kind in set(Kind):
         foreign = {name: EMPTY[name] for name in EMPTY if name != FIELD_OF[Kind(kind)]}
         changes = foreign | changes
     return changes
-
-
-def _aware(at: datetime | None, zone: str) -> datetime | None:
-    if at is None or at.tzinfo is not None:
-        return at
-    try:
-        return schedules.local_time(at, zone)
-    except ValueError:
-        # The zone is at fault and is said to be; the time must only be no second one.
-        return at.replace(tzinfo=UTC)
 
 
 def _anchor(now: datetime) -> datetime:

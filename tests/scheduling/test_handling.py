@@ -10,6 +10,8 @@ from django.core.exceptions import ValidationError
 from django.utils import timezone
 from django_q.models import OrmQ
 
+from governance.acting import acting, operator
+from governance.models import AuditEntry
 from scheduling import handling
 from scheduling.dispatcher import dispatch
 from scheduling.models import CronJob, CronRun, RunStatus, RunTrigger
@@ -141,3 +143,23 @@ def test_a_person_decides_on_missed_times(
 def test_other_decisions_are_refused(missed: CronJob) -> None:
     with pytest.raises(ValidationError, match="Decide on one of skip, run_once, replay_all"):
         handling.review(missed, decision="maybe", now=timezone.now())
+
+
+def test_what_people_do_is_in_the_audit_trail(missed: CronJob, make_job: MakeJob) -> None:
+    job, now = make_job(), timezone.now()
+
+    with acting(operator):
+        run = handling.run_now(job, now=now, parameters={"city": "Brno"})
+        handling.cancel(run, now=now, reason="Enough.")
+        handling.review(missed, decision="run_once", now=now)
+        # There is nothing more to decide, so nothing was done.
+        handling.review(missed, decision="skip", now=now)
+
+    entries = AuditEntry.objects.filter(action__in=["run now", "run cancelled"]).order_by("pk")
+    assert [(one.action, one.object_id, one.reason) for one in entries] == [
+        ("run now", str(job.pk), ""),
+        ("run cancelled", str(job.pk), "Enough."),
+    ]
+    reviewed = AuditEntry.objects.get(action="missed times reviewed")
+    assert reviewed.object_id == str(missed.pk)
+    assert reviewed.changes["queued"] == [0, 1]

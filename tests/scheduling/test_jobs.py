@@ -10,7 +10,7 @@ from django.core.exceptions import ValidationError
 from django.utils import timezone
 
 from governance.models import Team
-from scheduling import handling, jobs
+from scheduling import handling, jobs, previews
 from scheduling.models import CronJob, CronRun, RunStatus, RunTrigger
 from tests.scheduling.conftest import MakeJob
 
@@ -245,12 +245,12 @@ def test_running_now_is_a_run_of_its_own_and_one_at_a_time(make_job: MakeJob) ->
 def test_a_preview_says_when_and_in_words() -> None:
     now = datetime(2026, 3, 27, 12, tzinfo=UTC)
 
-    preview = jobs.preview(
+    preview = previews.preview(
         schedule_kind="cron", cron="0 9 * * *", zone="Europe/Prague", now=now, count=3
     )
 
     assert preview.sentence == "At 09:00 every day, Europe/Prague"
-    assert [time.isoformat() for time in preview.times] == [
+    assert [time.slot.isoformat() for time in preview.times] == [
         "2026-03-28T08:00:00+00:00",
         "2026-03-29T07:00:00+00:00",
         "2026-03-30T07:00:00+00:00",
@@ -261,7 +261,7 @@ def test_a_faulty_preview_tells_every_fault() -> None:
     now = datetime(2026, 3, 27, 12, tzinfo=UTC)
 
     with pytest.raises(ValidationError) as caught:
-        jobs.preview(schedule_kind="at", at=now, cron="* * * * *", zone="Nowhere", now=now)
+        previews.preview(schedule_kind="at", at=now, cron="* * * * *", zone="Nowhere", now=now)
 
     assert faults(caught).keys() == {"at", "cron", "zone"}
 
