@@ -91,6 +91,7 @@ class Audit:
         for job_id, runs in by_job.items():
             self._check_misfires(self.jobs[job_id], runs, now)
             self._check_skips(self.jobs[job_id], runs)
+        self._check_places(by_job)
         return any(self.jobs[job_id].overlap == "replace" for job_id in by_job)
 
     def _check_misfires(self, job: CronJob, runs: list[CronRun], now: datetime) -> None:
@@ -122,6 +123,15 @@ class Audit:
             [run.reason for run in skipped],
         )
         self.happened["skipped"] += len(skipped)
+
+    def _check_places(self, job_ids: Iterable[UUID]) -> None:
+        """Runs that wait for approval or for their next attempt have places as well."""
+        placed = CronRun.objects.filter(
+            job__in=list(job_ids), status__in=ACTIVE, lane__isnull=False
+        )
+        for job_id, number in Counter(placed.values_list("job_id", flat=True)).items():
+            job = self.jobs[job_id]
+            assert number <= self.capacity(job), (job, job.overlap, "too many have places")
 
     def check_in_the_end(self) -> None:
         """Every time of every job is accounted for once, and no run was lost."""
