@@ -14,6 +14,7 @@ from governance.calls import Caller, CallRequest, CallResult
 from governance.errors import (
     BudgetBlocked,
     CallError,
+    CallUnsettled,
     CallWaits,
     LedgerUnavailable,
     ProviderUnavailable,
@@ -179,6 +180,8 @@ def attempt_of(error: CallError) -> Attempt:
     """How a run ended whose call gave no answer."""
     columns = {"model": error.model[:200]} if error.model else {}
     reason = _shortened(error.message)
+    if isinstance(error, CallUnsettled):
+        return Attempt(status=RunStatus.UNCONFIRMED, reason=reason, columns=columns)
     if isinstance(error, CallWaits):
         return Attempt(status=RunStatus.WAITING_FOR_APPROVAL, reason=reason, columns=columns)
     refused = isinstance(error, BudgetBlocked | UnpricedModel)
@@ -189,14 +192,15 @@ def attempt_of(error: CallError) -> Attempt:
         status=RunStatus.BLOCKED_BY_BUDGET if refused else RunStatus.FAILED,
         reason=reason,
         failure_class=failure_class[:32],
-        passes=_passes(failure_class),
+        passes=passes(failure_class),
         deferred=deferred,
         retry_after=error.retry_after,
         columns={**columns, "cost": error.cost},
     )
 
 
-def _passes(failure_class: str) -> bool:
+def passes(failure_class: str) -> bool:
+    """Whether a failure of that class may have passed a moment later."""
     known = failure_class in set(FailureClass)
     return known and TRAITS[FailureClass(failure_class)].retryable
 
@@ -206,7 +210,7 @@ def _failed(reason: str, failure_class: str = "") -> Attempt:
         status=RunStatus.FAILED,
         reason=reason,
         failure_class=failure_class,
-        passes=_passes(failure_class),
+        passes=passes(failure_class),
     )
 
 

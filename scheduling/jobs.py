@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -12,7 +12,7 @@ from django.db import transaction
 from governance.models import Channel, Team
 from scheduling import schedule as schedules
 from scheduling.deliveries import delivery_faults
-from scheduling.models import CronJob, ExclusionCalendar, RunDelivery
+from scheduling.models import CronJob, CronRun, ExclusionCalendar, RunDelivery, RunStatus
 from scheduling.previews import aware
 from scheduling.schedule import FIELD_OF, Kind, ScheduleFault
 
@@ -44,6 +44,7 @@ EDITABLE = frozenset(
         "output_schema",
     }
 )
+ONE_MICROSECOND = timedelta(microseconds=1)
 EMPTY = {"cron": "", "every_seconds": None, "at": None}
 MOMENTS = ("at", "starts_at", "ends_at")
 # A channel, and after which runs it is told.
@@ -95,6 +96,7 @@ def update_job(
     wished = None if deliveries is None else list(deliveries)
     with transaction.atomic():
         stored = _locked(job)
+        passed = stored.next_slot
         left_out = list(stored.calendars.all() if calendars is None else calendars)
         for field, value in _complete(stored, changes).items():
             setattr(stored, field, value)
@@ -102,6 +104,7 @@ def update_job(
         anew = calendars is not None and set(left_out) != set(stored.calendars.all())
         assign_schedule(stored, now=now, calendars=left_out, anew=anew)
         stored.save()
+        _account_for(stored, passed, now, "Its schedule was changed before it began.")
         if anew:
             stored.calendars.set(left_out)
             stored.move(next_slot=stored.next_slot, due_at=stored.due_at)
@@ -150,13 +153,30 @@ def pause(job: CronJob, *, reason: str, now: datetime) -> CronJob:
     """Let the job run no more until it is resumed; a run under way goes on."""
     with transaction.atomic():
         stored = _locked(job)
+        passed = stored.next_slot
         stored.enabled = False
         stored.paused_reason = reason.strip()
         stored.clean_fields(exclude=_all_fields_but("paused_reason"))
         assign_schedule(stored, now=now)
         stored.save()
+        _account_for(stored, passed, now, "It was paused before it began.")
     job.refresh_from_db()
     return job
+
+
+def _account_for(job: CronJob, passed: datetime | None, now: datetime, why: str) -> None:
+    """Leave a row for a scheduled time that had come, and that nobody deals with any more."""
+    if passed is None or passed > now or job.next_slot == passed:
+        return
+    row = CronRun(
+        job=job,
+        slot=passed,
+        status=RunStatus.SKIPPED,
+        reason=why,
+        queued_at=now,
+        finished_at=now,
+    )
+    CronRun.objects.bulk_create([row], ignore_conflicts=True)
 
 
 def resume(job: CronJob, *, now: datetime) -> CronJob:
@@ -214,8 +234,12 @@ def assign_schedule(
     """Prepare a checked job for `save`: count the edit, and set its next run if its timing changed,
     or `anew` says that the days it leaves out have. Those are in `calendars`, its own if None.
 
-    Intervals count from `now` where they are new; a paused job has no next run.
+    Intervals count from `now` where they are new; a paused job has no next run. A scheduled time
+    that has come and was not dealt with yet stays the next one if it still is one.
     """
+    after = now
+    if not job._state.adding and job.next_slot is not None and not job.times_changed:
+        after = min(now, job.next_slot - ONE_MICROSECOND)
     if job._state.adding:
         job.anchor_at = _anchor(now)
     else:
@@ -227,7 +251,7 @@ def assign_schedule(
     job.next_slot = job.due_at = None
     if job.enabled and job.runs_left != 0:
         when = job.schedule if calendars is None else job.schedule_apart_from(calendars)
-        job.next_slot, job.due_at = job.first_due(when, now)
+        job.next_slot, job.due_at = job.first_due(when, after)
     job.retry_at = None
     job.last_error = ""
     if job.enabled:

@@ -17,6 +17,7 @@ from governance.calls import CallRequest, CallResult
 from governance.errors import (
     BudgetBlocked,
     CallError,
+    CallUnsettled,
     CallWaits,
     LedgerUnavailable,
     ProviderFailed,
@@ -248,6 +249,7 @@ PASSES, DEFERRED, NEITHER = (True, False), (False, True), (False, False)
         (BudgetBlocked("March is spent."), RunStatus.BLOCKED_BY_BUDGET, NEITHER),
         (UnpricedModel("No price."), RunStatus.BLOCKED_BY_BUDGET, NEITHER),
         (RateLimited("Ten a minute."), RunStatus.BLOCKED_BY_BUDGET, DEFERRED),
+        (CallUnsettled("Who knows."), RunStatus.UNCONFIRMED, NEITHER),
         (CallWaits("Kept."), RunStatus.WAITING_FOR_APPROVAL, NEITHER),
         (ProviderUnavailable("No place."), RunStatus.FAILED, DEFERRED),
         (LedgerUnavailable("Not now."), RunStatus.FAILED, DEFERRED),
@@ -271,7 +273,8 @@ def test_a_refusal_is_told_in_its_own_words_and_says_whether_it_passes(
 
     assert (attempt.status, attempt.reason) == (status, error.message)
     assert (attempt.passes, attempt.deferred) == again
-    assert attempt.retry_after == (None if status == RunStatus.WAITING_FOR_APPROVAL else 7)
+    lasts = {RunStatus.WAITING_FOR_APPROVAL, RunStatus.UNCONFIRMED}
+    assert attempt.retry_after == (None if status in lasts else 7)
     assert attempt.failure_class == error.detail.get("failure_class", "")
 
 

@@ -242,6 +242,40 @@ def test_running_now_is_a_run_of_its_own_and_one_at_a_time(make_job: MakeJob) ->
     assert job.next_slot == due
 
 
+@pytest.mark.parametrize(
+    "change",
+    [{"max_runs": 100}, {"jitter_seconds": 60}, {"ends_at": datetime(2099, 1, 1, tzinfo=UTC)}],
+)
+def test_a_time_that_has_come_is_not_dropped_by_an_edit_that_leaves_the_times(
+    make_job: MakeJob, change: dict[str, Any]
+) -> None:
+    due = timezone.now().replace(second=0, microsecond=0)
+    job = make_job(schedule_kind="cron", cron="* * * * *", due=due)
+
+    jobs.update_job(job, now=due + timedelta(seconds=5), **change)
+
+    assert job.next_slot == due
+    assert not job.runs.exists()
+
+
+@pytest.mark.parametrize("paused", [True, False])
+def test_a_time_that_has_come_and_is_given_up_has_a_row_that_says_why(
+    make_job: MakeJob, paused: bool
+) -> None:
+    due = timezone.now().replace(microsecond=0)
+    job, now = make_job(due=due), due + timedelta(seconds=5)
+
+    if paused:
+        jobs.pause(job, reason="Holidays.", now=now)
+    else:
+        jobs.update_job(job, now=now, every_seconds=300)
+
+    run = job.runs.get()
+    words = "paused" if paused else "changed"
+    assert (run.slot, run.status) == (due, RunStatus.SKIPPED)
+    assert f"{words} before it began" in run.reason
+
+
 def test_a_preview_says_when_and_in_words() -> None:
     now = datetime(2026, 3, 27, 12, tzinfo=UTC)
 
