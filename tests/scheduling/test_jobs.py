@@ -301,3 +301,14 @@ def test_a_schedule_that_cannot_be_used_any_more_is_said_to_be_so(make_job: Make
     CronJob.objects.update(cron="0 0 30 2 *")
 
     assert "The date never comes" in jobs.sentence(CronJob.objects.get())
+
+
+def test_a_stored_time_that_leaves_the_calendar_does_not_break_what_shows_it(
+    make_job: MakeJob,
+) -> None:
+    make_job(schedule_kind="cron", cron="@daily")
+    CronJob.objects.update(ends_at=datetime.max.replace(tzinfo=UTC), zone="Pacific/Kiritimati")
+    job = CronJob.objects.get()
+
+    assert "Give a year from 2000 to 2999." in jobs.sentence(job)
+    assert previews.next_times(job, timezone.now()) == []
