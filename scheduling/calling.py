@@ -145,6 +145,8 @@ async def make(prepared: Prepared, runtime: Runtime) -> Attempt:
         async with asyncio.timeout(seconds):
             # Settled first, so that the ledger has the cost by the time the run shows it.
             result = await calls.execute(request, runtime=runtime, settled=True)
+        # A long answer takes a moment to check, and other runs go on meanwhile.
+        return await asyncio.to_thread(answered, run, result.text, _columns(result))
     except asyncio.CancelledError:
         return Attempt(status=RunStatus.CANCELLED)
     except CallError as error:
@@ -157,7 +159,6 @@ async def make(prepared: Prepared, runtime: Runtime) -> Attempt:
     except Exception:
         logger.exception("Run %s failed by a fault of Palyra's", run.pk)
         return _failed(f"Palyra failed while making the call; its log names run {run.pk}.")
-    return answered(run, result.text, _columns(result))
 
 
 def answered(run: CronRun, text: str, columns: dict[str, Any]) -> Attempt:

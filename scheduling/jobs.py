@@ -10,6 +10,7 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 
 from governance.models import Channel, Team
+from scheduling import outputs, prompts
 from scheduling import schedule as schedules
 from scheduling.deliveries import delivery_faults
 from scheduling.models import CronJob, CronRun, ExclusionCalendar, RunDelivery, RunStatus
@@ -94,6 +95,7 @@ def update_job(
     """
     _only_editable(changes)
     wished = None if deliveries is None else list(deliveries)
+    _look_ahead(job, changes)
     with transaction.atomic():
         stored = _locked(job)
         passed = stored.next_slot
@@ -118,6 +120,18 @@ def _only_editable(fields: dict[str, Any]) -> None:
     unknown = fields.keys() - EDITABLE
     if unknown:
         raise TypeError(f"A scheduled prompt has no changeable {', '.join(sorted(unknown))}.")
+
+
+def _look_ahead(job: CronJob, changes: dict[str, Any]) -> None:
+    """Look at what can take a moment to check before anybody has to wait for the row.
+
+    What is found is remembered, and said of the whole by `_check`.
+    """
+    for field in ("prompt", "system_prompt"):
+        text = changes.get(field, getattr(job, field))
+        if isinstance(text, str):
+            prompts.faults(text)
+    outputs.schema_faults(changes.get("output_schema", job.output_schema))
 
 
 def _check(job: CronJob, calendars: list[ExclusionCalendar], wishes: Iterable[Wish]) -> None:

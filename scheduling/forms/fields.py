@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from datetime import date, datetime
+from datetime import datetime
 from typing import Any, NoReturn
 
 from django import forms
@@ -12,9 +12,8 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 
 from governance.storable import is_storable
-from scheduling.models import MAX_CALENDAR_DATES, CronJob
+from scheduling.models import MAX_CALENDAR_DATES, CronJob, day_of
 
-EARLIEST_YEAR, LATEST_YEAR = 2000, 2999
 FAULTS_SHOWN = 20
 LONGEST_JSON = 50_000
 UNSTORABLE = "It has a character that cannot be stored: NUL, or half of a surrogate pair."
@@ -41,10 +40,6 @@ class LocalTimeField(forms.Field):
             ) from None
         if moment.tzinfo is not None:
             raise ValidationError("Leave the zone out here; it is chosen below.", code="zone")
-        if not EARLIEST_YEAR <= moment.year <= LATEST_YEAR:
-            raise ValidationError(
-                f"Give a year from {EARLIEST_YEAR} to {LATEST_YEAR}.", code="year"
-            )
         return moment
 
 
@@ -122,9 +117,9 @@ class DatesField(forms.CharField):
             text = line.strip()
             if not text:
                 continue
-            try:
-                days.add(date.fromisoformat(text).isoformat())
-            except ValueError:
+            if day_of(text):
+                days.add(text)
+            else:
                 faults.append(f"Line {number}: “{text[:40]}” is no day such as 2026-12-25.")
         if faults:
             raise ValidationError(faults[:FAULTS_SHOWN])

@@ -10,8 +10,9 @@ from django.core.exceptions import ValidationError
 from django.utils import timezone
 
 from governance.models import Team
-from scheduling import handling, jobs, previews
+from scheduling import handling, jobs, output_schemas, previews
 from scheduling.models import CronJob, CronRun, RunStatus, RunTrigger
+from scheduling.prompting import reading
 from tests.scheduling.conftest import MakeJob
 
 YEAR = timedelta(days=365)
@@ -173,6 +174,35 @@ def test_a_faulty_edit_changes_nothing(make_job: MakeJob) -> None:
     assert CronJob.objects.values().get() == before
 
 
+def test_what_takes_a_moment_to_check_is_checked_before_the_row_is_held(
+    make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job, locked, looked = make_job(), jobs._locked, []
+
+    def looked_at() -> int:
+        known = (output_schemas._written_faults, reading._known_faults)
+        return sum(one.cache_info().misses for one in known)
+
+    def locking(job: CronJob) -> CronJob:
+        looked.append(looked_at())
+        return locked(job)
+
+    before = looked_at()
+    monkeypatch.setattr(jobs, "_locked", locking)
+    with pytest.raises(ValidationError) as caught:
+        jobs.update_job(
+            job,
+            name="",
+            prompt="{{ held }}",
+            system_prompt="{{ held + 1 }}",
+            output_schema={"title": "Held", "type": "strin"},
+            now=timezone.now(),
+        )
+
+    assert faults(caught).keys() == {"name", "prompt", "system_prompt", "output_schema"}
+    assert looked == [before + 3] == [looked_at()]
+
+
 def test_only_what_people_set_can_be_changed(make_job: MakeJob) -> None:
     with pytest.raises(TypeError, match="next_slot"):
         jobs.update_job(make_job(), next_slot=None, now=timezone.now())
@@ -305,3 +335,14 @@ def test_a_schedule_that_cannot_be_used_any_more_is_said_to_be_so(make_job: Make
     CronJob.objects.update(cron="0 0 30 2 *")
 
     assert "The date never comes" in jobs.sentence(CronJob.objects.get())
+
+
+def test_a_stored_time_that_leaves_the_calendar_does_not_break_what_shows_it(
+    make_job: MakeJob,
+) -> None:
+    make_job(schedule_kind="cron", cron="@daily")
+    CronJob.objects.update(ends_at=datetime.max.replace(tzinfo=UTC), zone="Pacific/Kiritimati")
+    job = CronJob.objects.get()
+
+    assert "Give a year from 2000 to 2999." in jobs.sentence(job)
+    assert previews.next_times(job, timezone.now()) == []
