@@ -25,5 +25,5 @@ class SchedulingConfig(AppConfig):
         audit.track(MaintenanceJob, *operated, by_people_only=True)
         own = {*DISPATCH_FIELDS, "revision"}
         audit.track(CronJob, apart_from=own, with_lists=["calendars"])
-        audit.track(RunDelivery)
+        audit.track(RunDelivery, team_of=lambda wish: wish.job.team_id)
         audit.track(ExclusionCalendar)

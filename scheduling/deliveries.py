@@ -21,7 +21,7 @@ from governance.models import AlertSeverity, Channel, ChannelPurpose, Delivery, 
 from governance.money import decimal_text, dollars_text
 from governance.zones import zone as named_zone
 from providers.display import duration, moment_text
-from scheduling.models import CronRun, DeliverOn, RunDelivery, RunStatus
+from scheduling.models import CronJob, CronRun, DeliverOn, RunDelivery, RunStatus
 
 logger = logging.getLogger(__name__)
 LONGEST_OUTPUT = 10_000
@@ -139,6 +139,16 @@ def channels_for(team: Team) -> QuerySet[Channel]:
     return usable_for_runs([team.pk])
 
 
+def is_usable(channel: Channel, team_id: int) -> bool:
+    """Whether a team may be told of its runs by a channel: one of `channels_for`."""
+    return channel.team_id in {None, team_id} and channel.purpose != ChannelPurpose.ALERTS
+
+
+def wishes_of(job: CronJob) -> list[RunDelivery]:
+    """The job's wishes that can be met; a channel may have become another team's since."""
+    return [wish for wish in job.deliveries.all() if is_usable(wish.channel, job.team_id)]
+
+
 def delivery_faults(team: Team, wishes: Iterable[tuple[Channel, str]]) -> list[str]:
     """What is wrong with wishes of `team`, each a channel and after which runs; all of it."""
     wishes = list(wishes)
@@ -146,7 +156,7 @@ def delivery_faults(team: Team, wishes: Iterable[tuple[Channel, str]]) -> list[s
     if len(wishes) > MOST_WISHES:
         faults.append(f"Give at most {MOST_WISHES} deliveries.")
     for channel, on in wishes:
-        if channel.team_id not in {None, team.pk} or channel.purpose == ChannelPurpose.ALERTS:
+        if not is_usable(channel, team.pk):
             # Not by name: it may be another team's.
             faults.append(f"Channel {channel.pk} is not one that the team may use.")
         if on not in DeliverOn.values:

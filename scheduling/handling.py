@@ -21,6 +21,7 @@ MOST_REVIEWED = 1000
 LEFT_OUT = "It was missed, and left out on review."
 MADE_UP_FOR = "It was missed, and made up for by the run of {slot:%Y-%m-%d %H:%M:%S} UTC."
 CANCELLED = "It was cancelled."
+LONGEST_REASON = 200
 
 
 def run_now(job: CronJob, *, now: datetime, parameters: Mapping[str, Any] | None = None) -> CronRun:
@@ -62,7 +63,9 @@ def _promoted_or(job: CronJob, waits: bool, now: datetime) -> int:
 
 def cancel(run: CronRun, *, now: datetime, reason: str = "") -> CronRun:
     """Cancel a run that has not ended. A call under way is broken off within a second, and charged
-    as far as it got. Raises `ValidationError` if the run has ended."""
+    as far as it got. Raises `ValidationError` if the run has ended, or the reason is too long."""
+    if len(reason.strip()) > LONGEST_REASON:
+        raise ValidationError({"reason": f"Give at most {LONGEST_REASON} characters."})
     with transaction.atomic():
         job = _locked(run.job)
         if not cancelling.ask([run.pk], reason=reason.strip() or CANCELLED, now=now):

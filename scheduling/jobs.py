@@ -48,6 +48,7 @@ EDITABLE = frozenset(
 ONE_MICROSECOND = timedelta(microseconds=1)
 EMPTY = {"cron": "", "every_seconds": None, "at": None}
 MOMENTS = ("at", "starts_at", "ends_at")
+SAY_WHY = "Say why, so that the team knows when to resume it."
 # A channel, and after which runs it is told.
 Wish = tuple[Channel, str]
 
@@ -164,7 +165,12 @@ def _wish(job: CronJob, wishes: Iterable[Wish]) -> None:
 
 
 def pause(job: CronJob, *, reason: str, now: datetime) -> CronJob:
-    """Let the job run no more until it is resumed; a run under way goes on."""
+    """Let the job run no more until it is resumed; a run under way goes on.
+
+    Raises `ValidationError` without a reason: the team will wonder.
+    """
+    if not reason.strip():
+        raise ValidationError({"paused_reason": SAY_WHY})
     with transaction.atomic():
         stored = _locked(job)
         passed = stored.next_slot

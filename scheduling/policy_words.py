@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from governance.zones import zone as named_zone
 from providers.display import duration, moment_text
+from scheduling.deliveries import wishes_of
 from scheduling.models import (
     CronJob,
     DeliverOn,
@@ -119,6 +120,6 @@ def _answer(job: CronJob) -> Iterator[tuple[str, str]]:
 
 
 def _told(job: CronJob) -> Iterator[tuple[str, str]]:
-    wishes = [(wish.channel.name, DELIVER_ON[DeliverOn(wish.on)]) for wish in job.deliveries.all()]
+    wishes = [(wish.channel.name, DELIVER_ON[DeliverOn(wish.on)]) for wish in wishes_of(job)]
     if wishes:
         yield "Told", "; ".join(f"{name} if a run {when}" for name, when in wishes)

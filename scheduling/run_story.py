@@ -12,7 +12,7 @@ from django.db.models import Count, QuerySet
 
 from governance.models import Approval, Delivery
 from scheduling.handling import RUN_ONCE, SKIP
-from scheduling.models import CronJob, CronRun, RunStatus
+from scheduling.models import ACTIVE, CronJob, CronRun, RunStatus
 
 SHOWN_MISSED = 100
 
@@ -115,3 +115,14 @@ def decided(decision: str, queued: int) -> str:
     if decision == RUN_ONCE:
         return "One run makes up for the missed times; it is queued."
     return f"{queued:,} run{' is' if queued == 1 else 's are'} queued, the earliest first."
+
+
+def cancelled_words(run: CronRun, called: str = "The run") -> str:
+    """What came of asking that `run`, as it is now, be cancelled."""
+    if run.status == RunStatus.CANCELLED:
+        return f"{called} is cancelled."
+    if run.status not in ACTIVE:
+        ended = run.get_status_display().lower()
+        return f"{called} ended before it could be cancelled: {ended}."
+    call = ": its call is being broken off" if run.status == RunStatus.RUNNING else ""
+    return f"{called} is being cancelled{call}."

@@ -257,6 +257,13 @@ class ChannelAdmin(ConsoleAdmin):
     def save_model(self, request: HttpRequest, obj: Channel, form: Any, change: bool) -> None:
         handling.save_channel(obj, form.cleaned_data.get("signing_secret", ""))
 
+    def delete_model(self, request: HttpRequest, obj: Channel) -> None:
+        handling.delete_channel(obj)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Channel]) -> None:
+        for channel in queryset:
+            handling.delete_channel(channel)
+
     @object_action(label="Send a test", permission="change", icon="send")
     def test(self, request: HttpRequest, channel: Channel, data: dict[str, Any]) -> str:
         deliveries.send_test(channel, timezone.now())

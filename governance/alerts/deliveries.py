@@ -67,6 +67,7 @@ NO_SERVER = "No mail server is set up: see PALYRA_EMAIL_URL."
 UNSIGNED = "The channel has no secret to sign with."
 NOWHERE = "The channel has no address to send to."
 ANOTHERS = "The channel is another team's now."
+UNDER_WAY = "It is on its way already."
 DISABLED = "The channel is disabled. Enable it first: nothing is sent to it."
 
 
@@ -305,13 +306,13 @@ def _standing(row: Delivery, result: Result, now: datetime, *, gone: bool) -> di
 def redeliver(delivery: Delivery, now: datetime) -> None:
     """Send it again, with the same id, from the first try on; the log goes on.
 
-    Raises `ValidationError` if its channel is disabled.
+    Raises `ValidationError` if its channel is disabled, or it is yet to be sent anyway.
     """
     if not delivery.channel.enabled:
         raise ValidationError(DISABLED)
-    Delivery.objects.filter(pk=delivery.pk).update(
-        status=DeliveryStatus.PENDING, tries=0, next_at=now, delivered_at=None
-    )
+    ended = Delivery.objects.filter(pk=delivery.pk).exclude(status=DeliveryStatus.PENDING)
+    if not ended.update(status=DeliveryStatus.PENDING, tries=0, next_at=now, delivered_at=None):
+        raise ValidationError(UNDER_WAY)
 
 
 def send_test(channel: Channel, now: datetime) -> Delivery:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
@@ -11,14 +12,30 @@ from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import ProtectedError, Q, QuerySet
 
 from governance.alerts import signing
 from governance.alerts.rules import KNOWN, WITHOUT_BEGINNING
-from governance.models import Alert, AlertKind, Channel, ChannelKind, ChannelPurpose
+from governance.models import (
+    Alert,
+    AlertKind,
+    Channel,
+    ChannelFormat,
+    ChannelKind,
+    ChannelPurpose,
+)
 from providers.models import Secret
 
 ACKNOWLEDGE_PERMISSION = "governance.acknowledge_alert"
+# Hosts of chats' webhooks, a leading dot standing for any name before it, and how their paths
+# begin. Only those that are nothing else: of others nobody can tell what is behind them.
+CHAT_ADDRESSES = (
+    ("hooks.slack.com", "/", ChannelFormat.SLACK),
+    (".webhook.office.com", "/", ChannelFormat.TEAMS),
+    ("discord.com", "/api/webhooks/", ChannelFormat.DISCORD),
+    (".discord.com", "/api/webhooks/", ChannelFormat.DISCORD),
+    ("discordapp.com", "/api/webhooks/", ChannelFormat.DISCORD),
+)
 
 
 def acknowledge(alert: Alert, by: User, now: datetime) -> None:
@@ -62,6 +79,8 @@ def check_channel(channel: Channel, secret: str) -> None:
         fault = _address_fault(channel)
         if fault:
             faults["url"] = fault
+        elif not channel.is_chat and (chat := _chat_at(channel.url)) is not None:
+            faults["format"] = f"Choose the format of that chat: the address is {chat.label}’s."
         if not channel.is_chat and not secret and channel.secret_id is None:
             faults["secret"] = "Give the secret that its messages are signed with."  # noqa: S105
     if not isinstance(channel.kinds, list) or not set(channel.kinds) <= set(AlertKind.values):
@@ -89,6 +108,20 @@ def _address_fault(channel: Channel) -> str:
     if channel.is_chat and _is_host_alone(channel.url):
         return "Give the whole address that the chat gave you: its host alone is not enough."
     return ""
+
+
+def _chat_at(url: str) -> ChannelFormat | None:
+    """The chat that an address is surely of; None if nobody can tell."""
+    try:
+        parts = urlsplit(url)
+        host = (parts.hostname or "").rstrip(".")
+    except ValueError:
+        return None
+    for known, path, chat in CHAT_ADDRESSES:
+        there = host.endswith(known) if known.startswith(".") else host == known
+        if there and parts.path.startswith(path):
+            return chat
+    return None
 
 
 def _stored_url(channel: Channel) -> str | None:
@@ -131,8 +164,10 @@ def _is_address(text: str) -> bool:
 
 def save_channel(channel: Channel, secret: str) -> None:
     """Store it, already checked; a new `secret` takes the place of the one it had, and so does a
-    new address of a chat's webhook."""
+    new address of a chat's webhook. What is no webhook keeps no address."""
     with transaction.atomic():
+        if channel.kind != ChannelKind.WEBHOOK:
+            channel.url = ""
         if secret:
             channel.secret = _kept(channel.secret, secret)
         if channel.is_chat and not _is_host_alone(channel.url):
@@ -144,6 +179,17 @@ def save_channel(channel: Channel, secret: str) -> None:
         channel.save()
         if dropped is not None:
             dropped.delete()
+
+
+def delete_channel(channel: Channel) -> None:
+    """Delete it with the log of its deliveries, its signing secret and its chat's address."""
+    with transaction.atomic():
+        secrets = [one for one in (channel.secret, channel.address) if one is not None]
+        channel.delete()
+        for secret in secrets:
+            # Somebody may have chosen it for something else as well.
+            with suppress(ProtectedError):
+                secret.delete()
 
 
 def _kept(row: Secret | None, text: str) -> Secret:

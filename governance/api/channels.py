@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 from uuid import UUID
 
 from django.core.exceptions import ValidationError
@@ -35,6 +35,7 @@ ADDRESS = (
     "back."
 )
 VIEW_CHANNEL = "governance.view_channel"
+UNREACHED = "It could not be reached."
 CHANGE_DELIVERY = "governance.change_delivery"
 NO_CHANNEL = refusals({404: "There is no channel of that identifier."})
 NO_DELIVERY = refusals({404: "There is no such delivery that you may see."})
@@ -131,24 +132,28 @@ class DeliveryOut(Schema):
     run_id: str | None
     status: DeliveryStatus
     tries: int
-    log: list[dict[str, Any]]
+    log: list[dict[str, Any]] = Field(
+        description="Without `governance.view_channel`, `fault` does not say where it was sent."
+    )
     created_at: Moment
     delivered_at: Moment | None
 
     @classmethod
-    def of(cls, row: Delivery) -> DeliveryOut:
-        return cls(**cls.shown(row))
-
-    @classmethod
-    def shown(cls, row: Delivery) -> dict[str, Any]:
-        """The columns of `row` as they are given."""
+    def of(cls, row: Delivery, *, whole: bool) -> Self:
+        """`row` as it is given; if not `whole`, to those who may not know its channel's host."""
         shown = {name: getattr(row, name) for name in cls.model_fields}
-        return shown | {
+        told = {
             "id": str(row.pk),
             "channel": str(row.channel_id),
             "team": row.team.slug if row.team else None,
             "run_id": str(row.run_id) if row.run_id else None,
+            "log": row.log if whole else [_without_host(tried) for tried in row.log],
         }
+        return cls(**shown | told)
+
+
+def _without_host(tried: dict[str, Any]) -> dict[str, Any]:
+    return tried | {"fault": UNREACHED if tried["fault"] else ""}
 
 
 class DeliveryWhole(DeliveryOut):
@@ -211,9 +216,9 @@ def change_channel(request: ActorRequest, channel_id: int, body: ChannelChange) 
     openapi_extra=NO_CHANNEL,
 )
 def delete_channel(request: ActorRequest, channel_id: int) -> Status[None]:
-    """With the log of its deliveries. Needs `governance.delete_channel`."""
+    """With the log of its deliveries and its secrets. Needs `governance.delete_channel`."""
     request.auth.require("governance.delete_channel")
-    find(Channel.objects.all(), pk=channel_id).delete()
+    handling.delete_channel(find(Channel.objects.all(), pk=channel_id))
     return Status(204, None)
 
 
@@ -228,7 +233,8 @@ def test_channel(request: ActorRequest, channel_id: int) -> Status[DeliveryOut]:
     """A message that says it is a test. Needs `governance.change_channel`."""
     request.auth.require("governance.change_channel")
     channel = find(Channel.objects.all(), pk=channel_id)
-    return Status(201, DeliveryOut.of(deliveries.send_test(channel, timezone.now())))
+    sent = deliveries.send_test(channel, timezone.now())
+    return Status(201, DeliveryOut.of(sent, whole=request.auth.may(VIEW_CHANNEL)))
 
 
 def _saved(channel: Channel, values: dict[str, Any], faults: dict[str, list[str]]) -> ChannelOut:
@@ -263,7 +269,9 @@ def list_deliveries(request: ActorRequest, page: Query[DeliveryQuery]) -> Page[D
     given = page.model_dump(include={"event", "status", "channel", "run_id"}, exclude_none=True)
     rows = _visible(request).filter(**given)
     shown, following = read_page(rows, page, by="-created_at")
-    return Page[DeliveryOut](items=[DeliveryOut.of(row) for row in shown], next_cursor=following)
+    whole = request.auth.may(VIEW_CHANNEL)
+    items = [DeliveryOut.of(row, whole=whole) for row in shown]
+    return Page[DeliveryOut](items=items, next_cursor=following)
 
 
 @router.get(
@@ -276,7 +284,7 @@ def list_deliveries(request: ActorRequest, page: Query[DeliveryQuery]) -> Page[D
 def get_delivery(request: ActorRequest, delivery_id: UUID) -> DeliveryWhole:
     """A message of one of your teams, with what it says."""
     row = find(_visible(request), pk=delivery_id)
-    return DeliveryWhole(**DeliveryWhole.shown(row))
+    return DeliveryWhole.of(row, whole=request.auth.may(VIEW_CHANNEL))
 
 
 @router.post(
@@ -296,7 +304,7 @@ def redeliver(request: ActorRequest, delivery_id: UUID) -> DeliveryOut:
         request.auth.require_in(row.team_id, CHANGE_DELIVERY)
     deliveries.redeliver(row, timezone.now())
     row.refresh_from_db()
-    return DeliveryOut.of(row)
+    return DeliveryOut.of(row, whole=request.auth.may(VIEW_CHANNEL))
 
 
 def _visible(request: ActorRequest) -> QuerySet[Delivery]:

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from governance import acting
 from governance.audit.difference import Changes, Values, difference
-from governance.audit.registry import Tracked
+from governance.audit.registry import Tracked, tracked
 from governance.models import AuditEntry, Team
 
 ADDED = "added"
@@ -30,10 +30,19 @@ def record(action: str, row: models.Model, changes: Changes, *, reason: str = ""
         object_type=row._meta.label_lower,
         object_id="" if row.pk is None else str(row.pk),
         object_name=str(row)[:300],
-        team_id=row.pk if isinstance(row, Team) else getattr(row, "team_id", None),
+        team_id=_team_of(row),
         changes=changes,
         reason=reason[:500],
     )
+
+
+def _team_of(row: models.Model) -> int | None:
+    """The team in whose trail the row's entries are."""
+    one = tracked(type(row))
+    if one is not None and one.team_of is not None:
+        return one.team_of(row)
+    found: int | None = row.pk if isinstance(row, Team) else getattr(row, "team_id", None)
+    return found
 
 
 def record_difference(

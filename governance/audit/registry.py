@@ -28,6 +28,7 @@ class Tracked:
     told: Mapping[str, Told]
     one_row: bool
     by_people_only: bool
+    team_of: Callable[[Any], int | None] | None
 
     def concerns(self, names: Collection[str] | None) -> bool:
         """Whether writing those fields, or all, writes a tracked one."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import wraps
 from typing import Any
 
@@ -25,6 +25,7 @@ def track(
     secret: Collection[str] = (),
     one_row: bool = False,
     by_people_only: bool = False,
+    team_of: Callable[[Any], int | None] | None = None,
 ) -> None:
     """Have changes of `model` in the audit trail, whoever makes them by whichever face.
 
@@ -35,7 +36,8 @@ def track(
     Values of `secret` fields are masked; `shown` writes others differently, and `compared` says
     what is compared in place of a field's value; `told` puts a value in words that depend on its
     row. A row that there is one of is made by itself, with its defaults, which is no change.
-    `by_people_only` leaves out what the system does.
+    `by_people_only` leaves out what the system does. `team_of` gives the key of the team in whose
+    trail a row without a team of its own belongs.
     """
     if model in registered:
         return
@@ -50,6 +52,7 @@ def track(
         told=dict(told or {}),
         one_row=one_row,
         by_people_only=by_people_only,
+        team_of=team_of,
     )
     _save_in_one_transaction(model)
     pre_save.connect(noticing.before_save, sender=model)

@@ -90,7 +90,7 @@ class JobAdminForm(TimingForm, PolicyForm, AnswerForm, DeliveryForm, forms.Model
             self.offer_channels(Channel.objects.order_by("name"))
         else:
             self.offer_calendars(job.team)
-            self.offer_channels(channels_of(job.team), job)
+            self.offer_channels(channels_of(job.team))
 
     def _dress(self) -> None:
         for name in OWN_FIELDS:

@@ -31,7 +31,13 @@ from scheduling import handling
 from scheduling.display import RUN_TONES, can_cancel, lag, run_notes, run_status, took, zone_of
 from scheduling.forms import CancelForm
 from scheduling.models import CronRun
-from scheduling.run_story import Attempt, approvals_of, attempts_of, messages_of
+from scheduling.run_story import (
+    Attempt,
+    approvals_of,
+    attempts_of,
+    cancelled_words,
+    messages_of,
+)
 
 ATTEMPT_COLUMNS = ("Attempt", "Began", "What came of it", "Model", "Cost")
 
@@ -125,8 +131,8 @@ class CronRunAdmin(ReadOnlyAdmin):
         applies=can_cancel,
     )
     def cancel(self, _request: HttpRequest, run: CronRun, data: dict[str, Any]) -> str:
-        handling.cancel(run, now=timezone.now(), reason=data["reason"])
-        return f"The run of {run} is cancelled."
+        cancelled = handling.cancel(run, now=timezone.now(), reason=data["reason"])
+        return cancelled_words(cancelled, f"The run of {run}")
 
     @admin.display(description="scheduled", ordering="slot")
     def scheduled(self, run: CronRun) -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
 from uuid import UUID
 
 from django.core.exceptions import ValidationError
+from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 from ninja import Query, Router, Status
@@ -18,7 +19,6 @@ from providers.api.pages import Page, read_page
 from scheduling import handling, jobs, trials
 from scheduling.api.run_schemas import RunOut
 from scheduling.api.schemas import (
-    DeliveryIn,
     JobChange,
     JobIn,
     JobOut,
@@ -29,6 +29,7 @@ from scheduling.api.schemas import (
     RehearsalOut,
     ReviewIn,
     ReviewOut,
+    RunDeliveryIn,
     TimingIn,
 )
 from scheduling.calendars import usable_by
@@ -37,6 +38,8 @@ from scheduling.models import CronJob, CronRun, ExclusionCalendar
 from scheduling.previews import preview
 
 router = Router()
+Found = TypeVar("Found")
+Faults = dict[str, list[str]]
 
 SEEING = "scheduling.view_cronjob"
 CHANGING = "scheduling.change_cronjob"
@@ -73,8 +76,9 @@ def add_job(request: ActorRequest, body: JobIn) -> Status[JobOut]:
     """It runs from its next scheduled time on, and its calls are the team's."""
     team = request.auth.team(body.team, "scheduling.add_cronjob")
     given = {name: getattr(body, name) for name in JobIn.model_fields if name != "team"}
-    values = _with_rows(team, given)
-    job = jobs.create_job(team=team, created_by=request.auth.person, now=timezone.now(), **values)
+    values, faults = _with_rows(team, given)
+    by, now = request.auth.person, timezone.now()
+    job = _all_at_once(faults, lambda: jobs.create_job(team=team, created_by=by, now=now, **values))
     return Status(201, JobOut.of(job))
 
 
@@ -88,8 +92,10 @@ def preview_schedule(request: ActorRequest, body: TimingIn) -> PreviewOut:
     """The schedule in words and its next six times. Nothing is stored."""
     given = {name: getattr(body, name) for name in TimingIn.model_fields}
     mine = Q(team__isnull=True) | request.auth.within(SEEING)
-    calendars = _rows(ExclusionCalendar.objects.filter(mine), given["calendars"], "calendars")
-    return PreviewOut.of(preview(now=timezone.now(), **{**given, "calendars": calendars}))
+    given["calendars"], missing = _rows(ExclusionCalendar.objects.filter(mine), body.calendars)
+    faults = {"calendars": missing} if missing else {}
+    found = _all_at_once(faults, lambda: preview(now=timezone.now(), **given))
+    return PreviewOut.of(found)
 
 
 @router.get(
@@ -112,8 +118,9 @@ def get_job(request: ActorRequest, job_id: UUID) -> JobOut:
 def change_job(request: ActorRequest, job_id: UUID, body: JobChange) -> JobOut:
     """A run under way is not touched."""
     job = job_seen(request, job_id, CHANGING)
-    values = _with_rows(job.team, body.given())
-    return JobOut.of(jobs.update_job(job, now=timezone.now(), **values))
+    values, faults = _with_rows(job.team, body.given())
+    now = timezone.now()
+    return JobOut.of(_all_at_once(faults, lambda: jobs.update_job(job, now=now, **values)))
 
 
 @router.delete(
@@ -207,7 +214,7 @@ def resume_job(request: ActorRequest, job_id: UUID) -> JobOut:
 
 def _visible(request: ActorRequest) -> QuerySet[CronJob]:
     rows = CronJob.objects.select_related("team", "created_by")
-    rows = rows.prefetch_related("calendars", "deliveries")
+    rows = rows.prefetch_related("calendars", "deliveries__channel")
     return rows.filter(request.auth.within(SEEING))
 
 
@@ -224,44 +231,53 @@ def _renamed(error: ValidationError, names: dict[str, str]) -> ValidationError:
     )
 
 
-def _with_rows(team: Team, given: dict[str, Any]) -> dict[str, Any]:
-    """`given` with the calendars and channels that it names in place of their identifiers.
-
-    Raises `ValidationError` for those that the team may not use, which look like none.
-    """
-    values = dict(given)
-    faults: dict[str, Any] = {}
-    for name, read in (("calendars", _calendars), ("deliveries", _wishes)):
-        if given.get(name) is None:
-            continue
-        try:
-            values[name] = read(team, given[name])
-        except ValidationError as error:
-            faults |= error.error_dict
-    if faults:
-        raise ValidationError(faults)
-    return values
-
-
-def _calendars(team: Team, ids: Iterable[int]) -> list[ExclusionCalendar]:
-    return _rows(usable_by(team), ids, "calendars")
+def _all_at_once(faults: Faults, do: Callable[[], Found]) -> Found:
+    """What `do` gives. Raises `ValidationError` with `faults` and all that it finds itself, and has
+    nothing stored then."""
+    try:
+        with transaction.atomic():
+            found = do()
+            if faults:
+                raise ValidationError({})
+    except ValidationError as error:
+        if not faults:
+            raise
+        said = error.update_error_dict({})
+        own = {name: [text for one in of for text in one.messages] for name, of in said.items()}
+        every = dict.fromkeys((*faults, *own))
+        raise ValidationError(
+            {name: [*faults.get(name, ()), *own.get(name, ())] for name in every}
+        ) from None
+    return found
 
 
-def _wishes(team: Team, wished: Iterable[DeliveryIn]) -> list[tuple[Channel, str]]:
+def _with_rows(team: Team, given: dict[str, Any]) -> tuple[dict[str, Any], Faults]:
+    """`given` with the calendars and channels that it names in place of their identifiers, and what
+    is wrong with those that the team may not use, which look like none and are left out."""
+    values, faults = dict(given), {}
+    if given.get("calendars") is not None:
+        values["calendars"], faults["calendars"] = _rows(usable_by(team), given["calendars"])
+    if given.get("deliveries") is not None:
+        values["deliveries"], faults["deliveries"] = _wishes(team, given["deliveries"])
+    return values, {name: said for name, said in faults.items() if said}
+
+
+def _wishes(
+    team: Team, wished: Iterable[RunDeliveryIn]
+) -> tuple[list[tuple[Channel, str]], list[str]]:
     wished = list(wished)
-    channels = _rows(channels_for(team), [wish.channel for wish in wished], "deliveries")
+    channels, missing = _rows(channels_for(team), [wish.channel for wish in wished])
     by_id = {channel.pk: channel for channel in channels}
-    return [(by_id[wish.channel], wish.on) for wish in wished]
+    found = [(by_id[wish.channel], wish.on) for wish in wished if wish.channel in by_id]
+    return found, missing
 
 
-def _rows(rows: QuerySet[Any], ids: Iterable[int], field: str) -> list[Any]:
-    """The rows of these identifiers. Raises `ValidationError` that names those that are none."""
+def _rows(rows: QuerySet[Any], ids: Iterable[int]) -> tuple[list[Any], list[str]]:
+    """The rows of these identifiers, and a fault for each that is none."""
     ids = list(dict.fromkeys(ids))
     found = rows.in_bulk(ids)
-    missing = [key for key in ids if key not in found]
-    if missing:
-        what = rows.model._meta.verbose_name
-        raise ValidationError(
-            {field: [f"There is no {what} “{key}” that the team may use." for key in missing]}
-        )
-    return [found[key] for key in ids]
+    what = rows.model._meta.verbose_name
+    missing = [
+        f"There is no {what} “{key}” that the team may use." for key in ids if key not in found
+    ]
+    return [found[key] for key in ids if key in found], missing

@@ -19,6 +19,7 @@ from providers.api.conventions import (
 )
 from providers.api.pages import PageQuery
 from scheduling import jobs
+from scheduling.deliveries import wishes_of
 from scheduling.models import (
     CronJob,
     DeliverOn,
@@ -62,14 +63,14 @@ PARAMETERS = "Values that the prompt’s template may use, by name."
 SCHEMA = "The JSON schema that an answer in JSON must satisfy."
 
 
-class DeliveryIn(Input):
+class RunDeliveryIn(Input):
     """A channel that is told of runs, and of which."""
 
     channel: RowId = Field(description="A channel's identifier.")
     on: Reason = DeliverOn.FAILURE.value
 
 
-class DeliveryOut(Schema):
+class RunDeliveryOut(Schema):
     """A channel that is told of runs, and of which."""
 
     channel: str
@@ -115,7 +116,7 @@ class JobIn(TimingIn):
     parameters: JsonObject = Field(default_factory=dict, description=PARAMETERS)
     output_format: Format = OutputFormat.TEXT.value
     output_schema: JsonObject | None = Field(None, description=SCHEMA)
-    deliveries: list[DeliveryIn] = Field(default_factory=list)
+    deliveries: list[RunDeliveryIn] = Field(default_factory=list)
 
 
 class JobChange(Change):
@@ -151,13 +152,13 @@ class JobChange(Change):
     parameters: JsonObject = Field(KEPT, description=PARAMETERS)
     output_format: Format = KEPT
     output_schema: JsonObject | None = Field(KEPT, description=SCHEMA)
-    deliveries: list[DeliveryIn] = KEPT
+    deliveries: list[RunDeliveryIn] = KEPT
 
 
 class PauseIn(Input):
     """Why a job is paused."""
 
-    reason: str = ""
+    reason: str = Field(description="Shown until it is resumed.")
 
 
 class ParametersIn(Input):
@@ -267,7 +268,7 @@ class JobOut(Schema):
     parameters: JsonObject
     output_format: OutputFormat
     output_schema: JsonObject | None
-    deliveries: list[DeliveryOut]
+    deliveries: list[RunDeliveryOut]
     enabled: bool = Field(description="false while it is paused.")
     paused_reason: str
     last_error: str
@@ -281,8 +282,8 @@ class JobOut(Schema):
     def of(cls, job: CronJob) -> JobOut:
         told = {name: getattr(job, name) for name in cls.model_fields if name not in _WORKED_OUT}
         wishes = [
-            DeliveryOut(channel=str(wish.channel_id), on=DeliverOn(wish.on))
-            for wish in job.deliveries.all()
+            RunDeliveryOut(channel=str(wish.channel_id), on=DeliverOn(wish.on))
+            for wish in wishes_of(job)
         ]
         return cls(
             id=str(job.pk),

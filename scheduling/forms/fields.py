@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, NoReturn
@@ -16,6 +17,8 @@ from scheduling.models import MAX_CALENDAR_DATES, CronJob, day_of
 
 FAULTS_SHOWN = 20
 LONGEST_JSON = 50_000
+# Any longer number is no key of a row, and more than SQLite can be asked for.
+KEY = re.compile(r"[0-9]{1,18}")
 UNSTORABLE = "It has a character that cannot be stored: NUL, or half of a surrogate pair."
 
 
@@ -41,6 +44,21 @@ class LocalTimeField(forms.Field):
         if moment.tzinfo is not None:
             raise ValidationError("Leave the zone out here; it is chosen below.", code="zone")
         return moment
+
+
+class RowsField(forms.ModelMultipleChoiceField[Any]):
+    """Rows, each by its number; what can be no row's is no choice."""
+
+    def clean(self, value: Any) -> Any:
+        if isinstance(value, list | tuple):
+            wrong = next((one for one in value if not KEY.fullmatch(str(one))), None)
+            if wrong is not None:
+                raise ValidationError(
+                    self.error_messages["invalid_choice"],
+                    code="invalid_choice",
+                    params={"value": wrong},
+                )
+        return super().clean(value)
 
 
 class JsonObjectField(forms.CharField):

@@ -13,6 +13,7 @@ from governance.forms import add_faults
 from governance.models import Team
 from providers.registry import AUTO
 from scheduling import jobs
+from scheduling.deliveries import wishes_of
 from scheduling.forms.policies import (
     AnswerForm,
     DeliveryForm,
@@ -92,7 +93,7 @@ class JobForm(TimingForm, PolicyForm, AnswerForm, DeliveryForm):
         self.fields["model"].choices = model_choices(  # type: ignore[attr-defined]
             models, keep=job.model if job else ""
         )
-        self.offer_channels(channels_of(team), job)
+        self.offer_channels(channels_of(team))
 
     def clean(self) -> dict[str, Any]:
         super().clean()
@@ -162,7 +163,7 @@ def initial_of(job: CronJob) -> dict[str, Any]:
         initial |= {"every_count": job.every_seconds // unit, "every_unit": unit}
     initial |= local_times(job, "at", "starts_at", "ends_at")
     initial["calendars"] = [calendar.pk for calendar in job.calendars.all()]
-    initial["deliveries"] = [f"{wish.channel_id}:{wish.on}" for wish in job.deliveries.all()]
+    initial["deliveries"] = [f"{wish.channel_id}:{wish.on}" for wish in wishes_of(job)]
     return initial
 
 

@@ -110,12 +110,9 @@ class DeliveryForm(forms.Form):
         error_messages={"invalid_choice": "Choose among the channels shown."},
     )
 
-    def offer_channels(self, channels: Iterable[Channel], job: CronJob | None = None) -> None:
-        """Let these be chosen; what `job` wishes already stays a choice."""
+    def offer_channels(self, channels: Iterable[Channel]) -> None:
+        """Let these be chosen. A wish for any other, that was the team's once, ends on saving."""
         self.channels = {channel.pk: channel for channel in channels}
-        if job is not None:
-            wished = job.deliveries.select_related("channel")
-            self.channels |= {wish.channel_id: wish.channel for wish in wished}
         field: Any = self.fields["deliveries"]
         field.choices = [
             (f"{channel.pk}:{on}", f"{channel}, if a run {DELIVER_ON[on]}")

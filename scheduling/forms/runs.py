@@ -8,6 +8,7 @@ from typing import Any
 from django import forms
 
 from scheduling.forms.fields import JsonObjectField
+from scheduling.jobs import SAY_WHY
 from scheduling.models import CronJob
 
 
@@ -18,7 +19,7 @@ class PauseForm(forms.Form):
         max_length=CronJob._meta.get_field("paused_reason").max_length,
         label="Why?",
         help_text="Shown to the team until it is resumed.",
-        error_messages={"required": "Say why, so that the team knows when to resume it."},
+        error_messages={"required": SAY_WHY},
         widget=forms.TextInput(attrs={"autocomplete": "off"}),
     )
 

@@ -12,7 +12,7 @@ from governance.forms import add_faults
 from governance.models import Team
 from governance.zones import zone as time_zone
 from scheduling.calendars import usable_by
-from scheduling.forms.fields import LocalTimeField, number
+from scheduling.forms.fields import LocalTimeField, RowsField, number
 from scheduling.models import CronJob, ExclusionCalendar, ScheduleKind
 from scheduling.previews import Preview, preview
 
@@ -80,7 +80,7 @@ class TimingForm(forms.Form):
         help_text="Seconds, at most an hour. Each scheduled time begins so much later as falls to "
         "it, always the same, so that not everything of that minute begins at once.",
     )
-    calendars = forms.ModelMultipleChoiceField(
+    calendars = RowsField(
         ExclusionCalendar.objects.none(),
         required=False,
         label="Not on the days of",

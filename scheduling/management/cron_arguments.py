@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser
+from argparse import ArgumentParser, ArgumentTypeError
+from collections.abc import Callable
 
 from scheduling import handling, previews
 from scheduling.management import cron_finding as finding
@@ -11,6 +12,7 @@ from scheduling.models import RunStatus
 
 SHOWN_RUNS, SHOWN_JOBS = 20, 200
 LONGEST_WAIT = 900
+MOST_SHOWN, MOST_TIMES, MOST_SECONDS = 10_000, 1000, 86_400
 NAMED = "a job's identifier, or TEAM/NAME"
 
 
@@ -37,7 +39,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     given.add_companions(one)
     add("enable", "Let a paused job run again, from its next time on.", job=NAMED)
     one = add("disable", "Let a job run no more until it is enabled.", job=NAMED)
-    one.add_argument("--reason", default="", help="why, for those who wonder later")
+    one.add_argument("--reason", default="", help="why: shown until it is enabled")
     _add_run_now(add("run-now", "Run a job once, beside its schedule.", job=NAMED))
     one = add("cancel", "Cancel a run, or all of a job's that have not ended.")
     one.add_argument("job", metavar="RUN|JOB", help="a run's identifier, or a job")
@@ -60,8 +62,27 @@ def _add_list(parser: ArgumentParser) -> None:
 
 def _add_limit(parser: ArgumentParser, most: int) -> None:
     parser.add_argument(
-        "--limit", type=int, default=most, metavar="NUMBER", help=f"how many (default: {most})"
+        "--limit",
+        type=_whole(1, MOST_SHOWN),
+        default=most,
+        metavar="NUMBER",
+        help=f"how many, at most {MOST_SHOWN} (default: {most})",
     )
+
+
+def _whole(least: int, most: int) -> Callable[[str], int]:
+    """Reads a whole number in those bounds."""
+
+    def read(text: str) -> int:
+        try:
+            number = int(text)
+        except ValueError:
+            number = least - 1
+        if not least <= number <= most:
+            raise ArgumentTypeError(f"give a whole number from {least} to {most:,}")
+        return number
+
+    return read
 
 
 def _add_run_now(parser: ArgumentParser) -> None:
@@ -69,7 +90,7 @@ def _add_run_now(parser: ArgumentParser) -> None:
     parser.add_argument("--wait", action="store_true", help="wait for it to end; 1 if not well")
     parser.add_argument(
         "--timeout",
-        type=int,
+        type=_whole(0, MOST_SECONDS),
         default=LONGEST_WAIT,
         metavar="SECONDS",
         help=f"wait no longer (default: {LONGEST_WAIT})",
@@ -90,7 +111,11 @@ def _add_preview(parser: ArgumentParser) -> None:
     given.add_field_options(parser, names=given.TIMING)
     given.add_calendars(parser)
     parser.add_argument(
-        "--count", type=int, default=previews.PREVIEW_COUNT, metavar="NUMBER", help="how many times"
+        "--count",
+        type=_whole(1, MOST_TIMES),
+        default=previews.PREVIEW_COUNT,
+        metavar="NUMBER",
+        help=f"how many times, at most {MOST_TIMES}",
     )
     parser.add_argument(
         "--in",

@@ -51,7 +51,7 @@ def jobs_listed(*, team: str | None, state: str | None) -> QuerySet[CronJob]:
         rows = rows.filter(team=_team(team))
     if state is not None:
         rows = rows.filter(**STATES[state])
-    return rows.prefetch_related("calendars", "deliveries")
+    return rows.prefetch_related("calendars", "deliveries__channel")
 
 
 def latest_runs(rows: Sequence[CronJob]) -> dict[UUID, CronRun]:

@@ -34,6 +34,7 @@ FLAGS = {
     "deliveries": "--deliver",
     "parameters": "--parameter",
     "paused_reason": "--reason",
+    "reason": "--reason",
     "zones": "--in",
 }
 WHEN = "Say when it runs, in one way: with --cron, --every-seconds or --at."

@@ -17,7 +17,7 @@ from scheduling.handling import DECISIONS
 from scheduling.models import ACTIVE, CronJob, CronRun, RunStatus
 from scheduling.policy_words import policy_facts
 from scheduling.previews import Preview
-from scheduling.run_story import Attempt, Review, attempts_of
+from scheduling.run_story import Attempt, Review, attempts_of, cancelled_words
 from scheduling.schedule import Upcoming
 from scheduling.standing import MOST_SHOWN, Standing
 from scheduling.trials import Rehearsal
@@ -181,12 +181,7 @@ def begun(run: CronRun) -> str:
 
 def cancelled(done: Sequence[CronRun]) -> str:
     """What came of cancelling."""
-    return "\n".join(
-        f"Run {run.pk} is cancelled."
-        if run.status == RunStatus.CANCELLED
-        else f"Run {run.pk} is {STATUSES[run.status]}; its call is being broken off."
-        for run in done
-    )
+    return "\n".join(cancelled_words(run, f"Run {run.pk}") for run in done)
 
 
 def to_review(job: CronJob, found: Review | None) -> str:

@@ -17,7 +17,13 @@ from governance.forms import add_faults
 from scheduling import handling, trials
 from scheduling.forms import CancelForm, ParametersForm
 from scheduling.models import CronJob, CronRun
-from scheduling.run_story import approvals_of, attempts_of, decided, messages_of
+from scheduling.run_story import (
+    approvals_of,
+    attempts_of,
+    cancelled_words,
+    decided,
+    messages_of,
+)
 from scheduling.views.schedules import job_of
 
 
@@ -104,11 +110,12 @@ def run_cancel(
     form = CancelForm(_sent(request))
     if request.method == "POST" and form.is_valid():
         try:
-            handling.cancel(run, now=timezone.now(), reason=form.cleaned_data["reason"])
+            reason = form.cleaned_data["reason"]
+            cancelled = handling.cancel(run, now=timezone.now(), reason=reason)
         except ValidationError as error:
             messages.error(request, " ".join(error.messages))
         else:
-            messages.success(request, "The run is cancelled.")
+            messages.success(request, cancelled_words(cancelled))
         return redirect("team:schedule-run-page", access.team.slug, run.job_id, run.pk)
     context = {"access": access, "job": run.job, "run": run, "form": form, "now": timezone.now()}
     return render(request, "team/run_cancel.html", context)

@@ -88,6 +88,60 @@ def test_a_channel_of_the_console_needs_nothing(organisation: Caller) -> None:
     assert (test["status"], test["title"]) == ("delivered", "This is a test of Palyra's messages.")
 
 
+def test_a_channel_goes_with_its_secrets(organisation: Caller) -> None:
+    page = add(organisation)
+    signed = add(
+        organisation, name="b", format="standard", url="https://h.example/a", secret=SECRET
+    )
+    assert Secret.objects.count() == 2
+    for one in (page, signed):
+        assert organisation.delete(one).status_code == 204
+    assert not Channel.objects.exists()
+    assert not Secret.objects.exists()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        ADDRESS,
+        "https://discord.com/api/webhooks/1/a",
+        "https://HOOKS.slack.com./services/T0",
+        "https://contoso.webhook.office.com/webhookb2/a",
+    ],
+)
+def test_a_chats_address_is_not_taken_for_a_signed_webhooks(organisation: Caller, url: str) -> None:
+    given = {"name": "b", "format": "standard", "url": url, "secret": SECRET}
+    refused = faults(organisation.post("/channels", given))
+    assert set(refused) == {"format"}
+    assert "Choose the format of that chat" in str(refused)
+
+
+def test_what_is_no_webhook_keeps_no_address(organisation: Caller) -> None:
+    mail = {"kind": "email", "format": "slack", "recipients": ["a@b.example"]}
+    add(organisation, **mail)
+    channel = Channel.objects.get()
+    assert (channel.url, channel.address) == ("", None)
+    assert "abcdefghijkl" not in str(list(AuditEntry.objects.values_list()))
+
+
+def test_who_may_not_see_channels_is_not_told_their_hosts(
+    integration: Caller, organisation: Caller, team: Team
+) -> None:
+    log: list[dict[str, Any]] = [
+        {"at": "x", "status": None, "fault": "h.example: no such host", "milliseconds": 3},
+        {"at": "y", "status": 503, "fault": "", "milliseconds": 3},
+    ]
+    page = f"/deliveries/{make_delivery(team, log=log).pk}"
+    assert body_of(organisation.get(page))["log"] == log
+    blurred = [log[0] | {"fault": "It could not be reached."}, log[1]]
+    answers = [
+        body_of(integration.get(page)),
+        items_of(integration.get("/deliveries"))[0],
+        body_of(integration.post(f"{page}/redeliver")),
+    ]
+    assert [one["log"] for one in answers] == [blurred] * 3
+
+
 def test_formats_and_purposes_are_of_those_there_are(organisation: Caller) -> None:
     wrong = organisation.post("/channels", {**CHAT, "format": "irc", "purpose": "fun"})
     assert set(faults(wrong)) == {"format", "purpose"}
@@ -136,6 +190,7 @@ def test_a_team_sees_and_repeats_what_tells_of_its_runs(
 
     member = signed_in(member_of(team))
     for caller in (integration, member):
+        Delivery.objects.update(status="failed")
         statuses = [
             caller.post(f"/deliveries/{one.pk}/redeliver").status_code
             for one in (own, alerts, foreign, nobodys)

@@ -145,17 +145,18 @@ def test_a_job_is_paused_with_a_reason_and_resumed(integration: Caller, team: Te
     assert datetime.fromisoformat(resumed["next_slot"]) > timezone.now()
 
 
-def test_a_reason_that_is_too_long_pauses_nothing(integration: Caller, team: Team) -> None:
+def test_a_reason_that_is_too_long_or_none_pauses_nothing(integration: Caller, team: Team) -> None:
     job = make_job(team)
-    found = faults(integration.post(f"/jobs/{job.pk}/pause", {"reason": "x" * 201}))
-    assert found.keys() == {"reason"}
+    for body in ({"reason": "x" * 201}, {"reason": " "}, {}):
+        found = faults(integration.post(f"/jobs/{job.pk}/pause", body))
+        assert found.keys() == {"reason"}
     assert CronJob.objects.get().enabled
 
 
 def test_a_job_whose_time_has_passed_is_not_resumed(integration: Caller, team: Team) -> None:
     at = timezone.now() + timedelta(days=1)
     job = make_job(team, schedule_kind="at", cron="", at=at)
-    integration.post(f"/jobs/{job.pk}/pause", {})
+    integration.post(f"/jobs/{job.pk}/pause", {"reason": "Holidays."})
     CronJob.objects.update(at=timezone.now() - timedelta(seconds=1))
     assert faults(integration.post(f"/jobs/{job.pk}/resume")).keys() == {"at"}
 
@@ -310,6 +311,45 @@ def test_what_is_another_teams_cannot_be_gone_by(integration: Caller, team: Team
     assert faults(integration.post("/jobs/preview", timing)).keys() == {"calendars"}
 
 
+def test_what_is_unknown_hides_no_other_fault(
+    integration: Caller, team: Team, nothing_stored: NothingStored
+) -> None:
+    channel = Channel.objects.create(name="Ops", kind="email", recipients=["ops@example.com"])
+    job = make_job(team)
+    known = {"channel": str(channel.pk), "on": "sometimes"}
+    wrong: dict[str, Any] = {
+        "zone": "Mars/Olympus",
+        "calendars": ["999"],
+        "deliveries": [{"channel": "998"}, known],
+    }
+    with nothing_stored():
+        for response in (
+            integration.post("/jobs", {**JOB, **wrong, "name": "Another"}),
+            integration.patch(f"/jobs/{job.pk}", wrong),
+        ):
+            found = faults(response)
+            assert found.keys() == {"zone", "calendars", "deliveries"}
+            said = response.content.decode()
+            assert "“998”" in said
+            assert "sometimes" in said
+        # Of what can be done by itself, nothing is.
+        only = integration.patch(f"/jobs/{job.pk}", {"name": "New", "calendars": ["999"]})
+        assert faults(only).keys() == {"calendars"}
+    timing = {"cron": "0 9 * *", "calendars": ["999"]}
+    assert faults(integration.post("/jobs/preview", timing)).keys() == {"cron", "calendars"}
+
+
+def test_a_channel_that_became_another_teams_is_told_no_more(
+    integration: Caller, team: Team
+) -> None:
+    channel = Channel.objects.create(name="Ops", kind="email", recipients=["ops@example.com"])
+    deliveries = [{"channel": str(channel.pk), "on": "change"}]
+    made = body_of(integration.post("/jobs", {**JOB, "deliveries": deliveries}))
+    assert made["deliveries"] == deliveries
+    Channel.objects.update(team=make_team())
+    assert body_of(integration.get(f"/jobs/{made['id']}"))["deliveries"] == []
+
+
 def test_a_preview_leaves_days_out_and_marks_what_is_unusual(
     integration: Caller, team: Team
 ) -> None:
@@ -400,7 +440,7 @@ def test_who_may_only_see_changes_nothing(team: Team, nothing_stored: NothingSto
             caller.patch(path, {"name": "Mine"}),
             caller.delete(path),
             caller.post(f"{path}/run"),
-            caller.post(f"{path}/pause", {}),
+            caller.post(f"{path}/pause", {"reason": "Mine."}),
             caller.post(f"{path}/resume"),
             caller.post(f"{path}/rehearse"),
             caller.post(f"{path}/review", {"decision": "skip"}),

@@ -296,6 +296,26 @@ def test_every_policy_is_stored_and_shown_again(browser: Client, team: Team) -> 
     assert list(job.calendars.all()) == [holidays]
 
 
+def test_a_channel_that_became_another_teams_is_dropped_on_saving(
+    browser: Client, team: Team
+) -> None:
+    lost, kept = (
+        Channel.objects.create(name=name, kind="email", recipients=["o@example.com"])
+        for name in ("Lost", "Kept")
+    )
+    named = {"deliveries": [f"{lost.pk}:failure", f"{kept.pk}:failure"]}
+    browser.post(reverse(ADD), _written(browser, team, **named))
+    Channel.objects.filter(pk=lost.pk).update(team=make_team(name="Red"))
+    job = CronJob.objects.get()
+
+    assert "Lost" not in text_of(browser.get(_page(job)).content.decode())
+    browser.post(_page(job), {**_form(browser, job), "name": "Renamed"})
+
+    job.refresh_from_db()
+    assert job.name == "Renamed"
+    assert [wish.channel for wish in job.deliveries.all()] == [kept]
+
+
 def test_what_is_another_teams_is_refused_at_its_field(browser: Client, team: Team) -> None:
     other = make_team(name="Red")
     theirs = calendars.create(team=other, name="Red days", dates=[])

@@ -6,7 +6,7 @@ import pytest
 from django.utils import timezone
 
 from governance.acting import acting, operator
-from governance.models import AuditEntry
+from governance.models import AuditEntry, Channel
 from scheduling import audit_notes, calendars, jobs
 from scheduling.models import CronJob, CronRun
 from tests.scheduling.conftest import MakeJob
@@ -57,3 +57,15 @@ def test_the_days_a_job_leaves_out_are_noted(run: CronRun) -> None:
     with acting(operator):
         jobs.update_job(run.job, now=timezone.now(), calendars=[holidays])
     assert _of(run.job) == [("changed", {"calendars": [[], ["Holidays"]]}, "")]
+
+
+def test_whom_a_job_tells_is_in_its_teams_trail(run: CronRun) -> None:
+    channel = Channel.objects.create(name="Ops", kind="email", recipients=["o@example.com"])
+    with acting(operator):
+        for wished in ([(channel, "failure")], []):
+            jobs.update_job(run.job, now=timezone.now(), deliveries=wished)
+    entries = AuditEntry.objects.filter(object_type="scheduling.rundelivery").order_by("at", "id")
+    assert list(entries.values_list("action", "team_id")) == [
+        ("added", run.job.team_id),
+        ("deleted", run.job.team_id),
+    ]

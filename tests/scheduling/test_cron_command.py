@@ -193,6 +193,15 @@ def test_one_fault_in_an_option_keeps_the_rest_from_being_stored(make_job: MakeJ
         (["preview", "--cron", "99 * * * *"], "--cron: ", 1),
         (["preview", "demo/Pulse", "--in", "Mars/Olympus"], "--in: ", 1),
         (["disable", "demo/Pulse", "--reason", "x" * 300], "--reason: ", 1),
+        (["disable", "demo/Pulse"], "--reason: Say why", 1),
+        (["show", "demo/\udcff"], "no text in UTF-8", 2),
+        (["update", "demo/Pulse", "--parameter", "a=\udcff"], "no text in UTF-8", 2),
+        *[
+            ([*words, number], f"{words[-1]}: give a whole number from", 1)
+            for words in (["list", "--limit"], ["logs", "--limit"], ["preview", "--count"])
+            for number in ("-1", "0", "many", "9" * 20, "9" * 5000)
+        ],
+        (["run-now", "demo/Pulse", "--timeout", "9" * 20], "--timeout: give a whole", 1),
     ],
 )
 def test_what_is_refused(make_job: MakeJob, arguments: list[str], word: str, status: int) -> None:

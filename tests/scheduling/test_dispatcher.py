@@ -62,7 +62,7 @@ def test_a_due_job_becomes_a_queued_run_and_a_message(make_job: MakeJob) -> None
 def test_jobs_that_are_not_due_are_left_alone(make_job: MakeJob) -> None:
     due = now()
     make_job(due=due + timedelta(seconds=1))
-    jobs.pause(make_job(due=due), reason="", now=due - timedelta(seconds=1))
+    jobs.pause(make_job(due=due), reason="Holidays.", now=due - timedelta(seconds=1))
 
     assert dispatch(due) == 0
     assert not CronRun.objects.exists()

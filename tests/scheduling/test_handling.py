@@ -99,6 +99,19 @@ def test_what_has_ended_cannot_be_cancelled(make_run: MakeRun) -> None:
         handling.cancel(run, now=timezone.now())
 
 
+def test_a_long_reason_is_refused(make_run: MakeRun) -> None:
+    run = make_run()
+
+    with pytest.raises(ValidationError) as refused:
+        handling.cancel(run, now=timezone.now(), reason="x" * 201)
+
+    assert refused.value.message_dict == {"reason": ["Give at most 200 characters."]}
+    run.refresh_from_db()
+    assert run.status == RunStatus.QUEUED
+    cancelled = handling.cancel(run, now=timezone.now(), reason=f" {'x' * 200} ")
+    assert cancelled.reason == "x" * 200
+
+
 @pytest.fixture
 def missed(make_job: MakeJob) -> CronJob:
     """A job that asks a person about three missed times."""

@@ -88,6 +88,7 @@ class TestPreview:
             ({"schedule_kind": "at", "at": "0001-01-01T00:00"}, "Date and time"),
             ({"schedule_kind": "at", "at": "2099-01-01T00:00Z"}, "Date and time"),
             ({"schedule_kind": "never"}, "Runs"),
+            ({"calendars": "9" * 30}, "Not on the days of"),
         ],
     )
     def test_a_fault_is_explained_by_its_field(

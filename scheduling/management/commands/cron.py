@@ -6,6 +6,7 @@ Exit status: 0 all is well, 1 something is wrong, 2 the command cannot be unders
 from __future__ import annotations
 
 import json
+import re
 import time
 from argparse import ArgumentParser
 from collections.abc import Callable, Iterable, Mapping
@@ -33,8 +34,9 @@ from scheduling.run_story import decided, reviewable
 from scheduling.standing import WORKER, is_alive, standing
 
 WRONG, USAGE = 1, 2
-MOST_TIMES = 1000
 LOOK_EVERY = 0.2
+LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+NO_TEXT = "Something that was typed is no text in UTF-8."
 NOT_ENDED = (RunStatus.QUEUED, RunStatus.RUNNING)
 Found = TypeVar("Found")
 
@@ -65,6 +67,8 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, wants: str, **options: Any) -> None:
         subcommand: Callable[..., Answer] = getattr(self, f"_{wants.replace('-', '_')}")
+        if not all(map(_is_text, options.values())):
+            raise CommandError(NO_TEXT, returncode=USAGE)
         try:
             answer = subcommand(options)
         except NotFound as error:
@@ -183,7 +187,7 @@ class Command(BaseCommand):
             fields.take("calendars", lambda: given.read_calendars(options, team))
         fields.take("zones", lambda: [zone(name).key for name in options["zones"] or ()])
         zones = fields.changes.pop("zones", [])
-        count = min(max(1, options["count"]), MOST_TIMES)
+        count = options["count"]
         found = _checked(fields, lambda **values: _previewed(job, values, count))
         where = fields.changes.get("zone") or (job.zone if job else "UTC")
         said = text.preview(found, list(dict.fromkeys([where, *zones])))
@@ -203,6 +207,13 @@ class Command(BaseCommand):
             "faults": list(found.faults),
         }
         return Answer(content, text.rehearsal(found), "\n".join(found.faults))
+
+
+def _is_text(given: Any) -> bool:
+    """Whether what was given can be written in UTF-8; other bytes come in as half surrogates."""
+    if isinstance(given, list):
+        return all(map(_is_text, given))
+    return not isinstance(given, str) or LONE_SURROGATE.search(given) is None
 
 
 def _job_json(job: CronJob) -> Any:

@@ -108,6 +108,14 @@ def test_a_chats_webhook_that_was_deleted_is_disabled(receiver: Receiver, status
         redeliver(Delivery.objects.get(), NOON)
 
 
+def test_what_is_yet_to_be_sent_is_not_sent_again() -> None:
+    delivery = make_delivery(make_channel(), NOON)
+    with pytest.raises(ValidationError, match="on its way already"):
+        redeliver(delivery, NOON + SECOND)
+    delivery.refresh_from_db()
+    assert delivery.next_at == NOON
+
+
 def test_of_other_webhooks_404_is_tried_again(receiver: Receiver) -> None:
     receiver.status = 404
     delivery = make_delivery(make_channel(receiver.url))
