@@ -33,6 +33,8 @@ logger = logging.getLogger(__name__)
 EXIT_BROKEN = 1
 LOOK_SECONDS = 0.05
 LOCK_PATIENCE = 1.0
+# What django-q2 puts in a worker's timer when it has done as many tasks as it is to do.
+RECYCLES = -2
 
 
 class WatchedSentinel(Sentinel):  # type: ignore[misc]
@@ -49,6 +51,8 @@ class WatchedSentinel(Sentinel):  # type: ignore[misc]
         # What `Sentinel` made of the signals is undone: they ask this process to stop.
         stop.listen()
         self._lifeline = os.pipe()
+        # Workers that take no more tasks, and wait for the runs they have under way.
+        self._leaving: list[Any] = []
 
     def run(self) -> None:
         """Start the processes and keep them. Raises what the broker raises if it is not there."""
@@ -73,6 +77,7 @@ class WatchedSentinel(Sentinel):  # type: ignore[misc]
             self._end_if_broken()
             for process in list(self.pool):
                 self._tend(process)
+            self._leaving = [process for process in self._leaving if process.is_alive()]
             for process in (self.monitor, self.pusher):
                 if not process.is_alive():
                     self.reincarnate(process)
@@ -91,6 +96,10 @@ class WatchedSentinel(Sentinel):  # type: ignore[misc]
                     process.timer.value = max(0, seconds - Conf.GUARD_CYCLE)
             finally:
                 lock.release()
+            if seconds == RECYCLES:
+                # Its runs may take long yet, and the next worker is not to wait for that.
+                self._leaving.append(process)
+                self._replace_worker(process)
             if seconds == 0:
                 logger.error("A task took longer than %s s; its process is ended.", Conf.TIMEOUT)
                 process.kill()
@@ -121,7 +130,8 @@ class WatchedSentinel(Sentinel):  # type: ignore[misc]
         self._wait_until(lambda: not self.pusher.is_alive())
         for _ in self.pool:
             self._wait_until(self._offer_the_end)
-        self._wait_until(lambda: not any(process.is_alive() for process in self.pool))
+        workers = [*self.pool, *self._leaving]
+        self._wait_until(lambda: not any(process.is_alive() for process in workers))
         self.result_queue.put("STOP")
         self._wait_until(lambda: not self.monitor.is_alive())
         for queue in (self.task_queue, self.result_queue):
@@ -151,7 +161,7 @@ class WatchedSentinel(Sentinel):  # type: ignore[misc]
 
     def _processes(self) -> list[Any]:
         auxiliary = [process for process in (self.monitor, self.pusher) if process]
-        return [*self.pool, *auxiliary]
+        return [*self.pool, *self._leaving, *auxiliary]
 
     def _end_everything(self, line: str) -> NoReturn:
         logger.error("%s", line)
