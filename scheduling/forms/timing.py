@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from django import forms
 from django.core.exceptions import ValidationError
@@ -161,7 +162,12 @@ def local_times(job: CronJob, *names: str) -> dict[str, datetime | None]:
     """The job's times as clocks in its zone show them."""
     where = time_zone(job.zone)
     found = {name: getattr(job, name) for name in names}
-    return {
-        name: value.astimezone(where).replace(tzinfo=None) if value else None
-        for name, value in found.items()
-    }
+    return {name: _shown(value, where) if value else None for name, value in found.items()}
+
+
+def _shown(moment: datetime, where: ZoneInfo) -> datetime:
+    try:
+        return moment.astimezone(where).replace(tzinfo=None)
+    except OverflowError:
+        # No form takes it, but one must show it for it to be changed.
+        return moment.replace(tzinfo=None)

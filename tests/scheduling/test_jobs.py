@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from governance.models import Team
 from scheduling import handling, jobs, output_schemas, previews
+from scheduling.forms.timing import local_times
 from scheduling.models import CronJob, CronRun, RunStatus, RunTrigger
 from scheduling.prompting import reading
 from tests.scheduling.conftest import MakeJob
@@ -347,3 +348,5 @@ def test_a_stored_time_that_leaves_the_calendar_does_not_break_what_shows_it(
 
     assert "Give a year from 2000 to 2999." in jobs.sentence(job)
     assert previews.next_times(job, timezone.now()) == []
+    assert job.ends_at is not None
+    assert local_times(job, "ends_at") == {"ends_at": job.ends_at.replace(tzinfo=None)}
