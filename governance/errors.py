@@ -155,6 +155,14 @@ class LedgerUnavailable(CallError):
     retryable = True
 
 
+class CallUnsettled(CallError):
+    """The call was made, or may have been, and its end could not be written: what it costs is
+    entered later, as if its process had died."""
+
+    status = 503
+    code = "call_unsettled"
+
+
 class ProviderRefused(CallError):
     """The provider judged the request itself to be at fault, and would again.
 

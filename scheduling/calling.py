@@ -14,6 +14,7 @@ from governance.calls import Caller, CallRequest, CallResult
 from governance.errors import (
     BudgetBlocked,
     CallError,
+    CallUnsettled,
     CallWaits,
     LedgerUnavailable,
     ProviderUnavailable,
@@ -144,6 +145,8 @@ async def make(prepared: Prepared, runtime: Runtime) -> Attempt:
         async with asyncio.timeout(seconds):
             # Settled first, so that the ledger has the cost by the time the run shows it.
             result = await calls.execute(request, runtime=runtime, settled=True)
+        # A long answer takes a moment to check, and other runs go on meanwhile.
+        return await asyncio.to_thread(answered, run, result.text, _columns(result))
     except asyncio.CancelledError:
         return Attempt(status=RunStatus.CANCELLED)
     except CallError as error:
@@ -156,7 +159,6 @@ async def make(prepared: Prepared, runtime: Runtime) -> Attempt:
     except Exception:
         logger.exception("Run %s failed by a fault of Palyra's", run.pk)
         return _failed(f"Palyra failed while making the call; its log names run {run.pk}.")
-    return answered(run, result.text, _columns(result))
 
 
 def answered(run: CronRun, text: str, columns: dict[str, Any]) -> Attempt:
@@ -179,6 +181,8 @@ def attempt_of(error: CallError) -> Attempt:
     """How a run ended whose call gave no answer."""
     columns = {"model": error.model[:200]} if error.model else {}
     reason = _shortened(error.message)
+    if isinstance(error, CallUnsettled):
+        return Attempt(status=RunStatus.UNCONFIRMED, reason=reason, columns=columns)
     if isinstance(error, CallWaits):
         return Attempt(status=RunStatus.WAITING_FOR_APPROVAL, reason=reason, columns=columns)
     refused = isinstance(error, BudgetBlocked | UnpricedModel)
@@ -189,14 +193,15 @@ def attempt_of(error: CallError) -> Attempt:
         status=RunStatus.BLOCKED_BY_BUDGET if refused else RunStatus.FAILED,
         reason=reason,
         failure_class=failure_class[:32],
-        passes=_passes(failure_class),
+        passes=passes(failure_class),
         deferred=deferred,
         retry_after=error.retry_after,
         columns={**columns, "cost": error.cost},
     )
 
 
-def _passes(failure_class: str) -> bool:
+def passes(failure_class: str) -> bool:
+    """Whether a failure of that class may have passed a moment later."""
     known = failure_class in set(FailureClass)
     return known and TRAITS[FailureClass(failure_class)].retryable
 
@@ -206,7 +211,7 @@ def _failed(reason: str, failure_class: str = "") -> Attempt:
         status=RunStatus.FAILED,
         reason=reason,
         failure_class=failure_class,
-        passes=_passes(failure_class),
+        passes=passes(failure_class),
     )
 
 

@@ -35,7 +35,10 @@ def ask(run_ids: Collection[UUID], *, reason: str, now: datetime) -> int:
 def asked_of(owner: UUID) -> set[UUID]:
     """The runs in `owner`'s hands that are to be broken off."""
     runs = CronRun.objects.filter(
-        owner=owner, status=RunStatus.RUNNING, cancel_requested_at__isnull=False
+        owner=owner,
+        finished_at=None,
+        status=RunStatus.RUNNING,
+        cancel_requested_at__isnull=False,
     )
     return set(runs.values_list("pk", flat=True))
 
@@ -44,7 +47,9 @@ def withdraw(now: datetime) -> int:
     """End the kept calls of cancelled runs that wait for approval; their runs end as the calls
     did. How many there were."""
     waiting = CronRun.objects.filter(
-        status=RunStatus.WAITING_FOR_APPROVAL, cancel_requested_at__isnull=False
+        finished_at=None,
+        status=RunStatus.WAITING_FOR_APPROVAL,
+        cancel_requested_at__isnull=False,
     )
     found = list(waiting.values_list("call_id", "reason")[:MOST_AT_ONCE])
     for call_id, reason in found:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 from uuid import UUID
 
@@ -34,7 +35,15 @@ def claim(owner: UUID, *, foreground: int, background: int, now: datetime) -> li
     return runs
 
 
+def left_lying(owner: UUID, known: Collection[UUID]) -> list[CronRun]:
+    """The runs that are `owner`'s and of which it does not know."""
+    runs = CronRun.objects.filter(owner=owner, finished_at=None, status=RunStatus.RUNNING)
+    return list(runs.exclude(pk__in=known).select_related("job__team"))
+
+
 def _due(now: datetime) -> QuerySet[CronRun]:
-    due = CronRun.objects.filter(status=RunStatus.QUEUED, lane__isnull=False, due_at__lte=now)
+    # Whoever told the workers of a run knew that it was due; this machine's clock may be behind.
+    told = Q(sent_at__isnull=False) | Q(due_at__lte=now)
+    due = CronRun.objects.filter(told, status=RunStatus.QUEUED, lane__isnull=False)
     locked = due.select_for_update(skip_locked=True, of=("self",))
     return locked.select_related("job__team").order_by("due_at", "id")

@@ -43,10 +43,11 @@ PAUSE_SECONDS = 5.0
 
 @dataclass(slots=True)
 class _UnderWay:
-    """A run, and the task that makes its call once that has begun."""
+    """A run, the task that makes its call once that has begun, and whether it is broken off."""
 
     run: CronRun
     task: asyncio.Task[Any] | None = None
+    broken_off: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,10 @@ class _Board:
             by_people = sum(_by_person(one.run) for one in self.runs.values())
             others = len(self.runs) - by_people
         return max(0, FOREGROUND_ROOM - by_people), max(0, BACKGROUND_ROOM - others)
+
+    def known(self) -> set[UUID]:
+        with self.changed:
+            return set(self.runs)
 
     def add(self, runs: list[CronRun]) -> None:
         with self.changed:
@@ -121,19 +126,26 @@ class Crew:
             foreground, background = self._board.room()
             if not foreground + background:
                 return 0
-            now = timezone.now()
-            runs = patiently(
-                lambda: claiming.claim(
-                    self._runtime.process_id,
-                    foreground=min(most, foreground),
-                    background=min(most, background),
-                    now=now,
-                )
-            )
+            runs = self._claimed(min(most, foreground), min(most, background))
             self._board.add(runs)
         for run in runs:
             self._begin(run)
         return len(runs)
+
+    def _claimed(self, foreground: int, background: int) -> list[CronRun]:
+        owner, lost = self._runtime.process_id, False
+
+        def claim() -> list[CronRun]:
+            nonlocal lost
+            # A claim may have been committed although its answer was lost.
+            found = claiming.left_lying(owner, self._board.known()) if lost else []
+            lost = True
+            now = timezone.now()
+            return found + claiming.claim(
+                owner, foreground=foreground, background=background, now=now
+            )
+
+        return patiently(claim)
 
     def _begin(self, run: CronRun) -> None:
         try:
@@ -207,9 +219,19 @@ class Crew:
                 self._ends.put(end)
             return
         except Exception:
-            logger.exception("%d runs ended and could not be written", len(ends))
+            logger.exception("%d runs ended and could not be written together", len(ends))
+            for end in ends:
+                self._finish_alone(end)
         self._board.remove([end.run for end in ends])
         self._take_more(len(ends))
+
+    def _finish_alone(self, end: Ended) -> None:
+        try:
+            finish([_charged(end)], timezone.now())
+        except Exception:
+            # Recovery closes it as unconfirmed in the end.
+            logger.exception("Run %s ended and could not be written", end.run.pk)
+            connection.close()
 
     def _take_more(self, most: int) -> None:
         try:
@@ -217,6 +239,9 @@ class Crew:
         except Error as error:
             logger.warning("No more runs can be taken now: %s", in_one_line(error))
             connection.close()
+        except Exception:
+            # The thread that writes the ends must go on.
+            logger.exception("No more runs can be taken now")
 
     def _heed(self) -> None:
         """Break off the calls of runs that are cancelled, until stopped."""
@@ -235,9 +260,12 @@ class Crew:
     def _break_off(self, run_ids: set[UUID]) -> None:
         # One whose task has not begun yet is found again at the next look.
         with self._board.changed:
-            tasks = [one.task for pk, one in self._board.runs.items() if pk in run_ids and one.task]
-        for task in tasks:
-            task.get_loop().call_soon_threadsafe(task.cancel)
+            runs = [one for pk, one in self._board.runs.items() if pk in run_ids]
+        for one in runs:
+            # Once: what it does of its own accord after that must not be broken off as well.
+            if one.task is not None and not one.broken_off:
+                one.broken_off = True
+                one.task.get_loop().call_soon_threadsafe(one.task.cancel)
 
     def stop(self) -> None:
         """Take no more runs, and wait until those under way have ended and are written."""

@@ -147,7 +147,7 @@ class _Turn:
 
 def _turns(jobs: Sequence[CronJob], planned: dict[UUID, _Planned], now: datetime) -> list[_Turn]:
     taken = places.read(jobs)
-    had = _rows_there_are(planned[job.pk].decided for job in jobs)
+    had = _rows_there_are({job.pk: planned[job.pk].decided for job in jobs})
     turns = []
     for job in jobs:
         decided, turn = planned[job.pk].decided, _Turn(job)
@@ -159,11 +159,12 @@ def _turns(jobs: Sequence[CronJob], planned: dict[UUID, _Planned], now: datetime
     return turns
 
 
-def _rows_there_are(decided: Iterable[Plan | Exception]) -> dict[UUID, set[datetime]]:
+def _rows_there_are(decided: dict[UUID, Plan | Exception]) -> dict[UUID, set[datetime]]:
     """The times that have had their run: the clock was set back, or the job's time was."""
-    slots = {tick.slot for one in decided if isinstance(one, Plan) for tick in one.ticks}
+    slots = {tick.slot for one in decided.values() if isinstance(one, Plan) for tick in one.ticks}
     found: dict[UUID, set[datetime]] = {}
-    rows = CronRun.objects.filter(slot__in=slots).exclude(trigger=RunTrigger.MANUAL)
+    rows = CronRun.objects.filter(job__in=decided, slot__in=slots)
+    rows = rows.exclude(trigger=RunTrigger.MANUAL)
     for job_id, slot in rows.values_list("job_id", "slot"):
         found.setdefault(job_id, set()).add(slot)
     return found
@@ -206,7 +207,8 @@ def _place(turn: _Turn, run: CronRun, taken: Places, *, in_line: bool) -> Places
     """Give the run its place, or say why it has none; the places as they are taken then."""
     if not turn.job.team.enabled:
         return _skip(run, TEAM_DISABLED, taken)
-    verdict = place(taken, in_line=in_line)
+    scheduled = run.trigger == RunTrigger.SCHEDULE
+    verdict = place(taken, in_line=in_line, scheduled=scheduled)
     if verdict.obstacle:
         return _skip(run, verdict.obstacle, taken)
     reason = REPLACED.format(slot=run.slot)
@@ -215,7 +217,9 @@ def _place(turn: _Turn, run: CronRun, taken: Places, *, in_line: bool) -> Places
         if earlier.pk in verdict.cancels:
             earlier.status, earlier.reason = RunStatus.CANCELLED, reason
             earlier.finished_at = run.queued_at
-    occupant = Occupant(id=run.pk, slot=run.slot, state="still waiting to begin")
+    occupant = Occupant(
+        id=run.pk, slot=run.slot, state="still waiting to begin", scheduled=scheduled
+    )
     if verdict.lane is None:
         kept = tuple(one for one in taken.waiting if one.id not in verdict.cancels)
         return replace(taken, waiting=(*kept, occupant))

@@ -65,10 +65,13 @@ def _held(ends: Sequence[Ended]) -> dict[UUID, CronRun]:
 def _finish_one(end: Ended, held: CronRun | None, job: CronJob, now: datetime) -> bool:
     run, attempt = end.run, end.attempt
     own = CronRun.objects.filter(pk=run.pk, token=run.token, status__in=OPEN)
+    if held and held.cancel_requested_at is not None and attempt.deferred:
+        # Nothing was sent, and nobody wants it any more.
+        attempt = Attempt(status=RunStatus.CANCELLED)
     again = _again_at(held, job, attempt, now) if held else None
     waits = attempt.status == RunStatus.WAITING_FOR_APPROVAL
     if again is not None:
-        columns = _again(run, attempt, again, now)
+        columns = _again(held or run, attempt, again, now)
     else:
         columns = _ended(run, job, attempt, None if waits else now)
     if held is None or not own.update(**columns):
@@ -88,7 +91,7 @@ def _again_at(run: CronRun, job: CronJob, attempt: Attempt, now: datetime) -> da
     retries = Retries(
         attempts=run.attempt,
         deferrals=run.deferrals,
-        first_due=run.queued_at,
+        deferred_since=run.deferred_since,
         max_attempts=job.max_attempts,
         backoff_seconds=job.backoff_seconds,
         retry_unconfirmed=job.retry_unconfirmed,
@@ -108,7 +111,12 @@ def _again(run: CronRun, attempt: Attempt, at: datetime, now: datetime) -> dict[
         "sent_at": None,
     }
     if attempt.deferred:
-        return columns | {"attempt": run.attempt - 1, "deferrals": run.deferrals + 1}
+        return columns | {
+            "attempt": run.attempt - 1,
+            "deferrals": run.deferrals + 1,
+            "deferred_since": run.deferred_since or now,
+        }
+    columns["deferred_since"] = None
     return columns | {"attempts": [*run.attempts, as_json(run, attempt, now)]}
 
 

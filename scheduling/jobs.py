@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
 
 from governance.models import Channel, Team
+from scheduling import outputs, prompts
 from scheduling import schedule as schedules
 from scheduling.deliveries import delivery_faults
-from scheduling.models import CronJob, ExclusionCalendar, RunDelivery
+from scheduling.models import CronJob, CronRun, ExclusionCalendar, RunDelivery, RunStatus
 from scheduling.previews import aware
 from scheduling.schedule import FIELD_OF, Kind, ScheduleFault
 
@@ -44,6 +45,7 @@ EDITABLE = frozenset(
         "output_schema",
     }
 )
+ONE_MICROSECOND = timedelta(microseconds=1)
 EMPTY = {"cron": "", "every_seconds": None, "at": None}
 MOMENTS = ("at", "starts_at", "ends_at")
 SAY_WHY = "Say why, so that the team knows when to resume it."
@@ -94,8 +96,10 @@ def update_job(
     """
     _only_editable(changes)
     wished = None if deliveries is None else list(deliveries)
+    _look_ahead(job, changes)
     with transaction.atomic():
         stored = _locked(job)
+        passed = stored.next_slot
         left_out = list(stored.calendars.all() if calendars is None else calendars)
         for field, value in _complete(stored, changes).items():
             setattr(stored, field, value)
@@ -103,6 +107,7 @@ def update_job(
         anew = calendars is not None and set(left_out) != set(stored.calendars.all())
         assign_schedule(stored, now=now, calendars=left_out, anew=anew)
         stored.save()
+        _account_for(stored, passed, now, "Its schedule was changed before it began.")
         if anew:
             stored.calendars.set(left_out)
             stored.move(next_slot=stored.next_slot, due_at=stored.due_at)
@@ -116,6 +121,18 @@ def _only_editable(fields: dict[str, Any]) -> None:
     unknown = fields.keys() - EDITABLE
     if unknown:
         raise TypeError(f"A scheduled prompt has no changeable {', '.join(sorted(unknown))}.")
+
+
+def _look_ahead(job: CronJob, changes: dict[str, Any]) -> None:
+    """Look at what can take a moment to check before anybody has to wait for the row.
+
+    What is found is remembered, and said of the whole by `_check`.
+    """
+    for field in ("prompt", "system_prompt"):
+        text = changes.get(field, getattr(job, field))
+        if isinstance(text, str):
+            prompts.faults(text)
+    outputs.schema_faults(changes.get("output_schema", job.output_schema))
 
 
 def _check(job: CronJob, calendars: list[ExclusionCalendar], wishes: Iterable[Wish]) -> None:
@@ -156,13 +173,30 @@ def pause(job: CronJob, *, reason: str, now: datetime) -> CronJob:
         raise ValidationError({"paused_reason": SAY_WHY})
     with transaction.atomic():
         stored = _locked(job)
+        passed = stored.next_slot
         stored.enabled = False
         stored.paused_reason = reason.strip()
         stored.clean_fields(exclude=_all_fields_but("paused_reason"))
         assign_schedule(stored, now=now)
         stored.save()
+        _account_for(stored, passed, now, "It was paused before it began.")
     job.refresh_from_db()
     return job
+
+
+def _account_for(job: CronJob, passed: datetime | None, now: datetime, why: str) -> None:
+    """Leave a row for a scheduled time that had come, and that nobody deals with any more."""
+    if passed is None or passed > now or job.next_slot == passed:
+        return
+    row = CronRun(
+        job=job,
+        slot=passed,
+        status=RunStatus.SKIPPED,
+        reason=why,
+        queued_at=now,
+        finished_at=now,
+    )
+    CronRun.objects.bulk_create([row], ignore_conflicts=True)
 
 
 def resume(job: CronJob, *, now: datetime) -> CronJob:
@@ -220,8 +254,12 @@ def assign_schedule(
     """Prepare a checked job for `save`: count the edit, and set its next run if its timing changed,
     or `anew` says that the days it leaves out have. Those are in `calendars`, its own if None.
 
-    Intervals count from `now` where they are new; a paused job has no next run.
+    Intervals count from `now` where they are new; a paused job has no next run. A scheduled time
+    that has come and was not dealt with yet stays the next one if it still is one.
     """
+    after = now
+    if not job._state.adding and job.next_slot is not None and not job.times_changed:
+        after = min(now, job.next_slot - ONE_MICROSECOND)
     if job._state.adding:
         job.anchor_at = _anchor(now)
     else:
@@ -233,7 +271,7 @@ def assign_schedule(
     job.next_slot = job.due_at = None
     if job.enabled and job.runs_left != 0:
         when = job.schedule if calendars is None else job.schedule_apart_from(calendars)
-        job.next_slot, job.due_at = job.first_due(when, now)
+        job.next_slot, job.due_at = job.first_due(when, after)
     job.retry_at = None
     job.last_error = ""
     if job.enabled:

@@ -7,6 +7,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from django.db.models import Exists, OuterRef
+
 from governance.models import CallStatus, KeptCall, ModelCall
 from providers.requests import answer_text
 from scheduling import calling
@@ -31,7 +33,10 @@ ENDS = {
 
 def conclude(now: datetime, *, call_ids: Iterable[UUID] | None = None) -> int:
     """End the waiting runs whose calls have ended, or those of `call_ids` only; how many."""
-    waiting = CronRun.objects.filter(status=RunStatus.WAITING_FOR_APPROVAL)
+    calls = ModelCall.objects.filter(pk=OuterRef("call_id"), status__in=ENDS)
+    waiting = CronRun.objects.filter(
+        Exists(calls), finished_at=None, status=RunStatus.WAITING_FOR_APPROVAL
+    )
     if call_ids is not None:
         waiting = waiting.filter(call_id__in=list(call_ids))
     runs = list(waiting.select_related("job__team").order_by("slot")[:MOST_AT_ONCE])
@@ -56,11 +61,19 @@ def _ended(run: CronRun, call: ModelCall, kept: KeptCall | None) -> Attempt | No
     if kept is not None and kept.answer:
         text = answer_text(kept.answer["body"]).replace("\0", "")
         return calling.answered(run, text, columns)
-    status = ENDS.get(CallStatus(call.status))
-    if status is None:
-        return None
+    return as_entered(call) if call.status in ENDS else None
+
+
+def as_entered(call: ModelCall) -> Attempt:
+    """How a run ended whose call is in the ledger as ended, and gave no answer that was kept."""
     reason = ANSWER_LOST if call.status == CallStatus.SUCCEEDED else call.error
-    return Attempt(status=status, reason=reason, failure_class=call.failure_class, columns=columns)
+    return Attempt(
+        status=ENDS[CallStatus(call.status)],
+        reason=reason,
+        failure_class=call.failure_class,
+        passes=calling.passes(call.failure_class),
+        columns=_columns(call),
+    )
 
 
 def _columns(call: ModelCall) -> dict[str, Any]:

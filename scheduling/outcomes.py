@@ -49,11 +49,12 @@ class Attempt:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retries:
     """What a job allows, and how much of it a run has had: attempts are those begun, the one that
-    ended included; `first_due` is when the run was first to begin."""
+    ended included; `deferred_since` is when it was first put off since the last of them, if it was.
+    """
 
     attempts: int
     deferrals: int
-    first_due: datetime
+    deferred_since: datetime | None
     max_attempts: int
     backoff_seconds: int
     retry_unconfirmed: bool
@@ -81,7 +82,7 @@ def backoff(retries: Retries, chance: float, retry_after: float | None = None) -
 def _put_off_until(
     ended: Attempt, retries: Retries, now: datetime, chance: float
 ) -> datetime | None:
-    if now - retries.first_due > DEFERRED_AT_MOST:
+    if now - (retries.deferred_since or now) > DEFERRED_AT_MOST:
         return None
     pause = min(LONGEST_DEFERRAL, FIRST_DEFERRAL * 2.0 ** min(retries.deferrals, 10))
     wanted = timedelta(seconds=min(ended.retry_after or 0, 3600))

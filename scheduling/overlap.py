@@ -12,11 +12,13 @@ FORBID, QUEUE_ONE, REPLACE, ALLOW = "forbid", "queue_one", "replace", "allow"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Occupant:
-    """A run that has one of its job's places, or waits for one. `state` says it in words."""
+    """A run that has one of its job's places, or waits for one. `state` says it in words;
+    `scheduled` tells a scheduled time's from those that people start or that make up for others."""
 
     id: UUID
     slot: datetime
     state: str
+    scheduled: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,12 +53,14 @@ class Verdict:
     cancels: tuple[UUID, ...] = ()
 
 
-def place(places: Places, *, in_line: bool = False) -> Verdict:
-    """Decide on one more run. With `in_line` it makes up for a missed time, and is not skipped."""
+def place(places: Places, *, in_line: bool = False, scheduled: bool = True) -> Verdict:
+    """Decide on one more run. With `in_line` it comes after those that make up for missed times and
+    is not skipped; of runs that are `scheduled` no more than one waits all the same."""
     lane = places.free_lane
     if lane is not None and not places.waiting:
         return Verdict(lane=lane)
-    if in_line:
+    scheduled_ones = [one for one in places.waiting if one.scheduled]
+    if in_line and not (scheduled and scheduled_ones):
         return Verdict(waits=True)
     if places.overlap == REPLACE:
         occupants = (*places.lanes.values(), *places.waiting)

@@ -8,9 +8,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from uuid import UUID
 
-from django.db.models import Q
-
-from scheduling.models import ACTIVE, CronJob, CronRun, RunStatus
+from scheduling.models import ACTIVE, CronJob, CronRun, RunStatus, RunTrigger
 from scheduling.overlap import Occupant, Places, promoted
 
 STATES = {
@@ -25,9 +23,16 @@ def read(jobs: Iterable[CronJob]) -> dict[UUID, Places]:
     by_id = {job.pk: job for job in jobs}
     lanes: dict[UUID, dict[int, Occupant]] = defaultdict(dict)
     waiting: dict[UUID, list[Occupant]] = defaultdict(list)
-    open_runs = CronRun.objects.filter(job__in=by_id, status__in=ACTIVE).order_by("slot", "id")
-    for run in open_runs.only("id", "job_id", "slot", "status", "lane"):
-        occupant = Occupant(id=run.pk, slot=run.slot, state=STATES[RunStatus(run.status)])
+    # Named as the index that finds what is open, of a job with many runs too.
+    open_runs = CronRun.objects.filter(job__in=by_id, finished_at=None, status__in=ACTIVE)
+    columns = ("id", "job_id", "slot", "status", "lane", "trigger")
+    for run in open_runs.only(*columns).order_by("slot", "id"):
+        occupant = Occupant(
+            id=run.pk,
+            slot=run.slot,
+            state=STATES[RunStatus(run.status)],
+            scheduled=run.trigger == RunTrigger.SCHEDULE,
+        )
         if run.lane is None:
             waiting[run.job_id].append(occupant)
         else:
@@ -59,5 +64,5 @@ def _give(places: Mapping[UUID, Places], now: datetime) -> int:
 
 def jobs_with_waiting_runs(limit: int) -> list[UUID]:
     """The jobs of which a run waits for a place."""
-    waiting = CronRun.objects.filter(Q(lane=None), status=RunStatus.QUEUED)
+    waiting = CronRun.objects.filter(finished_at=None, lane=None, status=RunStatus.QUEUED)
     return list(waiting.order_by().values_list("job_id", flat=True).distinct()[:limit])

@@ -57,7 +57,7 @@ def preview(
         "starts_at": aware(starts_at, zone),
         "ends_at": aware(ends_at, zone),
     }
-    _check(given, job, now)
+    _check(given, {"max_runs": max_runs, "jitter_seconds": jitter_seconds}, job, now)
     parsed = schedules.parse(
         **given,
         anchor_at=_anchor(job, schedule_kind, every_seconds, now),
@@ -78,23 +78,39 @@ def preview(
 
 
 def next_times(job: CronJob, now: datetime, count: int = PREVIEW_COUNT) -> list[Upcoming]:
-    """The job's next times, none for one that is paused or finished."""
+    """The job's next times, none for one that is paused, finished or cannot be used."""
     if not job.enabled or job.next_slot is None:
         return []
     left = count if job.runs_left is None else min(count, job.runs_left)
-    return schedules.marked(
-        job.schedule, now, left, job_id=job.pk, jitter_seconds=job.jitter_seconds
-    )
+    try:
+        when = job.schedule
+    except schedules.ScheduleFault:
+        return []
+    return schedules.marked(when, now, left, job_id=job.pk, jitter_seconds=job.jitter_seconds)
 
 
-def _check(given: dict[str, Any], job: CronJob | None, now: datetime) -> None:
-    found = schedules.faults(**given)
+def _check(
+    given: dict[str, Any], counted: dict[str, Any], job: CronJob | None, now: datetime
+) -> None:
+    found = {**_column_faults({"cron": given["cron"], **counted}), **schedules.faults(**given)}
     at = given["at"]
     if given["kind"] == Kind.AT and at and "at" not in found and not _has(job, at):
         passed = schedules.at_fault(at, now)
         found |= {"at": [passed]} if passed else {}
     if found:
         raise ValidationError(found)
+
+
+def _column_faults(values: dict[str, Any]) -> dict[str, list[str]]:
+    """What the job's own fields say against the values."""
+    found = {}
+    for name, value in values.items():
+        field: Any = CronJob._meta.get_field(name)
+        try:
+            field.clean(value, None)
+        except ValidationError as error:
+            found[name] = error.messages
+    return found
 
 
 def _has(job: CronJob | None, at: datetime) -> bool:
@@ -115,10 +131,11 @@ def _anchor(
 
 
 def aware(time: datetime | None, zone: str) -> datetime | None:
-    """A naive time placed in the zone; in UTC if there is no such zone, which is said by itself."""
+    """A naive time placed in the zone; in UTC if there is no such zone or it leaves the calendar
+    there, which is said by itself."""
     if time is None or time.tzinfo is not None:
         return time
     try:
         return schedules.local_time(time, zone)
-    except ValueError:
+    except (ValueError, OverflowError):
         return time.replace(tzinfo=UTC)

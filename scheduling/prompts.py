@@ -7,7 +7,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from math import isfinite
 from typing import Any
 
 from scheduling.prompting import reading
@@ -93,7 +92,7 @@ def _content_faults(value: Any) -> list[str]:
     if any(isinstance(one, str) and UNSTORABLE.search(one) for one in leaves):
         found.append("A parameter has the character NUL or half a character in it.")
     numbers = [one for one in leaves if isinstance(one, int | float)]
-    if any(not isfinite(one) or abs(one) > MAX_NUMBER for one in numbers):
+    if any(not abs(one) <= MAX_NUMBER for one in numbers):
         found.append("A parameter's number is too large.")
     return found
 

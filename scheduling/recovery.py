@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import F, Q
 
 from governance import calls, processes
 from governance.models import CallStatus, ModelCall, ProcessHeartbeat
@@ -20,6 +20,7 @@ from scheduling.outcomes import Attempt
 logger = logging.getLogger(__name__)
 DELIVERY_PATIENCE = timedelta(seconds=30)
 # Beyond what a job may allow a call, with room for writing its end.
+POSSIBLY_ANSWERED = (CallStatus.IN_FLIGHT, CallStatus.UNCONFIRMED, CallStatus.SUCCEEDED)
 LONGEST_RUN = timedelta(seconds=3600 + 600)
 MOST_AT_ONCE = 500
 NOT_BEGUN = "The worker ended before it made this call; nothing was sent."
@@ -40,6 +41,7 @@ def recover(now: datetime, *, silence_counts: bool) -> None:
     kept_runs.conclude(now)
     promote_waiting(now)
     tell_again(now)
+    find_undue()
 
 
 def tell_again(now: datetime) -> int:
@@ -51,10 +53,19 @@ def tell_again(now: datetime) -> int:
     if not ids:
         return 0
     with transaction.atomic():
-        untaken = CronRun.objects.filter(pk__in=ids, status=RunStatus.QUEUED)
-        told = untaken.update(sent_at=now)
+        # In one order, and past those that somebody is at.
+        untaken = CronRun.objects.filter(pk__in=ids, status=RunStatus.QUEUED).order_by("pk")
+        free = list(untaken.select_for_update(skip_locked=True).values_list("pk", flat=True))
+        told = CronRun.objects.filter(pk__in=free).update(sent_at=now)
         messages.tell(told)
     return told
+
+
+def find_undue() -> int:
+    """Have jobs dispatched that a process of the version before made or moved on: it knows no time
+    at which they are due. How many there were."""
+    undue = CronJob.objects.filter(enabled=True, due_at=None, next_slot__isnull=False)
+    return undue.update(due_at=F("next_slot"))
 
 
 def promote_waiting(now: datetime) -> int:
@@ -88,10 +99,7 @@ def _broken_off(now: datetime, *, silence_counts: bool) -> list[CronRun]:
     heard_of = processes.alive(now) if silence_counts else ProcessHeartbeat.objects.all()
     alive = [process.pk for process in heard_of]
     gone = ~Q(owner__in=alive) | Q(owner=None) | Q(started_at__lt=now - LONGEST_RUN)
-    # Named as the index that finds them is.
-    begun = CronRun.objects.filter(gone, status__in=["running", "waiting_for_approval"]).exclude(
-        status=RunStatus.WAITING_FOR_APPROVAL
-    )
+    begun = CronRun.objects.filter(gone, finished_at=None, status=RunStatus.RUNNING)
     return list(begun.select_related("job__team").order_by("started_at")[:MOST_AT_ONCE])
 
 
@@ -101,11 +109,21 @@ def _fates(runs: Sequence[CronRun], now: datetime) -> Iterable[tuple[CronRun, At
         call = entered.get(run.pk)
         if call is None and run.call_id and _forestall(run.call_id, run, now):
             yield run, Attempt(status=RunStatus.FAILED, reason=NOT_BEGUN, deferred=True)
-        elif call is not None and call.status == CallStatus.WAITING:
-            yield run, Attempt(status=RunStatus.WAITING_FOR_APPROVAL)
         else:
-            columns = calling.charged(call.pk if call else run.call_id)
-            yield run, Attempt(status=RunStatus.UNCONFIRMED, reason=BROKEN_OFF, columns=columns)
+            yield run, _fate(call)
+
+
+def _fate(call: ModelCall | None) -> Attempt:
+    """How a run ended whose worker did not say so, by what the ledger has of its call."""
+    if call is None or call.status in POSSIBLY_ANSWERED:
+        columns = calling.charged(call.pk) if call else {}
+        return Attempt(status=RunStatus.UNCONFIRMED, reason=BROKEN_OFF, columns=columns)
+    if call.status == CallStatus.WAITING:
+        return Attempt(status=RunStatus.WAITING_FOR_APPROVAL)
+    if call.error == NOT_BEGUN:
+        # Forestalled a moment ago, by whoever could not write the end of its run after that.
+        return Attempt(status=RunStatus.FAILED, reason=NOT_BEGUN, deferred=True)
+    return kept_runs.as_entered(call)
 
 
 def _calls_of(runs: Sequence[CronRun]) -> dict[UUID, ModelCall]:

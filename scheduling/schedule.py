@@ -23,6 +23,8 @@ from scheduling.sentences import at_sentence, cron_sentence, every_sentence, lim
 
 # Ten years: more is a slip of the hand.
 MAX_EVERY_SECONDS = 10 * 366 * 24 * 3600
+# Far from where the calendar ends, so that every zone has a time for each moment of these years.
+EARLIEST_YEAR, LATEST_YEAR = 2000, 2999
 ONE_MINUTE = timedelta(minutes=1)
 ONE_DAY = timedelta(days=1)
 ONE_MICROSECOND = timedelta(microseconds=1)
@@ -52,7 +54,7 @@ class Schedule:
     """A checked schedule. `every` counts from `anchor_at`: slot n is the anchor plus n times it.
 
     What lies before `starts_at`, after `ends_at` or on an `excluded` day of its zone is no
-    scheduled time.
+    scheduled time, and nothing after `LATEST_YEAR` is.
     """
 
     kind: Kind
@@ -306,13 +308,19 @@ def _local(schedule: Schedule, moment: datetime | None) -> datetime | None:
 def _limit_faults(starts_at: datetime | None, ends_at: datetime | None) -> dict[str, list[str]]:
     limits = {"starts_at": starts_at, "ends_at": ends_at}
     found = {
-        field: ["The time has no zone."]
+        field: reasons
         for field, value in limits.items()
-        if value is not None and value.tzinfo is None
+        if value is not None and (reasons := _moment_faults(value))
     }
     if not found and starts_at and ends_at and ends_at <= starts_at:
         found["ends_at"] = ["The end must be later than the start."]
     return found
+
+
+def _moment_faults(moment: datetime) -> list[str]:
+    if not EARLIEST_YEAR <= moment.year <= LATEST_YEAR:
+        return [f"Give a year from {EARLIEST_YEAR} to {LATEST_YEAR}."]
+    return [] if moment.tzinfo else ["The time has no zone."]
 
 
 def _outside_faults(
@@ -335,8 +343,8 @@ def _own_faults(field: str, value: object) -> list[str]:
         return ["Give the number of seconds." if field == "every_seconds" else "Give the time."]
     elif isinstance(value, int) and not 1 <= value <= MAX_EVERY_SECONDS:
         return [f"Give a number of seconds from 1 to {MAX_EVERY_SECONDS:,}."]
-    elif isinstance(value, datetime) and value.tzinfo is None:
-        return ["The time has no zone."]
+    elif isinstance(value, datetime):
+        return _moment_faults(value)
     return []
 
 
@@ -347,6 +355,8 @@ def _foreign_faults(value: object, kind: str) -> list[str]:
 
 
 def _is_past(schedule: Schedule, moment: datetime) -> bool:
+    if moment.year > LATEST_YEAR:
+        return True
     return schedule.ends_at is not None and moment > schedule.ends_at
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,7 @@ from governance.calls.keeping import Keeping
 from governance.calls.planning import CallPlan, plan
 from governance.calls.request import CallRequest
 from governance.calls.stream import CallStream, KeptStream, LiveStream
-from governance.errors import CallError
+from governance.errors import CallError, CallUnsettled, LedgerUnavailable
 from governance.ledger import Settlement
 from governance.routing import RoutingDecision
 from providers import invocation
@@ -32,6 +33,11 @@ from providers.usage import Usage
 
 if TYPE_CHECKING:
     from governance.runtime import Runtime
+
+UNSETTLED = (
+    "The call was made, and its end could not be written to the ledger. Whether it is charged as "
+    "answered shows there later; asking again would pay for it once more."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,16 +92,24 @@ async def execute(request: CallRequest, *, runtime: Runtime, settled: bool = Fal
     except BaseException as error:
         broken_off = _break_off(planned, record, runtime, error)
         if settled:
-            await asyncio.shield(asyncio.wrap_future(broken_off))
+            with contextlib.suppress(LedgerUnavailable):
+                await _committed(broken_off)
         raise
     written = _submit(planned, ended, runtime)
     if settled:
-        await asyncio.shield(asyncio.wrap_future(written))
+        try:
+            await _committed(written)
+        except LedgerUnavailable:
+            raise CallUnsettled(UNSETTLED, call_id=planned.call_id) from None
     if isinstance(made.outcome, Failure):
         raise _failed(planned, held.admission, made.outcome, made.request, ended.cost)
     await keeping.write(made.outcome, made.request)
     result = _result(planned, held.admission, made, made.outcome, ended)
     return replace(result, cacheable=keeping.applies)
+
+
+async def _committed(written: Future[Any]) -> None:
+    await asyncio.shield(asyncio.wrap_future(written))
 
 
 async def open_stream(request: CallRequest, *, runtime: Runtime) -> CallStream:
@@ -160,7 +174,7 @@ async def _from_kept(
     ended = settlement.cached_settlement(planned)
     written = _submit(planned, ended, runtime)
     if settled:
-        await asyncio.shield(asyncio.wrap_future(written))
+        await _committed(written)
     provider, _, model = kept.model.partition("/")
     return CallResult(
         call_id=planned.call_id,

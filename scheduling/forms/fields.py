@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from datetime import date, datetime
+from datetime import datetime
 from typing import Any, NoReturn
 
 from django import forms
@@ -13,9 +13,8 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 
 from governance.storable import is_storable
-from scheduling.models import MAX_CALENDAR_DATES, CronJob
+from scheduling.models import MAX_CALENDAR_DATES, CronJob, day_of
 
-EARLIEST_YEAR, LATEST_YEAR = 2000, 2999
 FAULTS_SHOWN = 20
 LONGEST_JSON = 50_000
 # Any longer number is no key of a row, and more than SQLite can be asked for.
@@ -44,10 +43,6 @@ class LocalTimeField(forms.Field):
             ) from None
         if moment.tzinfo is not None:
             raise ValidationError("Leave the zone out here; it is chosen below.", code="zone")
-        if not EARLIEST_YEAR <= moment.year <= LATEST_YEAR:
-            raise ValidationError(
-                f"Give a year from {EARLIEST_YEAR} to {LATEST_YEAR}.", code="year"
-            )
         return moment
 
 
@@ -140,9 +135,9 @@ class DatesField(forms.CharField):
             text = line.strip()
             if not text:
                 continue
-            try:
-                days.add(date.fromisoformat(text).isoformat())
-            except ValueError:
+            if day_of(text):
+                days.add(text)
+            else:
                 faults.append(f"Line {number}: “{text[:40]}” is no day such as 2026-12-25.")
         if faults:
             raise ValidationError(faults[:FAULTS_SHOWN])

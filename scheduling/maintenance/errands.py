@@ -14,7 +14,7 @@ from providers import health
 from scheduling import recovery
 from scheduling.maintenance.turn import Turn
 from scheduling.maintenance.words import counted
-from scheduling.models import CronRun, RunStatus
+from scheduling.models import CronRun
 
 
 def deliver(turn: Turn) -> str:
@@ -58,9 +58,7 @@ def sweep_kept_calls(turn: Turn) -> str:
 
 def no_run_is_open(_now: datetime) -> bool:
     """Whether every run has ended: then nobody need be looked after."""
-    # Each named as the index that finds them is.
-    begun = CronRun.objects.filter(status__in=["running", "waiting_for_approval"])
-    return not (begun.exists() or CronRun.objects.filter(status=RunStatus.QUEUED).exists())
+    return not CronRun.objects.filter(finished_at=None).exists()
 
 
 def recover_runs(turn: Turn) -> str:

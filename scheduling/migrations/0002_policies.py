@@ -3,6 +3,8 @@ import django.db.models.deletion
 from django.conf import settings
 from django.db import migrations, models
 
+RAW, END_RAW = "{% raw %}", "{% endraw %}"
+
 
 def _carry_over(apps, schema_editor):
     """What is due goes on being due, what is under way has the first of its job's places, and what
@@ -16,7 +18,20 @@ def _carry_over(apps, schema_editor):
         for mark in ("{{", "{%", "{#"):
             looks_so |= models.Q(**{f"{name}__contains": mark})
         for pk, text in job.objects.filter(looks_so).values_list("pk", name).iterator():
-            job.objects.filter(pk=pk).update(**{name: f"{{% raw %}}{text}{{% endraw %}}"})
+            job.objects.filter(pk=pk).update(**{name: f"{RAW}{text}{END_RAW}"})
+    # What has ended says when: by that, what is open is found.
+    ended = run.objects.filter(finished_at=None).exclude(status__in=["queued", "running"])
+    ended.update(finished_at=models.F("queued_at"))
+
+
+def _carry_back(apps, schema_editor):
+    """What was wrapped so as to be sent as it was needs no wrapping before."""
+    job = apps.get_model("scheduling", "CronJob")
+    for name in ("prompt", "system_prompt"):
+        wrapped = job.objects.filter(**{f"{name}__startswith": RAW, f"{name}__endswith": END_RAW})
+        for pk, text in wrapped.values_list("pk", name).iterator():
+            bare = text.removeprefix(RAW).removesuffix(END_RAW)
+            job.objects.filter(pk=pk).update(**{name: bare})
 
 
 class Migration(migrations.Migration):
@@ -213,6 +228,11 @@ class Migration(migrations.Migration):
         ),
         migrations.AddField(
             model_name='cronrun',
+            name='deferred_since',
+            field=models.DateTimeField(editable=False, null=True),
+        ),
+        migrations.AddField(
+            model_name='cronrun',
             name='due_at',
             field=models.DateTimeField(null=True),
         ),
@@ -298,5 +318,5 @@ class Migration(migrations.Migration):
             model_name='rundelivery',
             constraint=models.UniqueConstraint(fields=('job', 'channel', 'on'), name='run_delivery_once', violation_error_message='The job already has this delivery.'),
         ),
-        migrations.RunPython(_carry_over, migrations.RunPython.noop),
+        migrations.RunPython(_carry_over, _carry_back),
     ]

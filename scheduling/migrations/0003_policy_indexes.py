@@ -1,8 +1,26 @@
 from __future__ import annotations
 
 from django.db import migrations, models
+from django.utils import timezone
 
 from providers.online_indexes import AddIndexOnline, AddUniqueOnline
+
+
+def _have_one_active_run_a_job(apps, schema_editor):
+    """End what the version before cannot have: of a job's open runs all but the first, and any that
+    waits for approval."""
+    run = apps.get_model("scheduling", "CronRun").objects.using(schema_editor.connection.alias)
+    first = set()
+    open_runs = run.filter(status__in=["queued", "running", "waiting_for_approval"])
+    for pk, job, status in open_runs.order_by("lane", "slot").values_list("pk", "job", "status"):
+        if job in first or status == "waiting_for_approval":
+            run.filter(pk=pk).update(
+                status="skipped",
+                finished_at=timezone.now(),
+                reason="Palyra went back to a version that makes one run of a prompt at a time.",
+            )
+        else:
+            first.add(job)
 
 
 class Migration(migrations.Migration):
@@ -19,7 +37,15 @@ class Migration(migrations.Migration):
         ),
         AddIndexOnline(
             model_name='cronrun',
-            index=models.Index(condition=models.Q(('status__in', ['running', 'waiting_for_approval'])), fields=['owner'], name='run_open'),
+            index=models.Index(condition=models.Q(('finished_at', None)), fields=['owner'], name='run_open'),
+        ),
+        AddIndexOnline(
+            model_name='cronrun',
+            index=models.Index(condition=models.Q(('finished_at', None)), fields=['job'], name='run_open_of_job'),
+        ),
+        AddIndexOnline(
+            model_name='cronrun',
+            index=models.Index(condition=models.Q(('status', 'queued'), ('trigger', 'manual')), fields=['due_at'], name='run_by_person'),
         ),
         AddIndexOnline(
             model_name='cronrun',
@@ -53,4 +79,6 @@ class Migration(migrations.Migration):
             model_name='cronjob',
             name='job_due',
         ),
+        # Last, and so the first thing on the way back.
+        migrations.RunPython(migrations.RunPython.noop, _have_one_active_run_a_job),
     ]

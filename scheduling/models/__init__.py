@@ -1,6 +1,6 @@
 """Scheduled prompts, their runs, what is sent of these, and the jobs of Palyra's own upkeep."""
 
-from scheduling.models.calendars import MAX_CALENDAR_DATES, ExclusionCalendar
+from scheduling.models.calendars import MAX_CALENDAR_DATES, ExclusionCalendar, day_of
 from scheduling.models.deliveries import DeliverOn, RunDelivery
 from scheduling.models.jobs import (
     DISPATCH_FIELDS,
@@ -39,4 +39,5 @@ __all__ = [
     "RunStatus",
     "RunTrigger",
     "ScheduleKind",
+    "day_of",
 ]

@@ -61,22 +61,24 @@ class ExclusionCalendar(models.Model):
         if not isinstance(self.dates, list):
             raise ValidationError({"dates": "Give a list of days, such as 2026-12-25."})
         faults = [
-            f"{text!r} is no day such as 2026-12-25." for text in self.dates if not _day(text)
+            f"{text!r} is no day such as 2026-12-25." for text in self.dates if not day_of(text)
         ]
         if len(self.dates) > MAX_CALENDAR_DATES:
             faults.append(f"Give at most {MAX_CALENDAR_DATES:,} days.")
         if faults:
             raise ValidationError({"dates": faults[:20]})
-        self.dates = sorted({str(_day(text)) for text in self.dates})
+        self.dates = sorted({str(day_of(text)) for text in self.dates})
 
     @property
     def days(self) -> frozenset[date]:
         """The days as dates."""
-        return frozenset(day for text in self.dates if (day := _day(text)))
+        return frozenset(day for text in self.dates if (day := day_of(text)))
 
 
-def _day(text: object) -> date | None:
+def day_of(text: object) -> date | None:
+    """The day that is written as 2026-12-25; None if it is written otherwise, or is none."""
     try:
-        return date.fromisoformat(str(text))
+        day = date.fromisoformat(str(text))
     except ValueError:
         return None
+    return day if day.isoformat() == str(text) else None

@@ -392,6 +392,13 @@ class CronJob(models.Model):
         return self._stored_timing != self._timing()
 
     @property
+    def times_changed(self) -> bool:
+        """Whether its scheduled times are others than as it is stored, or it is paused or resumed.
+        Where it begins, ends and leaves out days only takes some of them away."""
+        names = ("schedule_kind", "cron", "every_seconds", "at", "zone", "enabled")
+        return any(self._stored_field(name) != getattr(self, name) for name in names)
+
+    @property
     def interval_changed(self) -> bool:
         """Whether it runs at an interval, and did not at this one as it is stored."""
         stored = self._stored_field("schedule_kind"), self._stored_field("every_seconds")

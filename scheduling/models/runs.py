@@ -84,6 +84,7 @@ class CronRun(models.Model):
         db_default=0,
         help_text="How often it was put off because there was no place for its call.",
     )
+    deferred_since = models.DateTimeField(null=True, editable=False)
     attempts = models.JSONField(
         default=list,
         db_default=models.Value([], models.JSONField()),
@@ -111,13 +112,16 @@ class CronRun(models.Model):
         verbose_name = "run"
         indexes = [
             models.Index(fields=["job", "-slot"], name="run_by_job"),
-            # What is open is little beside what has ended, and is looked for all the time.
+            # What is open is little beside what has ended, and is looked for all the time. SQLite
+            # uses none of these whose condition names several values.
             models.Index(fields=["due_at"], name="run_queued", condition=Q(status="queued")),
             models.Index(
-                fields=["owner"],
-                name="run_open",
-                condition=Q(status__in=["running", "waiting_for_approval"]),
+                fields=["due_at"],
+                name="run_by_person",
+                condition=Q(status="queued", trigger="manual"),
             ),
+            models.Index(fields=["owner"], name="run_open", condition=Q(finished_at=None)),
+            models.Index(fields=["job"], name="run_open_of_job", condition=Q(finished_at=None)),
             models.Index(fields=["job"], name="run_review", condition=Q(needs_review=True)),
         ]
         constraints = [

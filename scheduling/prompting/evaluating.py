@@ -128,7 +128,10 @@ class _Filling:
 
     def _value(self, node: nodes.Node, names: Names) -> Any:
         self._allowance.step()
-        return VALUES[type(node)](self, node, names)
+        evaluate = VALUES.get(type(node))
+        if evaluate is None:
+            raise _unexpected(node)
+        return evaluate(self, node, names)
 
     def _const(self, node: Any, names: Names) -> Any:
         return node.value

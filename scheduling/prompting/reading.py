@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import Any
 
 from jinja2 import Environment, TemplateSyntaxError, nodes
@@ -20,6 +21,7 @@ TIME_PARTS = ("year", "month", "day", "hour", "minute", "second")
 MOST_TOKENS = 2_000
 DEEPEST = 40
 MOST_FAULTS = 10
+REMEMBERED = 16
 TAG = re.compile(r"\{[{%#]")
 ALLOWED: tuple[type[nodes.Node], ...] = (
     nodes.Template,
@@ -68,6 +70,7 @@ REFUSED: dict[type[nodes.Node], str] = {
     nodes.FilterBlock: "“filter” is not available as a tag. Use “|” in an expression",
     nodes.With: "“with” is not available. Use “set”",
     nodes.AssignBlock: "“set” takes a value here: {% set name = value %}",
+    nodes.Scope: "“autoescape” is not available",
     nodes.NSRef: "“set” takes a plain name",
 }
 RAW = "To have braces in a prompt as they are, write {% raw %}…{% endraw %} around them."
@@ -106,12 +109,20 @@ def parse(source: str) -> nodes.Template:
 
 
 def faults(source: str) -> list[str]:
-    """Everything that can be said against a template without filling it in."""
+    """Everything that can be said against a template without filling it in.
+
+    It is remembered for a while.
+    """
+    return list(_known_faults(source))
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _known_faults(source: str) -> tuple[str, ...]:
     try:
         tree = _tree(source)
     except PromptFault as fault:
-        return [str(fault)]
-    return list(dict.fromkeys(_faults(tree)))[:MOST_FAULTS]
+        return (str(fault),)
+    return tuple(dict.fromkeys(_faults(tree)))[:MOST_FAULTS]
 
 
 def _tree(source: str) -> nodes.Template:
@@ -232,6 +243,12 @@ def _slice_fault(node: nodes.Slice) -> str | None:
     return "A part of a text is written [from:to], without a third number."
 
 
+def _item_fault(node: nodes.Getitem) -> str | None:
+    if isinstance(node.arg, nodes.Tuple) and node.arg.find(nodes.Slice) is not None:
+        return "A part of a text is written [from:to], without a comma."
+    return None
+
+
 def _listed(words: tuple[str, ...] | list[str]) -> str:
     return f"{', '.join(words[:-1])} and {words[-1]}"
 
@@ -239,6 +256,7 @@ def _listed(words: tuple[str, ...] | list[str]) -> str:
 LOOKS: dict[type[nodes.Node], Callable[[Any], str | None]] = {
     nodes.Const: _const_fault,
     nodes.Getattr: _attribute_fault,
+    nodes.Getitem: _item_fault,
     nodes.Filter: _filter_fault,
     nodes.Test: _test_fault,
     nodes.For: _for_fault,

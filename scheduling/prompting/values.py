@@ -6,7 +6,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from math import isfinite
 from typing import Any
 
 MAX_TEXT = 100_000
@@ -101,7 +100,8 @@ def number(value: Any, what: str) -> int | float:
     """`value`, which must be a number of a size that can be dealt with. Raises `PromptFault`."""
     if not is_number(given(value)):
         raise PromptFault(f"{what} takes numbers, and {named(value)} is none.")
-    if not isfinite(value) or abs(value) > MAX_NUMBER:
+    # Whole numbers may be too large to be asked whether they are finite.
+    if not abs(value) <= MAX_NUMBER:
         raise PromptFault("A number in the prompt's template is too large.")
     found: int | float = value
     return found

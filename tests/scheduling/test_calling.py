@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -17,6 +18,7 @@ from governance.calls import CallRequest, CallResult
 from governance.errors import (
     BudgetBlocked,
     CallError,
+    CallUnsettled,
     CallWaits,
     LedgerUnavailable,
     ProviderFailed,
@@ -27,7 +29,7 @@ from governance.errors import (
 from governance.models import TaskClass
 from providers.registry import Registry
 from providers.usage import Usage
-from scheduling import calling
+from scheduling import calling, outputs
 from scheduling.calling import prepare
 from scheduling.models import CronRun, RunStatus
 from scheduling.outcomes import Attempt
@@ -248,6 +250,7 @@ PASSES, DEFERRED, NEITHER = (True, False), (False, True), (False, False)
         (BudgetBlocked("March is spent."), RunStatus.BLOCKED_BY_BUDGET, NEITHER),
         (UnpricedModel("No price."), RunStatus.BLOCKED_BY_BUDGET, NEITHER),
         (RateLimited("Ten a minute."), RunStatus.BLOCKED_BY_BUDGET, DEFERRED),
+        (CallUnsettled("Who knows."), RunStatus.UNCONFIRMED, NEITHER),
         (CallWaits("Kept."), RunStatus.WAITING_FOR_APPROVAL, NEITHER),
         (ProviderUnavailable("No place."), RunStatus.FAILED, DEFERRED),
         (LedgerUnavailable("Not now."), RunStatus.FAILED, DEFERRED),
@@ -271,7 +274,8 @@ def test_a_refusal_is_told_in_its_own_words_and_says_whether_it_passes(
 
     assert (attempt.status, attempt.reason) == (status, error.message)
     assert (attempt.passes, attempt.deferred) == again
-    assert attempt.retry_after == (None if status == RunStatus.WAITING_FOR_APPROVAL else 7)
+    lasts = {RunStatus.WAITING_FOR_APPROVAL, RunStatus.UNCONFIRMED}
+    assert attempt.retry_after == (None if status in lasts else 7)
     assert attempt.failure_class == error.detail.get("failure_class", "")
 
 
@@ -293,6 +297,25 @@ def test_an_unforeseen_error_is_a_plain_sentence_and_a_line_in_the_log(
     assert attempt.reason == f"Palyra failed while making the call; its log names run {run.pk}."
     assert str(run.pk) in caplog.text
     assert "division by zero" in caplog.text
+
+
+def test_an_answer_is_checked_beside_other_work_and_an_error_there_is_told_too(
+    make_run: MakeRun, made: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make_run(owner=OWNER)
+    threads: list[int] = []
+
+    def check(*_: Any, **given: Any) -> str:
+        threads.append(threading.get_ident())
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(outputs, "check", check)
+    attempt = made(run, answering("It is good."))
+
+    assert attempt.status == RunStatus.FAILED
+    assert attempt.reason == f"Palyra failed while making the call; its log names run {run.pk}."
+    assert threads
+    assert threading.get_ident() not in threads
 
 
 async def never(request: CallRequest) -> CallResult:

@@ -11,7 +11,7 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from scheduling.claiming import claim
+from scheduling.claiming import claim, left_lying
 from scheduling.models import CronRun, RunStatus
 from tests.scheduling.conftest import MakeRun
 
@@ -33,12 +33,25 @@ def test_a_claimed_run_is_its_owners_and_its_call_has_a_name(make_run: MakeRun) 
 def test_only_what_is_due_and_has_a_place_is_taken(make_run: MakeRun) -> None:
     now = timezone.now()
     later, waiting, ended = make_run(), make_run(), make_run()
-    CronRun.objects.filter(pk=later.pk).update(due_at=now + timedelta(seconds=5))
+    CronRun.objects.filter(pk=later.pk).update(due_at=now + timedelta(seconds=5), sent_at=None)
     CronRun.objects.filter(pk=waiting.pk).update(lane=None)
     CronRun.objects.filter(pk=ended.pk).update(status=RunStatus.CANCELLED)
 
     assert claim(OWNER, foreground=9, background=9, now=now) == []
     assert len(claim(OWNER, foreground=9, background=9, now=now + timedelta(seconds=5))) == 1
+
+
+def test_a_worker_whose_clock_is_behind_takes_what_it_is_told_of(make_run: MakeRun) -> None:
+    run, behind = make_run(), timezone.now() - timedelta(minutes=5)
+
+    assert [one.pk for one in claim(OWNER, foreground=1, background=1, now=behind)] == [run.pk]
+
+
+def test_what_was_claimed_and_nobody_knows_of_is_found(make_run: MakeRun) -> None:
+    known, lost = make_run(owner=OWNER), make_run(owner=OWNER)
+    make_run(owner=uuid4())
+
+    assert [one.pk for one in left_lying(OWNER, {known.pk})] == [lost.pk]
 
 
 def test_a_crowd_of_scheduled_runs_does_not_take_the_room_of_those_who_wait(

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from django_q.models import OrmQ
 
 from governance.models import Team
-from scheduling import dispatcher, handling, jobs, messages, places
+from scheduling import cancelling, dispatcher, handling, jobs, kept_runs, messages, places
+from scheduling.claiming import claim
 from scheduling.dispatcher import RETRY_AFTER, dispatch, next_due, release
 from scheduling.models import CronJob, CronRun, ExclusionCalendar, RunStatus, RunTrigger
 from scheduling.overlap import Places
@@ -59,7 +62,7 @@ def test_a_due_job_becomes_a_queued_run_and_a_message(make_job: MakeJob) -> None
 def test_jobs_that_are_not_due_are_left_alone(make_job: MakeJob) -> None:
     due = now()
     make_job(due=due + timedelta(seconds=1))
-    jobs.pause(make_job(due=due), reason="Holidays", now=due)
+    jobs.pause(make_job(due=due), reason="Holidays", now=due - timedelta(seconds=1))
 
     assert dispatch(due) == 0
     assert not CronRun.objects.exists()
@@ -288,7 +291,8 @@ def test_a_mended_job_runs_at_once(make_job: MakeJob) -> None:
     assert job.last_error == ""
     assert job.next_slot is not None
     assert dispatch(job.next_slot) == 1
-    assert CronRun.objects.get().slot == job.next_slot
+    queued = CronRun.objects.get(status=RunStatus.QUEUED)
+    assert queued.slot == job.next_slot
 
 
 def nothing_under_way(jobs: Iterable[CronJob]) -> dict[Any, Places]:
@@ -340,7 +344,7 @@ def test_a_job_edited_in_between_is_left_to_the_next_turn(
     monkeypatch.setattr(dispatcher, "plan", plan_and_then_edit)
     dispatch(due)
 
-    assert not CronRun.objects.exists()
+    assert statuses(job) == {due: RunStatus.SKIPPED}
     job.refresh_from_db()
     assert job.next_slot == due + timedelta(seconds=7)
 
@@ -395,3 +399,52 @@ def test_several_dispatchers_at_once_run_each_time_once(make_job: MakeJob) -> No
     assert sum(1 + missed for _, _, missed in runs) == 40 * 4
     assert set(CronJob.objects.values_list("next_slot", flat=True)) == {due + 4 * MINUTE}
     assert set(CronJob.objects.values_list("last_error", flat=True)) == {""}
+
+
+def test_an_outage_while_missed_times_are_being_caught_up_with_stops_nothing(
+    make_job: MakeJob,
+) -> None:
+    due = now()
+    job = make_job(due=due, misfire="catch_up")
+    dispatch(due + 4 * MINUTE)
+    dispatch(due + 8 * MINUTE)
+
+    job.refresh_from_db()
+    assert (job.last_error, job.next_slot) == ("", due + 9 * MINUTE)
+    assert job.runs.count() == 9
+    waiting = job.runs.filter(status=RunStatus.QUEUED, lane=None, trigger=RunTrigger.SCHEDULE)
+    assert waiting.count() == 1
+
+
+@pytest.mark.parametrize(
+    "name", ["dispatch", "release", "next_due", "claim", "asked_of", "read", "waiting", "conclude"]
+)
+def test_what_is_looked_for_all_the_time_is_found_by_an_index(make_job: MakeJob, name: str) -> None:
+    job, owner = make_job(), uuid4()
+    looks: dict[str, Callable[[], object]] = {
+        "dispatch": lambda: dispatch(now()),
+        "release": lambda: release(now()),
+        "next_due": next_due,
+        "claim": lambda: claim(owner, foreground=1, background=1, now=now()),
+        "asked_of": lambda: cancelling.asked_of(owner),
+        "read": lambda: places.read([job]),
+        "waiting": lambda: places.jobs_with_waiting_runs(10),
+        "conclude": lambda: kept_runs.conclude(now()),
+    }
+    if connection.vendor == "postgresql":
+        # Without rows it reads the table, unless that is made dear.
+        with connection.cursor() as cursor:
+            cursor.execute("SET LOCAL enable_seqscan = off")
+    with CaptureQueriesContext(connection) as asked:
+        looks[name]()
+
+    queries = [one["sql"] for one in asked if one["sql"].startswith("SELECT")]
+    assert queries
+    for sql in queries:
+        with connection.cursor() as cursor:
+            how = "EXPLAIN " if connection.vendor == "postgresql" else "EXPLAIN QUERY PLAN "
+            cursor.execute(how + sql)
+            plan_of_it = " ".join(str(cell) for row in cursor.fetchall() for cell in row)
+        assert "Seq Scan on scheduling" not in plan_of_it, sql
+        for table in ("scheduling_cronrun", "scheduling_cronjob"):
+            assert f"SCAN {table} " not in f"{plan_of_it} " or "INDEX" in plan_of_it, plan_of_it

@@ -10,8 +10,9 @@ from django.core.exceptions import ValidationError
 from django.utils import timezone
 
 from governance.models import Team
-from scheduling import handling, jobs, previews
+from scheduling import handling, jobs, output_schemas, previews
 from scheduling.models import CronJob, CronRun, RunStatus, RunTrigger
+from scheduling.prompting import reading
 from tests.scheduling.conftest import MakeJob
 
 YEAR = timedelta(days=365)
@@ -173,6 +174,35 @@ def test_a_faulty_edit_changes_nothing(make_job: MakeJob) -> None:
     assert CronJob.objects.values().get() == before
 
 
+def test_what_takes_a_moment_to_check_is_checked_before_the_row_is_held(
+    make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job, locked, looked = make_job(), jobs._locked, []
+
+    def looked_at() -> int:
+        known = (output_schemas._written_faults, reading._known_faults)
+        return sum(one.cache_info().misses for one in known)
+
+    def locking(job: CronJob) -> CronJob:
+        looked.append(looked_at())
+        return locked(job)
+
+    before = looked_at()
+    monkeypatch.setattr(jobs, "_locked", locking)
+    with pytest.raises(ValidationError) as caught:
+        jobs.update_job(
+            job,
+            name="",
+            prompt="{{ held }}",
+            system_prompt="{{ held + 1 }}",
+            output_schema={"title": "Held", "type": "strin"},
+            now=timezone.now(),
+        )
+
+    assert faults(caught).keys() == {"name", "prompt", "system_prompt", "output_schema"}
+    assert looked == [before + 3] == [looked_at()]
+
+
 def test_only_what_people_set_can_be_changed(make_job: MakeJob) -> None:
     with pytest.raises(TypeError, match="next_slot"):
         jobs.update_job(make_job(), next_slot=None, now=timezone.now())
@@ -243,6 +273,40 @@ def test_running_now_is_a_run_of_its_own_and_one_at_a_time(make_job: MakeJob) ->
     assert job.next_slot == due
 
 
+@pytest.mark.parametrize(
+    "change",
+    [{"max_runs": 100}, {"jitter_seconds": 60}, {"ends_at": datetime(2099, 1, 1, tzinfo=UTC)}],
+)
+def test_a_time_that_has_come_is_not_dropped_by_an_edit_that_leaves_the_times(
+    make_job: MakeJob, change: dict[str, Any]
+) -> None:
+    due = timezone.now().replace(second=0, microsecond=0)
+    job = make_job(schedule_kind="cron", cron="* * * * *", due=due)
+
+    jobs.update_job(job, now=due + timedelta(seconds=5), **change)
+
+    assert job.next_slot == due
+    assert not job.runs.exists()
+
+
+@pytest.mark.parametrize("paused", [True, False])
+def test_a_time_that_has_come_and_is_given_up_has_a_row_that_says_why(
+    make_job: MakeJob, paused: bool
+) -> None:
+    due = timezone.now().replace(microsecond=0)
+    job, now = make_job(due=due), due + timedelta(seconds=5)
+
+    if paused:
+        jobs.pause(job, reason="Holidays.", now=now)
+    else:
+        jobs.update_job(job, now=now, every_seconds=300)
+
+    run = job.runs.get()
+    words = "paused" if paused else "changed"
+    assert (run.slot, run.status) == (due, RunStatus.SKIPPED)
+    assert f"{words} before it began" in run.reason
+
+
 def test_a_preview_says_when_and_in_words() -> None:
     now = datetime(2026, 3, 27, 12, tzinfo=UTC)
 
@@ -272,3 +336,14 @@ def test_a_schedule_that_cannot_be_used_any_more_is_said_to_be_so(make_job: Make
     CronJob.objects.update(cron="0 0 30 2 *")
 
     assert "The date never comes" in jobs.sentence(CronJob.objects.get())
+
+
+def test_a_stored_time_that_leaves_the_calendar_does_not_break_what_shows_it(
+    make_job: MakeJob,
+) -> None:
+    make_job(schedule_kind="cron", cron="@daily")
+    CronJob.objects.update(ends_at=datetime.max.replace(tzinfo=UTC), zone="Pacific/Kiritimati")
+    job = CronJob.objects.get()
+
+    assert "Give a year from 2000 to 2999." in jobs.sentence(job)
+    assert previews.next_times(job, timezone.now()) == []

@@ -27,7 +27,7 @@ def retries(**given: Any) -> Retries:
     allowed: dict[str, Any] = {
         "attempts": 1,
         "deferrals": 0,
-        "first_due": NOON,
+        "deferred_since": None,
         "max_attempts": 3,
         "backoff_seconds": 10,
         "retry_unconfirmed": False,
@@ -59,7 +59,7 @@ def attempt(status: RunStatus = RunStatus.FAILED, **given: Any) -> Attempt:
         (attempt(deferred=True), retries(max_attempts=1), True),
         (
             attempt(deferred=True),
-            retries(first_due=NOON - DEFERRED_AT_MOST - timedelta(seconds=1)),
+            retries(deferred_since=NOON - DEFERRED_AT_MOST - timedelta(seconds=1)),
             False,
         ),
     ],

@@ -11,6 +11,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
+from scheduling import output_schemas
 from scheduling.outputs import (
     OutputFault,
     check,
@@ -32,6 +33,11 @@ SCHEMA = {
     "additionalProperties": False,
     "$defs": {"tag": {"enum": ["cost", "latency"]}},
 }
+
+
+NAMES = [f"n{number}" for number in range(250)]
+ID = ["01234567", "0123", "0123", "0123", "0123456789ab"]
+UUID = {"format": "uuid"}
 
 
 def doubling(times: int) -> dict[str, Any]:
@@ -149,10 +155,30 @@ def test_what_fits_the_schema() -> None:
         ({"$ref": "#"}, "without end"),
         ({"not": {"anyOf": [{"$ref": "#"}]}}, "without end"),
         ({"$defs": doubling(20), "$ref": "#/$defs/a0"}, "too often"),
+        ({"required": [f"n{n}" for n in range(501)]}, "at most 500"),
+        ({"dependentRequired": {"a": [1, *map(str, range(2_500))]}}, "at most 500"),
     ],
 )
 def test_schemas_that_cannot_be_used(schema: Any, word: str) -> None:
     assert word in " ".join(schema_faults(schema))
+
+
+@pytest.mark.parametrize("times", [4, 11, 200])
+def test_looking_at_a_schema_does_not_take_long(times: int) -> None:
+    parts = doubling(times) | {f"a{times}": {"required": [f"n{n}" for n in range(500)]}}
+    started = time.process_time()
+
+    assert schema_faults({"$defs": parts, "$ref": "#/$defs/a0"})
+
+    assert time.process_time() - started < PATIENCE
+
+
+def test_a_schema_that_was_looked_at_is_known() -> None:
+    assert schema_faults({"type": "strin", "title": "Known"})
+    known = output_schemas._written_faults.cache_info().hits
+
+    assert schema_faults({"title": "Known", "type": "strin"})
+    assert output_schemas._written_faults.cache_info().hits == known + 1
 
 
 def test_all_that_is_wrong_with_a_schema_is_said_at_once() -> None:
@@ -170,6 +196,17 @@ def test_all_that_is_wrong_with_a_schema_is_said_at_once() -> None:
         ([["x" * 50] * 99] * 150, {"not": {"contains": {"enum": [["x" * 50] * 99 + ["y"]] * 3}}}),
         ([1] * 50_000, {"$schema": "https://json-schema.org/draft/2020-12/schema", "items": {}}),
         (10**90, {"multipleOf": 1e-308}),
+        ([1] * 50_000, {"allOf": [{"items": {}}] * 20}),
+        ([1] * 15_000, {"allOf": [{"items": {}}] * 20}),
+        ([1] * 15_000, {"allOf": [{"contains": {}}] * 20}),
+        ({f"a{n}": n for n in range(50_000)}, {"allOf": [{"additionalProperties": {}}] * 20}),
+        ({f"a{n}": n for n in range(50_000)}, {"allOf": [{"propertyNames": {}}] * 20}),
+        ([1] * 100_000, {"allOf": [{"uniqueItems": True}] * 10}),
+        ([list(range(100_000))], {"allOf": [{"uniqueItems": True}] * 10}),
+        ([1] * 15_000, {"items": {"allOf": [True] * 250}}),
+        ([dict.fromkeys(NAMES, 1)] * 200, {"items": {"properties": dict.fromkeys(NAMES, True)}}),
+        ([{}] * 9_000, {"not": {"items": {"not": {"required": NAMES}}}}),
+        (["-".join([*ID[:4], "-" * 90_000 + ID[4]])] * 9, {"items": {"allOf": [UUID] * 250}}),
     ],
 )
 def test_a_check_does_not_take_long(value: Any, schema: Any) -> None:

@@ -87,9 +87,26 @@ def test_runs_beside_each_other_take_the_first_free_place() -> None:
 
 @pytest.mark.parametrize("overlap", ["forbid", "queue_one", "replace", "allow"])
 def test_a_run_that_makes_up_for_a_missed_time_waits_its_turn(overlap: str) -> None:
-    verdict = place(places(overlap, under_way=3, waiting=2), in_line=True)
+    verdict = place(places(overlap, under_way=3, waiting=2), in_line=True, scheduled=False)
 
     assert (verdict.waits, verdict.obstacle, verdict.cancels) == (True, "", ())
+
+
+def test_of_scheduled_times_no_more_than_one_waits_behind_those_that_are_made_up_for() -> None:
+    caught_up = Occupant(id=SECOND, slot=NOON, state="still waiting to begin", scheduled=False)
+    first = Places(
+        overlap="forbid", max_parallel=2, lanes={0: occupant(FIRST)}, waiting=(caught_up,)
+    )
+    second = Places(
+        overlap="forbid",
+        max_parallel=2,
+        lanes={0: occupant(FIRST)},
+        waiting=(caught_up, occupant(THIRD)),
+    )
+
+    assert place(first, in_line=True).waits
+    assert place(second, in_line=True).obstacle
+    assert place(second, in_line=True, scheduled=False).waits
 
 
 def test_places_that_come_free_go_to_those_who_have_waited_longest() -> None:
@@ -114,7 +131,7 @@ def test_no_more_than_may_are_ever_under_way(
     overlap: str, most: int, under_way: int, waiting: int, in_line: bool
 ) -> None:
     taken = places(overlap, under_way=under_way, waiting=waiting, most=most)
-    verdict = place(taken, in_line=in_line)
+    verdict = place(taken, in_line=in_line, scheduled=not in_line)
 
     # It begins, or waits, or is skipped: one of these and no other.
     assert [verdict.lane is not None, verdict.waits, bool(verdict.obstacle)].count(True) == 1

@@ -10,7 +10,9 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from jinja2 import nodes
 
+from scheduling.prompting.evaluating import fill_in
 from scheduling.prompting.values import MAX_TEXT
 from scheduling.prompts import PromptContext, PromptFault, faults, parameter_faults, render
 
@@ -131,6 +133,9 @@ def test_before_the_first_success_there_is_no_previous_output() -> None:
         ("{{ 9 ** 9 }}", "Powers"),
         ("{{ {'a': 1} }}", "parameters"),
         ("{{ 'abc'[::-1] }}", "third number"),
+        ("{{ 'abc'[0:1,1:2] }}", "without a comma"),
+        ("{{ parameters.tags[0, 1:2] }}", "without a comma"),
+        ("{% autoescape true %}{% endautoescape %}", "“autoescape” is not available"),
         ("{{ '\\x00' }}", "NUL"),
         ("{{ '\\ud800' }}", "NUL"),
         ("a\0b", "NUL"),
@@ -161,6 +166,14 @@ def test_what_is_refused_before_it_is_filled_in(text: str, word: str) -> None:
 
     assert word in " ".join(found)
     assert refused(text) in found
+
+
+@pytest.mark.parametrize("kind", [nodes.Slice, nodes.Keyword, nodes.Pow, nodes.Dict, nodes.Call])
+def test_what_is_not_read_is_not_filled_in_either(kind: type[nodes.Expr]) -> None:
+    tree = nodes.Template([nodes.Output([kind(lineno=1)])], lineno=1)
+
+    with pytest.raises(PromptFault, match="not available here"):
+        fill_in(tree, {})
 
 
 def test_all_faults_are_said_at_once_and_where() -> None:
@@ -291,6 +304,10 @@ def test_whatever_is_written_is_filled_in_or_refused(pieces: list[str], spaced: 
         ({"a": {"\ud800": 1}}, "NUL"),
         ({"a": float("nan")}, "numbers"),
         ({"a": 10**30}, "too large"),
+        ({"a": 10**400}, "too large"),
+        ({"a": -(10**400)}, "too large"),
+        ({"a": [1e300]}, "too large"),
+        ({"a": float("inf")}, "numbers"),
         ({"a": 10**5000}, "JSON"),
         ({"a": {1, 2}}, "JSON"),
         ({"a": [[[[[[[[[]]]]]]]]]}, "deep"),
@@ -298,6 +315,11 @@ def test_whatever_is_written_is_filled_in_or_refused(pieces: list[str], spaced: 
 )
 def test_parameters_that_cannot_be_used(value: Any, word: str) -> None:
     assert word in " ".join(parameter_faults(value))
+
+
+def test_a_stored_number_that_is_too_large_is_refused_when_it_is_used() -> None:
+    for number in (10**400, float("inf"), float("nan")):
+        assert "too large" in refused("{{ parameters.a + 1 }}", parameters={"a": number})
 
 
 def test_parameters_of_every_kind_can_be_used() -> None:

@@ -12,15 +12,17 @@ from django_q.models import OrmQ
 
 from governance.models import CallStatus, ModelCall, ProcessHeartbeat
 from scheduling import handling
-from scheduling.models import CronRun, RunStatus
+from scheduling.models import CronJob, CronRun, RunStatus
 from scheduling.recovery import (
     DELIVERY_PATIENCE,
     LONGEST_RUN,
+    NOT_BEGUN,
     end_broken_off,
+    find_undue,
     promote_waiting,
     tell_again,
 )
-from tests.scheduling.conftest import MakeRun
+from tests.scheduling.conftest import MakeJob, MakeRun
 
 LATER = DELIVERY_PATIENCE + timedelta(seconds=1)
 OWNER = uuid4()
@@ -114,6 +116,62 @@ def test_a_run_whose_call_had_not_begun_is_made_after_all(make_run: MakeRun) -> 
     call = ModelCall.objects.get()
     assert (call.pk, call.status, call.cost) == (run.call_id, CallStatus.FAILED, 0)
     assert "nothing was sent" in call.error
+
+
+def test_a_call_that_was_forestalled_stays_so_if_the_end_of_its_run_was_lost(
+    make_run: MakeRun,
+) -> None:
+    run, now = make_run(owner=OWNER), timezone.now()
+    end_broken_off(now, silence_counts=True)
+    # As if the end had not been written.
+    CronRun.objects.update(status=RunStatus.RUNNING, token=run.token, owner=OWNER, attempt=1)
+
+    end_broken_off(now, silence_counts=True)
+
+    run.refresh_from_db()
+    assert (run.status, run.reason) == (RunStatus.QUEUED, NOT_BEGUN)
+
+
+@pytest.mark.parametrize(
+    ("call", "failure_class", "status"),
+    [
+        (CallStatus.BLOCKED, "", RunStatus.BLOCKED_BY_BUDGET),
+        (CallStatus.FAILED, "auth_invalid", RunStatus.FAILED),
+        (CallStatus.FAILED, "transient_upstream", RunStatus.QUEUED),
+        (CallStatus.SUCCEEDED, "", RunStatus.UNCONFIRMED),
+    ],
+)
+def test_a_call_that_ended_says_how_its_run_did(
+    make_run: MakeRun, call: str, failure_class: str, status: RunStatus
+) -> None:
+    run = make_run(owner=OWNER, max_attempts=2)
+    begin_call(run, call, failure_class=failure_class, error="So it is.")
+
+    end_broken_off(timezone.now(), silence_counts=True)
+
+    run.refresh_from_db()
+    assert run.status == status
+
+
+def test_a_cancelled_run_whose_worker_died_before_the_call_is_cancelled(make_run: MakeRun) -> None:
+    run = make_run(owner=OWNER)
+    handling.cancel(run, now=timezone.now(), reason="Enough.")
+
+    end_broken_off(timezone.now(), silence_counts=True)
+
+    run.refresh_from_db()
+    assert (run.status, run.reason) == (RunStatus.CANCELLED, "Enough.")
+
+
+def test_a_job_of_the_version_before_is_given_a_time_at_which_it_is_due(make_job: MakeJob) -> None:
+    job = make_job()
+    CronJob.objects.update(due_at=None)
+
+    assert find_undue() == 1
+
+    job.refresh_from_db()
+    assert job.due_at == job.next_slot
+    assert find_undue() == 0
 
 
 def test_a_run_whose_call_came_to_wait_waits_with_it(make_run: MakeRun) -> None:

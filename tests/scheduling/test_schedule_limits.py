@@ -8,14 +8,21 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from django.core.exceptions import ValidationError
 
 from scheduling import schedule as schedules
 from scheduling.jitter import due_time
+from scheduling.previews import preview
 from scheduling.schedule import Kind, Schedule, marked, next_after, upcoming
 from tests.scheduling.oracle import instant
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 PRAGUE, APIA = "Europe/Prague", "Pacific/Apia"
+
+
+FIRST, LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
+YEARS = "Give a year from 2000 to 2999."
+LEAP_DAYS = [date(year, 2, 29) for year in range(2028, 10_000, 4) if year % 100 or not year % 400]
 
 
 def schedule(**fields: Any) -> Schedule:
@@ -104,6 +111,11 @@ def days(*texts: str) -> frozenset[date]:
             *("2026-01-01 00:00", []),
             id="nothing is left",
         ),
+        pytest.param(
+            {"cron": "0 0 29 2 *", "excluded": frozenset(LEAP_DAYS)},
+            *("2026-01-01 00:00", []),
+            id="nothing is left for ever",
+        ),
     ],
 )
 def test_limits_leave_times_out(fields: dict[str, Any], after: str, expected: list[str]) -> None:
@@ -129,6 +141,11 @@ def test_a_long_list_of_days_is_passed_over_at_once() -> None:
             {"starts_at": "no zone", "ends_at": "no zone"},
         ),
         ({"starts_at": EPOCH, "ends_at": EPOCH}, {"ends_at": "later than the start"}),
+        ({"starts_at": FIRST, "ends_at": LAST}, {"starts_at": YEARS, "ends_at": YEARS}),
+        ({"ends_at": LAST, "zone": "Pacific/Kiritimati"}, {"ends_at": YEARS}),
+        ({"at": FIRST, "zone": "America/Los_Angeles"}, {"at": YEARS}),
+        ({"at": LAST}, {"at": YEARS}),
+        ({"at": LAST.replace(year=3000), "ends_at": EPOCH}, {"at": YEARS}),
         ({"at": EPOCH, "starts_at": EPOCH + timedelta(seconds=1)}, {"at": "before the start"}),
         ({"at": EPOCH, "ends_at": EPOCH - timedelta(seconds=1)}, {"at": "after the end"}),
         (
@@ -173,6 +190,38 @@ def test_the_sentence_says_the_limits(
     fields: dict[str, Any], calendars: list[str], words: str
 ) -> None:
     assert schedules.sentence(schedule(**fields), calendars) == words
+
+
+@pytest.mark.parametrize("zone", ["America/Los_Angeles", "Pacific/Kiritimati"])
+@pytest.mark.parametrize("field", ["at", "starts_at", "ends_at"])
+@pytest.mark.parametrize("moment", [FIRST, LAST])
+@pytest.mark.parametrize("naive", [True, False])
+def test_a_preview_refuses_what_leaves_the_calendar(
+    zone: str, field: str, moment: datetime, naive: bool
+) -> None:
+    moment = moment.replace(tzinfo=None if naive else UTC)
+    given: dict[str, Any] = {"zone": zone, field: moment}
+    given |= (
+        {"schedule_kind": "at"} if field == "at" else {"schedule_kind": "cron", "cron": "@daily"}
+    )
+
+    with pytest.raises(ValidationError) as caught:
+        preview(**given, now=EPOCH)
+
+    assert caught.value.message_dict == {field: [YEARS]}
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("jitter_seconds", -5), ("jitter_seconds", 3601), ("max_runs", -4), ("max_runs", 10**30)],
+)
+def test_a_preview_refuses_what_a_job_would(field: str, value: int) -> None:
+    given: dict[str, Any] = {"schedule_kind": "cron", "cron": "x", field: value}
+
+    with pytest.raises(ValidationError) as caught:
+        preview(**given, now=EPOCH)
+
+    assert caught.value.message_dict.keys() == {field, "cron"}
 
 
 def marks(found: list[schedules.Upcoming]) -> list[str]:
