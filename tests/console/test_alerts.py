@@ -13,6 +13,7 @@ from governance.alerts import deliveries, handling
 from governance.models import Alert, AlertKind, Channel, Delivery
 from providers import vault
 from providers.identifiers import new_id
+from providers.models import Secret
 from tests.api.callers import Caller, items_of
 from tests.console.conftest import signed_in, staff
 from tests.governance.alerts.receiver import SECRET
@@ -90,6 +91,10 @@ def test_a_chats_address_is_never_shown(browser: Client) -> None:
     channel.refresh_from_db()
     assert channel.name == "renamed"
     assert vault.decrypt(channel.address.ciphertext).text == address
+
+    browser.post(reverse("admin:governance_channel_delete", args=[channel.pk]), {"post": "yes"})
+    assert not Channel.objects.exists()
+    assert not Secret.objects.exists()
 
 
 def test_recipients_are_written_one_a_line(browser: Client) -> None:
