@@ -21,8 +21,8 @@ START = datetime(2026, 10, 3, tzinfo=UTC)
 # on Lord Howe.
 DAYS = 30 if connection.vendor == "sqlite" else 10
 END = START + timedelta(days=DAYS)
-# Beyond the end, to know which time comes next.
-HORIZON = END + timedelta(days=1)
+# Beyond the end, for what is open then may take days to end, and to know which time comes next.
+HORIZON = END + timedelta(days=4)
 HOUR = 3600
 ZONES = (
     "UTC",
