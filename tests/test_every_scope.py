@@ -30,7 +30,7 @@ SPENDERS, KILLS = 4, 4
 # Of each process, for each budget's team.
 TURNS = 36
 # Calls that reach a provider between one kill and the next.
-BETWEEN = 30
+BETWEEN = 15
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from tests.browser.chromium import LOOKS, watched_page
 from tests.browser.conftest import sign_in
 from tests.browser.console import VIEWER, Console, console
 
-pytestmark = [pytest.mark.browser, pytest.mark.processes]
+pytestmark = [pytest.mark.browser, pytest.mark.processes, pytest.mark.any_database]
 
 APPS = ("providers", "governance", "scheduling", "auth")
 WIDE, NARROW = (ViewportSize(width=width, height=900) for width in (1440, 390))

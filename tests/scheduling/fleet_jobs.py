@@ -17,9 +17,9 @@ from tests.scheduling.oracle import fires
 
 # Clocks change on Lord Howe on the 3rd, in Prague on the 25th and in New York on the 1st.
 START = datetime(2026, 10, 3, tzinfo=UTC)
-# A statement takes PostgreSQL several times as long: there it is a week and a half, with the change
-# on Lord Howe.
-DAYS = 30 if connection.vendor == "sqlite" else 10
+# A statement takes PostgreSQL several times as long: there it is a week, with the change on Lord
+# Howe.
+DAYS = 30 if connection.vendor == "sqlite" else 7
 END = START + timedelta(days=DAYS)
 # Beyond the end, for what is open then may take days to end, and to know which time comes next.
 HORIZON = END + timedelta(days=4)

@@ -170,6 +170,8 @@ def test_every_test_is_run_on_both_databases_or_once_if_it_is_about_none(data_di
     for steps in (runner.tests([], data_dir)[:2], runner.browser_tests([], data_dir)):
         given = [step.environment["PALYRA_TEST_DATABASE"] for step in steps]
         assert given == ["sqlite", "postgresql"]
+    in_a_browser = [step.environment.get(VARIABLE) for step in runner.browser_tests([], data_dir)]
+    assert in_a_browser == [None, DATABASE]
     asked = [step.environment[VARIABLE] for step in runner.tests([], data_dir)]
     assert asked == [DATABASE, DATABASE, OTHERS]
     # The whole of it: no path is named.
