@@ -146,7 +146,8 @@ class Fleet:
         self._schedulers = [True] * SCHEDULERS
         self._start_worker()
         self._turn()
-        CronJob.objects.update(due_at=None)
+        # Nothing more is begun.
+        CronJob.objects.update(retry_at=END + 30 * DAY)
         self._look_ahead()
         while CronRun.objects.filter(status__in=ACTIVE).exists() and self.time < END + 3 * DAY:
             self._deliver()

@@ -21,8 +21,8 @@ START = datetime(2026, 10, 3, tzinfo=UTC)
 # Howe.
 DAYS = 30 if connection.vendor == "sqlite" else 7
 END = START + timedelta(days=DAYS)
-# Beyond the end, for what is open then may take days to end, and to know which time comes next.
-HORIZON = END + timedelta(days=4)
+# Beyond the end, to know which time comes next.
+HORIZON = END + timedelta(days=1)
 HOUR = 3600
 ZONES = (
     "UTC",
