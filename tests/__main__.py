@@ -96,8 +96,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not options.paths:
             outcomes += run(checks(), place)
         if not options.checks_only:
-            outcomes += run(tests(options.paths, place), place)
-            outcomes += run_browser_tests(options.paths, place)
+            # The longest first, so that what is short fills the gaps.
+            outcomes += run(
+                [*tests(options.paths, place), *browser_tests(options.paths, place)], place
+            )
+            outcomes += without_a_browser()
     return conclude(outcomes)
 
 
@@ -143,8 +146,10 @@ def tests(paths: Sequence[str], place: Path) -> list[Step]:
 
 
 def browser_tests(paths: Sequence[str], place: Path) -> list[Step]:
-    """pytest on each database for the tests in a browser; how pages look is no matter of databases,
-    and is looked at on the first."""
+    """pytest on each database for the tests in a browser, if there is one; how pages look is no
+    matter of databases, and is looked at on the first."""
+    if executable() is None:
+        return []
     return [
         _pytest(
             f"browser tests on {name}",
@@ -176,10 +181,10 @@ def _pytest(
     )
 
 
-def run_browser_tests(paths: Sequence[str], place: Path) -> list[Outcome]:
-    """The tests in a browser; without one a line that says so, and a failure if one is required."""
+def without_a_browser() -> list[Outcome]:
+    """Where there is none, a line that says so, and a failure if one is required."""
     if executable() is not None:
-        return run(browser_tests(paths, place), place)
+        return []
     say(NO_BROWSER)
     if not os.environ.get("PALYRA_REQUIRE_BROWSER"):
         return []

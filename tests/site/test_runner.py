@@ -160,13 +160,17 @@ def test_without_a_browser_it_says_so_and_fails_only_where_one_is_required(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(runner, "executable", lambda: None)
+    assert runner.browser_tests([], data_dir) == []
     monkeypatch.setenv("PALYRA_REQUIRE_BROWSER", "1" if required else "")
-    outcomes = runner.run_browser_tests([], data_dir)
+    outcomes = runner.without_a_browser()
     assert [one.ok for one in outcomes] == ([False] if required else [])
     assert "apt-get install chromium" in capsys.readouterr().out
 
 
-def test_every_test_is_run_on_both_databases_or_once_if_it_is_about_none(data_dir: Path) -> None:
+def test_every_test_is_run_on_both_databases_or_once_if_it_is_about_none(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "executable", lambda: "chromium")
     for steps in (runner.tests([], data_dir)[:2], runner.browser_tests([], data_dir)):
         given = [step.environment["PALYRA_TEST_DATABASE"] for step in steps]
         assert given == ["sqlite", "postgresql"]
