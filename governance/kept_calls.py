@@ -112,18 +112,16 @@ def _denial(approval: Approval) -> str:
     return f"{by} denied what this call needed of “{approval.policy}”{comment} It was not made."
 
 
-def withdraw(call_id: UUID, why: str, now: datetime) -> bool:
-    """End a call that waits because whoever asked for it wants it no more; False if it no longer
-    waits."""
-    return _dismiss(call_id, why, now, status=CallStatus.CANCELLED)
+def withdraw(call_id: UUID, why: str, now: datetime) -> None:
+    """End a call that waits, if it still does, because whoever asked for it wants it no more."""
+    _dismiss(call_id, why, now, status=CallStatus.CANCELLED)
 
 
 def _dismiss(
     call_id: UUID, error: str, now: datetime, *, status: CallStatus = CallStatus.DENIED
-) -> bool:
-    """End a call that is not to be made, unless it is being made already; whether it was ended."""
-    dismissed = dismiss(Dismissal(call_id=call_id, status=status, settled_at=now, error=error))
-    if dismissed:
+) -> None:
+    """End a call that is not to be made, unless it is being made already."""
+    if dismiss(Dismissal(call_id=call_id, status=status, settled_at=now, error=error)):
         _end(call_id, now, error={"status": 402, "code": str(status), "message": error})
     # Whatever else it asked for, nobody needs to decide any more.
     pending = Approval.objects.filter(call_id=call_id, status=ApprovalStatus.PENDING)
@@ -131,7 +129,6 @@ def _dismiss(
     columns = {"status": ApprovalStatus.DENIED, "decided_at": now, "comment": comment}
     with watching(pending, columns):
         pending.update(**columns)
-    return dismissed
 
 
 def _end(call_id: UUID, now: datetime, **columns: Any) -> bool:

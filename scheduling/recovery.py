@@ -19,9 +19,9 @@ from scheduling.outcomes import Attempt
 
 logger = logging.getLogger(__name__)
 DELIVERY_PATIENCE = timedelta(seconds=30)
-# Beyond what a job may allow a call, with room for writing its end.
 POSSIBLY_ANSWERED = (CallStatus.IN_FLIGHT, CallStatus.UNCONFIRMED, CallStatus.SUCCEEDED)
-LONGEST_RUN = timedelta(seconds=3600 + 600)
+# Beyond what a job may allow a call (an hour), with room for writing its end.
+LONGEST_RUN = timedelta(hours=1, minutes=10)
 MOST_AT_ONCE = 500
 NOT_BEGUN = "The worker ended before it made this call; nothing was sent."
 BROKEN_OFF = (
