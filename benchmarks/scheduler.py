@@ -140,6 +140,7 @@ def _idle(team: Any, seconds: int) -> float:
     lags = _lags([job.pk])[2:]
     median = statistics.median(lags)
     _say(f"  idle, {len(lags)} runs: {_figures(lags)}")
+    _say(f"  of which at the middle: {_parts(job.pk)}")
     return median
 
 
@@ -196,26 +197,37 @@ def _many(team: Any, scheduler: int) -> None:
     """What the scheduler's process uses of a core while a hundred thousand jobs wait."""
     from django.utils import timezone
 
-    before = _cpu_share(scheduler)
+    before = _cpu_shares(scheduler)
     _make_jobs(team, MANY, timezone.now() + timedelta(days=30))
     time.sleep(5)
-    after = _cpu_share(scheduler)
-    _say(
-        f"  {MANY:,} jobs, none due: {after:.2%} of a core, with none {before:.2%}: "
-        f"{after / before if before else 1:.1f} times as much"
-    )
+    after = _cpu_shares(scheduler)
+    for name, one, other in zip(("the loop", "the whole process"), before, after, strict=True):
+        _say(
+            f"  {MANY:,} jobs, none due: {name} {other:.2%} of a core, with none {one:.2%}: "
+            f"{other / one if one else 1:.1f} times as much"
+        )
 
 
-def _cpu_share(pid: int) -> float:
-    """The part of one core that a process used, over `IDLE_SECONDS`."""
+def _cpu_shares(pid: int) -> tuple[float, float]:
+    """The part of one core that a process's first thread used, in which the scheduler's loop runs,
+    and the part that all its threads did, over `IDLE_SECONDS`."""
     before, began = _cpu_seconds(pid), time.monotonic()
     time.sleep(IDLE_SECONDS)
-    return (_cpu_seconds(pid) - before) / (time.monotonic() - began)
+    passed = time.monotonic() - began
+    loop, whole = (
+        (last - first) / passed for first, last in zip(before, _cpu_seconds(pid), strict=True)
+    )
+    return loop, whole
 
 
-def _cpu_seconds(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+def _cpu_seconds(pid: int) -> tuple[float, float]:
+    """So far, by the first thread and by all of them."""
+    ticks = os.sysconf("SC_CLK_TCK")
+    first, whole = (
+        Path(path).read_text().rpartition(")")[2].split()
+        for path in (f"/proc/{pid}/task/{pid}/stat", f"/proc/{pid}/stat")
+    )
+    return (int(first[11]) + int(first[12])) / ticks, (int(whole[11]) + int(whole[12])) / ticks
 
 
 def _soon(seconds: int = 2) -> datetime:
@@ -248,6 +260,26 @@ def _lags(job_ids: Sequence[Any]) -> list[float]:
     slots = dict(runs.values_list("call_id", "slot"))
     entered = dict(ModelCall.objects.filter(job_id__in=job_ids).values_list("pk", "admitted_at"))
     return [(entered[pk] - slot).total_seconds() for pk, slot in slots.items() if pk in entered]
+
+
+def _parts(job_id: Any) -> str:
+    """Where the lag of one job's runs comes from, in milliseconds at the middle."""
+    from governance.models import ModelCall
+    from scheduling.models import CronRun
+
+    runs = CronRun.objects.filter(job=job_id).exclude(call_id=None).order_by("slot")[2:]
+    entered = dict(ModelCall.objects.filter(job_id=job_id).values_list("pk", "admitted_at"))
+    times = [
+        (run.slot, run.queued_at, run.started_at, entered[run.call_id])
+        for run in runs
+        if run.call_id in entered and run.started_at is not None
+    ]
+    names = ("the scheduler's waking", "the worker's", "the entry")
+    middles = [
+        statistics.median((row[part + 1] - row[part]).total_seconds() for row in times)
+        for part in range(len(names))
+    ]
+    return ", ".join(f"{name} {_ms(middle)}" for name, middle in zip(names, middles, strict=True))
 
 
 def _figures(lags: Sequence[float]) -> str:

@@ -9,6 +9,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from django.utils import timezone
+
 from governance import calls
 from governance.calls import Caller, CallRequest, CallResult
 from governance.errors import (
@@ -28,6 +30,7 @@ from providers.failures import TRAITS, FailureClass
 from providers.models import ModelRole
 from providers.registry import Registry
 from scheduling import outputs, prompts
+from scheduling.dispatcher import AHEAD
 from scheduling.models import CronRun, RunStatus
 from scheduling.outcomes import Attempt
 from scheduling.prompts import PromptContext, PromptFault
@@ -142,6 +145,7 @@ async def make(prepared: Prepared, runtime: Runtime) -> Attempt:
         return Attempt(status=RunStatus.FAILED, reason=_shortened(prepared.fault))
     seconds = run.job.max_runtime_seconds
     try:
+        await asyncio.sleep(_until_start(run, timezone.now()))
         async with asyncio.timeout(seconds):
             # Settled first, so that the ledger has the cost by the time the run shows it.
             result = await calls.execute(request, runtime=runtime, settled=True)
@@ -159,6 +163,13 @@ async def make(prepared: Prepared, runtime: Runtime) -> Attempt:
     except Exception:
         logger.exception("Run %s failed by a fault of Palyra's", run.pk)
         return _failed(f"Palyra failed while making the call; its log names run {run.pk}.")
+
+
+def _until_start(run: CronRun, now: datetime) -> float:
+    """Seconds until a run that was dispatched ahead of its time is to start."""
+    if run.started_at is None:
+        return 0.0
+    return max(0.0, min(AHEAD, run.started_at - now).total_seconds())
 
 
 def answered(run: CronRun, text: str, columns: dict[str, Any]) -> Attempt:

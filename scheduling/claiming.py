@@ -10,6 +10,7 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 
 from providers.identifiers import new_id
+from scheduling.dispatcher import AHEAD
 from scheduling.models import CronRun, RunStatus, RunTrigger
 
 CLAIMED = ("status", "owner", "started_at", "attempt", "call_id")
@@ -21,6 +22,8 @@ def claim(owner: UUID, *, foreground: int, background: int, now: datetime) -> li
 
     Each is given the name its call will have in the ledger, which lets no second one have it:
     should this process only seem dead, and the run be given to another, its own call is refused.
+
+    A run that was dispatched ahead of its time starts when that has come.
     """
     by_person = Q(trigger=RunTrigger.MANUAL)
     with transaction.atomic():
@@ -29,10 +32,16 @@ def claim(owner: UUID, *, foreground: int, background: int, now: datetime) -> li
             *_due(now).exclude(by_person)[:background],
         ]
         for run in runs:
-            run.status, run.owner, run.started_at = RunStatus.RUNNING, owner, now
+            run.status, run.owner = RunStatus.RUNNING, owner
+            run.started_at = _start(run, now)
             run.attempt, run.call_id = run.attempt + 1, new_id()
         CronRun.objects.bulk_update(runs, CLAIMED)
     return runs
+
+
+def _start(run: CronRun, now: datetime) -> datetime:
+    """Now, or the time the run is due; which is near, however this machine's clock goes."""
+    return min(max(now, run.due_at or now), now + AHEAD)
 
 
 def left_lying(owner: UUID, known: Collection[UUID]) -> list[CronRun]:

@@ -150,7 +150,8 @@ class Crew:
     def _begin(self, run: CronRun) -> None:
         try:
             registry = self._runtime.runtime.snapshot.registry
-            prepared = calling.prepare(run, now=timezone.now(), registry=registry)
+            now = max(timezone.now(), run.started_at or timezone.now())
+            prepared = calling.prepare(run, now=now, registry=registry)
         except Exception:
             logger.exception("Run %s could not be prepared", run.pk)
             prepared = Prepared(run, None, f"Palyra failed; its log names run {run.pk}.")

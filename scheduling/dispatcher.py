@@ -25,6 +25,9 @@ logger = logging.getLogger(__name__)
 # Few enough that the transaction is short, enough that a thousand at once are soon done.
 MOST_JOBS_A_TURN = 100
 MOST_RUNS_RELEASED = 500
+# A run is handed to a worker this long before its time, and the worker waits for it: by then all
+# that had to be written has been.
+AHEAD = timedelta(milliseconds=100)
 RETRY_AFTER = timedelta(seconds=30)
 MOVED = ("next_slot", "due_at", "run_count", "retry_at", "last_error")
 TEAM_DISABLED = "The team is disabled."
@@ -69,28 +72,35 @@ def release(now: datetime) -> int:
     return released
 
 
-def dispatch(now: datetime) -> int:
+def dispatch(now: datetime, *, ahead: timedelta = timedelta(0)) -> int:
     """Deal with the jobs that are due, at most `MOST_JOBS_A_TURN`; how many were to be had.
+
+    With `ahead` also with those that are due that soon, if nothing of theirs is under way: whether
+    there is a place for the new run is otherwise seen when it is due.
 
     What to do is planned before the transaction, which on SQLite makes every writer wait; if a job
     changes in between, its plan fits it no more and it is left to the next turn.
     """
-    jobs = list(_due(now).prefetch_related("calendars").order_by("due_at", "id")[:MOST_JOBS_A_TURN])
+    horizon = now + ahead
+    due = _due(horizon, now).prefetch_related("calendars").order_by("due_at", "id")
+    jobs = list(due[:MOST_JOBS_A_TURN])
     if not jobs:
         return 0
-    planned = {job.pk: _plan_or_fault(job, now) for job in jobs}
+    planned = {job.pk: _plan_or_fault(job, horizon) for job in jobs}
     with transaction.atomic():
         taken = CronJob.objects.filter(pk__in=planned).select_related("team").order_by("id")
         locked = list(taken.select_for_update(skip_locked=True, of=("self",)))
-        turns = _turns([job for job in locked if planned[job.pk].fits(job)], planned, now)
+        fitting = [job for job in locked if planned[job.pk].fits(job)]
+        turns = _turns(fitting, planned, now)
         promoted = _write(turns, now)
         messages.tell(promoted + sum(turn.begun for turn in turns))
-    return len(locked)
+    left_until_due = len(fitting) - len(turns)
+    return len(locked) - left_until_due
 
 
-def _due(now: datetime) -> QuerySet[CronJob]:
+def _due(horizon: datetime, now: datetime) -> QuerySet[CronJob]:
     ready = Q(retry_at=None) | Q(retry_at__lte=now)
-    return CronJob.objects.filter(ready, enabled=True, due_at__lte=now)
+    return CronJob.objects.filter(ready, enabled=True, due_at__lte=horizon)
 
 
 def rules_of(job: CronJob) -> Rules:
@@ -150,6 +160,8 @@ def _turns(jobs: Sequence[CronJob], planned: dict[UUID, _Planned], now: datetime
     had = _rows_there_are({job.pk: planned[job.pk].decided for job in jobs})
     turns = []
     for job in jobs:
+        if job.due_at is not None and job.due_at > now and not taken[job.pk].has_room:
+            continue
         decided, turn = planned[job.pk].decided, _Turn(job)
         if isinstance(decided, Plan):
             _carry_out(turn, decided, taken[job.pk], had.get(job.pk, frozenset()), now)

@@ -9,15 +9,16 @@ from django.db import Error, connection
 
 from governance.errors import in_one_line
 from governance.runtime import blocking_runtime, stop_blocking_runtime
-from scheduling.dispatcher import database_now, dispatch, next_due, release
+from scheduling.dispatcher import AHEAD, database_now, dispatch, next_due, release
 from scheduling.stopping import StopRequest
 from scheduling.wakeups import JOBS_CHANGED, Watch, watch
 
 logger = logging.getLogger(__name__)
-LOOK_EVERY = 0.03
+# For a prompt that has just been made and is due at once; the others are begun ahead of time.
+LOOK_EVERY = 0.05
 LONGEST_BACKOFF = 10.0
-# A due job that was not to be had is in another scheduler's hands.
-OTHERS_TURN = 0.005
+# A due job that was not to be had is in another scheduler's hands, or has no place before its time.
+OTHERS_TURN = 0.01
 
 
 class SchedulerLoop:
@@ -52,14 +53,16 @@ class SchedulerLoop:
     def _turn(self) -> None:
         started = time.monotonic()
         now = database_now()
-        if dispatch(now) + release(now):
-            return
         due = next_due()
         seconds = self._watch.longest_wait
-        if due is not None:
-            remaining = (due - now).total_seconds() - (time.monotonic() - started)
-            seconds = min(seconds, remaining if due > now else OTHERS_TURN)
-        self._watch.wait(max(0.0, seconds), self._stop)
+        if due is not None and due <= now + AHEAD:
+            if dispatch(now, ahead=AHEAD) + release(now):
+                return
+            seconds = OTHERS_TURN
+        elif due is not None:
+            remaining = (due - AHEAD - now).total_seconds() - (time.monotonic() - started)
+            seconds = min(seconds, max(0.0, remaining))
+        self._watch.wait(seconds, self._stop)
 
     def _back_off(self, error: Error) -> None:
         if self._failures == 0:

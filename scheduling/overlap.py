@@ -41,6 +41,11 @@ class Places:
         """The first place that nobody has."""
         return next((lane for lane in range(self.capacity) if lane not in self.lanes), None)
 
+    @property
+    def has_room(self) -> bool:
+        """Whether one more run has a place at once."""
+        return self.free_lane is not None and not self.waiting
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
@@ -56,9 +61,8 @@ class Verdict:
 def place(places: Places, *, in_line: bool = False, scheduled: bool = True) -> Verdict:
     """Decide on one more run. With `in_line` it comes after those that make up for missed times and
     is not skipped; of runs that are `scheduled` no more than one waits all the same."""
-    lane = places.free_lane
-    if lane is not None and not places.waiting:
-        return Verdict(lane=lane)
+    if places.has_room:
+        return Verdict(lane=places.free_lane)
     scheduled_ones = [one for one in places.waiting if one.scheduled]
     if in_line and not (scheduled and scheduled_ones):
         return Verdict(waits=True)

@@ -206,7 +206,7 @@ class Fleet:
         alive = [number for number, lives in enumerate(self._schedulers) if lives]
         for number in self.random.sample(alive, min(len(alive), self.random.choice((1, 1, 1, 2)))):
             try:
-                dispatcher.dispatch(self.now)
+                dispatcher.dispatch(self.now, ahead=dispatcher.AHEAD)
                 dispatcher.release(self.now)
             except CrashError:
                 self._crash_scheduler(number)
@@ -219,7 +219,7 @@ class Fleet:
         if not self._overtaking and self.random.random() < OVERTAKEN:
             self._overtaking = True
             with suppress(CrashError):
-                dispatcher.dispatch(self.now)
+                dispatcher.dispatch(self.now, ahead=dispatcher.AHEAD)
             self._overtaking = False
             self.audit.happened["overtaken"] += 1
         return self._plan(*args, **kwargs)

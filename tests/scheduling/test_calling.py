@@ -31,6 +31,7 @@ from providers.registry import Registry
 from providers.usage import Usage
 from scheduling import calling, outputs
 from scheduling.calling import prepare
+from scheduling.dispatcher import AHEAD
 from scheduling.models import CronRun, RunStatus
 from scheduling.outcomes import Attempt
 from tests.providers.entries import model_entry, provider_entry
@@ -86,6 +87,18 @@ def made(monkeypatch: pytest.MonkeyPatch) -> Callable[[CronRun, Answer], Attempt
 
 
 Made = Callable[[CronRun, Answer], Attempt]
+
+
+def test_a_run_dispatched_ahead_of_its_time_waits_for_it(make_run: MakeRun, made: Made) -> None:
+    run, asked_at = make_run(), []
+    run.started_at = timezone.now() + 0.8 * AHEAD
+
+    async def answer(request: CallRequest) -> CallResult:
+        asked_at.append(timezone.now())
+        return await answering("Good.")(request)
+
+    assert made(run, answer).status == RunStatus.SUCCEEDED
+    assert asked_at[0] >= run.started_at
 
 
 def test_the_job_says_what_is_asked(make_run: MakeRun) -> None:

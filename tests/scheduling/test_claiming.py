@@ -12,6 +12,7 @@ from django.db import connection
 from django.utils import timezone
 
 from scheduling.claiming import claim, left_lying
+from scheduling.dispatcher import AHEAD
 from scheduling.models import CronRun, RunStatus
 from tests.scheduling.conftest import MakeRun
 
@@ -28,6 +29,20 @@ def test_a_claimed_run_is_its_owners_and_its_call_has_a_name(make_run: MakeRun) 
     assert (stored.attempt, stored.started_at) == (1, now)
     assert stored.call_id == claimed.call_id is not None
     assert claim(uuid4(), foreground=1, background=1, now=now) == []
+
+
+@pytest.mark.parametrize(
+    ("due_in", "starts_in"), [(0.05, 0.05), (0.0, 0.0), (-3.0, 0.0), (30.0, AHEAD.total_seconds())]
+)
+def test_a_run_dispatched_ahead_of_its_time_starts_when_it_is_due(
+    make_run: MakeRun, due_in: float, starts_in: float
+) -> None:
+    run, now = make_run(), timezone.now()
+    CronRun.objects.filter(pk=run.pk).update(due_at=now + timedelta(seconds=due_in), sent_at=now)
+
+    (claimed,) = claim(OWNER, foreground=1, background=1, now=now)
+
+    assert claimed.started_at == now + timedelta(seconds=starts_in)
 
 
 def test_only_what_is_due_and_has_a_place_is_taken(make_run: MakeRun) -> None:

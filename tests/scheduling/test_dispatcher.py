@@ -18,7 +18,7 @@ from django_q.models import OrmQ
 from governance.models import Team
 from scheduling import cancelling, dispatcher, handling, jobs, kept_runs, messages, places
 from scheduling.claiming import claim
-from scheduling.dispatcher import RETRY_AFTER, dispatch, next_due, release
+from scheduling.dispatcher import AHEAD, RETRY_AFTER, dispatch, next_due, release
 from scheduling.models import CronJob, CronRun, ExclusionCalendar, RunStatus, RunTrigger
 from scheduling.overlap import Places
 from scheduling.planning import due_time, plan
@@ -57,6 +57,44 @@ def test_a_due_job_becomes_a_queued_run_and_a_message(make_job: MakeJob) -> None
     assert job.next_slot == due + MINUTE
     assert dispatch(due + timedelta(seconds=1)) == 0
     assert CronRun.objects.count() == 1
+
+
+def test_a_job_is_dispatched_ahead_of_its_time_and_its_run_still_is_due_then(
+    make_job: MakeJob,
+) -> None:
+    due = now()
+    job = make_job(due=due)
+    early = due - AHEAD
+
+    assert dispatch(early - timedelta(microseconds=1), ahead=AHEAD) == 0
+    assert dispatch(early, ahead=AHEAD) == 1
+
+    run = CronRun.objects.get()
+    assert (run.slot, run.due_at, run.queued_at) == (due, due, early)
+    assert (run.status, run.missed_before, told()) == (RunStatus.QUEUED, 0, [1])
+    job.refresh_from_db()
+    assert job.next_slot == due + MINUTE
+    assert dispatch(due, ahead=AHEAD) == 0
+
+
+@pytest.mark.parametrize("overlap", ["forbid", "queue_one", "replace"])
+def test_whether_there_is_a_place_is_seen_when_the_run_is_due(
+    make_job: MakeJob, overlap: str
+) -> None:
+    due = now()
+    job = make_job(due=due, overlap=overlap)
+    dispatch(due)
+    (first,) = claim(uuid4(), foreground=1, background=1, now=due)
+
+    assert dispatch(due + MINUTE - AHEAD, ahead=AHEAD) == 0
+    assert CronRun.objects.get().status == RunStatus.RUNNING
+    CronRun.objects.filter(pk=first.pk).update(
+        status=RunStatus.SUCCEEDED, lane=None, finished_at=due + MINUTE
+    )
+
+    assert dispatch(due + MINUTE, ahead=AHEAD) == 1
+    later = CronRun.objects.get(slot=due + MINUTE)
+    assert (later.job, later.status, later.reason) == (job, RunStatus.QUEUED, "")
 
 
 def test_jobs_that_are_not_due_are_left_alone(make_job: MakeJob) -> None:

@@ -10,6 +10,7 @@ import pytest
 from django.db import Error, InterfaceError, OperationalError, connection
 
 from scheduling import loop
+from scheduling.dispatcher import AHEAD
 from scheduling.loop import SchedulerLoop
 from scheduling.stopping import StopRequest
 
@@ -43,7 +44,8 @@ class World:
         self.dispatches: Iterator[int | Error] = iter(())
         self.dispatched = 0
 
-    def dispatch(self, now: datetime) -> int:
+    def dispatch(self, now: datetime, *, ahead: timedelta) -> int:
+        assert (now, ahead) == (NOON, AHEAD)
         self.dispatched += 1
         result = next(self.dispatches, 0)
         if isinstance(result, Error):
@@ -82,7 +84,13 @@ Run = Callable[[int], FakeWatch]
 
 @pytest.mark.parametrize(
     ("due_in", "longest"),
-    [(None, 1.0), (0.25, 0.25), (90.0, 1.0), (0.0, loop.OTHERS_TURN), (-5.0, loop.OTHERS_TURN)],
+    [
+        (None, 1.0),
+        (0.25, 0.25 - AHEAD.total_seconds()),
+        (90.0, 1.0),
+        (0.05, loop.OTHERS_TURN),
+        (-5.0, loop.OTHERS_TURN),
+    ],
 )
 def test_it_sleeps_until_the_next_due_time_but_not_too_long(
     world: World, run: Run, due_in: float | None, longest: float
@@ -96,7 +104,7 @@ def test_it_sleeps_until_the_next_due_time_but_not_too_long(
 
 
 def test_it_does_not_sleep_while_there_is_something_to_do(world: World, run: Run) -> None:
-    world.dispatches = iter([100, 100, 3])
+    world.due, world.dispatches = NOON, iter([100, 100, 3])
 
     run(1)
 
@@ -107,6 +115,7 @@ def test_a_failing_database_is_waited_out_and_said_once(
     world: World, run: Run, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(StopRequest, "wait", lambda self, seconds, *descriptors: False)
+    world.due = NOON
     world.dispatches = iter([OperationalError("locked"), InterfaceError("closed"), 0])
 
     with caplog.at_level(logging.WARNING, logger="scheduling.loop"):
