@@ -9,9 +9,10 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from django.contrib.admin import AdminSite
+from django.contrib.auth import REDIRECT_FIELD_NAME
 from django.core.paginator import Paginator
 from django.db.models import Model
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
@@ -19,6 +20,7 @@ from django.utils.text import capfirst
 
 from governance.audit.reading import entries_of
 from governance.zones import zone_names
+from palyra_site.access.entrance import refused_console, to_sign_in
 
 if TYPE_CHECKING:
 
@@ -65,6 +67,19 @@ class ConsoleSite(UnfoldAdminSite):
                 return response.render() if hasattr(response, "render") else response
 
         return update_wrapper(in_zone, view)
+
+    def login(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        """To the one page to sign in on, and back; who is signed in is told why not."""
+        following = request.GET.get(REDIRECT_FIELD_NAME) or reverse("admin:index")
+        if not request.user.is_authenticated:
+            return to_sign_in(following)
+        if not self.has_permission(request):
+            return refused_console(request)
+        return HttpResponseRedirect(reverse("admin:index"))
+
+    def password_change(self, request: HttpRequest, extra_context: Any = None) -> Any:
+        """On the page of one's own account, which signs out elsewhere."""
+        return HttpResponseRedirect(reverse("account_change_password"))
 
     def history_of(self, obj: Model) -> Any:
         """The audit trail's entries of an object, with their changes in words."""
