@@ -78,8 +78,8 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "governance.audit.middleware.ActingMiddleware",
     "allauth.account.middleware.AccountMiddleware",
-    "palyra_site.access.two_step.RequiredMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
+    "palyra_site.access.two_step.RequiredMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 
@@ -155,10 +155,10 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
 globals().update(access_settings(CONFIGURATION))
-PALYRA_REQUIRE_TWO_STEP = CONFIGURATION.require_two_step
-PALYRA_OIDC_DOMAINS = CONFIGURATION.oidc.domains if CONFIGURATION.oidc else ()
+PALYRA_REQUIRE_TWO_STEP: str = CONFIGURATION.require_two_step
+PALYRA_OIDC_DOMAINS: tuple[str, ...] = CONFIGURATION.oidc.domains if CONFIGURATION.oidc else ()
 # How long browsers remember to come by https only; 0 where Palyra is not reached by it.
-PALYRA_HSTS_SECONDS = YEAR if CONFIGURATION.public_url.startswith("https://") else 0
+PALYRA_HSTS_SECONDS: int = YEAR if CONFIGURATION.public_url.startswith("https://") else 0
 
 LANGUAGE_CODE = "en-us"
 TIME_ZONE = "UTC"

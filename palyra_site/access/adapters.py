@@ -5,17 +5,21 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.cache import cache
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.urls import reverse
 from django.utils.text import slugify
 
 from palyra_site.access import attempts, sealing
 from palyra_site.access.claims import Claim, Outcome, judge
+from palyra_site.access.groups import role_of
 from palyra_site.access.landing import landing_of
 from palyra_site.access.records import record_refused_single_sign_on
+from palyra_site.access.two_step import must_use
 
 if TYPE_CHECKING:
     AccountAdapter: Any = object
@@ -50,8 +54,6 @@ class Accounts(AccountAdapter):  # type: ignore[misc]
         return landing_of(user)
 
     def get_password_change_redirect_url(self, request: HttpRequest) -> str:
-        from django.urls import reverse  # noqa: PLC0415
-
         return reverse("mfa_index")
 
     def _get_login_attempts_cache_key(self, request: HttpRequest, **credentials: Any) -> str:
@@ -110,7 +112,13 @@ class TwoStep(MFAAdapter):  # type: ignore[misc]
     error_messages = {
         **getattr(MFAAdapter, "error_messages", {}),
         "incorrect_code": Accounts.error_messages["incorrect_code"],
+        "cannot_delete_authenticator": "Two-step sign-in is required of you, so it stays on.",
     }
+
+    def can_delete_authenticator(self, authenticator: Any) -> bool:
+        """Not while it is required of them."""
+        role = role_of(authenticator.user)
+        return not must_use(settings.PALYRA_REQUIRE_TWO_STEP, role)
 
     def encrypt(self, text: str) -> str:
         return sealing.seal(text)
@@ -168,8 +176,6 @@ class SingleSignOn(SocialAdapter):  # type: ignore[misc]
 
 
 def _claim(sociallogin: Any) -> Claim:
-    from django.conf import settings  # noqa: PLC0415
-
     addresses = [(one.email.lower(), bool(one.verified)) for one in sociallogin.email_addresses]
     address, verified = addresses[0] if addresses else ("", False)
     holders = User.objects.filter(email__iexact=address) if address else User.objects.none()

@@ -134,7 +134,7 @@ def with_role(people: QuerySet[User], role: Role) -> QuerySet[User]:
         return others.filter(is_staff=False)
     others = others.filter(is_staff=True)
     for one in GROUPS:
-        of_it = Group.objects.filter(name=one.value).values("user")
+        of_it = User.objects.filter(groups__name=one.value).values("pk")
         if one is role:
             return others.filter(pk__in=of_it)
         others = others.exclude(pk__in=of_it)

@@ -124,6 +124,11 @@ class UserAdmin(UserAdminBase):
             return obj is None and super().has_change_permission(request)
         return may_set_rights(_standing(request.user), _standing(obj))
 
+    def has_sign_out_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        """Whether this person may sign that one out; oneself on the page of one's account."""
+        own = obj is not None and obj.pk == request.user.pk
+        return not own and self.has_change_permission(request, obj)
+
     def _may_handle(self, request: HttpRequest, obj: User | None) -> bool:
         return obj is None or may_handle(_standing(request.user), _standing(obj))
 
@@ -187,7 +192,7 @@ class UserAdmin(UserAdminBase):
 
     @object_action(
         label="Sign out everywhere",
-        permission="change",
+        permission="sign_out",
         icon="logout",
         consequence="They are signed out in every browser, and may sign in again.",
     )

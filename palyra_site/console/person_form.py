@@ -11,7 +11,13 @@ from palyra_site.access import groups
 from palyra_site.access.roles import GROUPS, IN_WORDS, Role
 
 if TYPE_CHECKING:
-    UserChangeForm = UserCreationForm = forms.ModelForm[User]
+
+    class UserChangeForm(forms.ModelForm[User]):
+        pass
+
+    class UserCreationForm(forms.ModelForm[User]):
+        pass
+
     UnfoldAdminSelectWidget: Any = forms.Select
 else:
     from unfold.forms import UserChangeForm, UserCreationForm

@@ -18,13 +18,14 @@ from tests.support.databases import own_database
 from tests.support.processes import REPOSITORY, ChildProcess, eventually, free_port
 
 ADMINISTRATOR, VIEWER, MEMBER = "ada", "victor", "mira"
+OPERATOR = "oscar"
 PASSWORD = "looking-around-1"
 FOREIGN = re.compile(r"^(PALYRA_|DJANGO_|DATABASE_URL|REDIS_URL|PYTEST_)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Console:
-    """Where it is. `ADMINISTRATOR`, `VIEWER` and `MEMBER` sign in with `PASSWORD`."""
+    """Where it is. `ADMINISTRATOR`, `VIEWER`, `OPERATOR` and `MEMBER` sign in with `PASSWORD`."""
 
     base_url: str
 
