@@ -14,7 +14,7 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.utils.text import slugify
 
-from palyra_site.access import attempts, sealing
+from palyra_site.access import attempts, outbound, sealing
 from palyra_site.access.claims import Claim, Outcome, judge
 from palyra_site.access.groups import role_of
 from palyra_site.access.landing import landing_of
@@ -169,10 +169,17 @@ class SingleSignOn(SocialAdapter):  # type: ignore[misc]
         return user
 
     def get_requests_session(self) -> Any:
-        """With the certificate authorities that are trusted besides the well-known ones."""
-        from palyra_site.access.outbound import session  # noqa: PLC0415
+        return outbound.session()
 
-        return session()
+    def on_authentication_error(
+        self,
+        request: HttpRequest,
+        provider: Any,
+        error: Any = None,
+        exception: Any = None,
+        extra_context: Any = None,
+    ) -> None:
+        outbound.log_failure(exception)
 
 
 def _claim(sociallogin: Any) -> Claim:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import ssl
 from functools import partial
 from typing import Any
@@ -11,6 +12,8 @@ from django.conf import settings
 from requests.adapters import HTTPAdapter
 
 PATIENCE_SECONDS = 10
+LONGEST_REASON = 300
+logger = logging.getLogger("palyra.access")
 
 
 class _Trusting(HTTPAdapter):
@@ -31,3 +34,9 @@ def session() -> requests.Session:
         made.mount("https://", _Trusting())
     made.request = partial(made.request, timeout=PATIENCE_SECONDS)  # type: ignore[method-assign]
     return made
+
+
+def log_failure(error: BaseException | None) -> None:
+    """Say why nobody was signed in: to whoever runs Palyra, not to the browser."""
+    reason = f"{type(error).__name__}: {error}" if error else "no answer to what was asked"
+    logger.warning("Single sign-on failed: %s", reason[:LONGEST_REASON])

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import wraps
 from http import HTTPStatus
 from typing import Any, cast
 
+import requests
 from allauth.account import views as account
 from allauth.socialaccount.adapter import get_adapter as single_sign_on
+from allauth.socialaccount.providers.oauth2.client import OAuth2Error
 from allauth.socialaccount.providers.openid_connect import views as oidc
 from django.conf import settings
 from django.contrib import messages
@@ -21,6 +24,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
 from palyra_site.access.groups import role_of
+from palyra_site.access.outbound import log_failure
 from palyra_site.access.records import SIGNED_OUT
 from palyra_site.access.roles import IN_WORDS
 from palyra_site.access.sessions import end_sessions, sessions_of
@@ -28,6 +32,12 @@ from palyra_site.access.two_step import must_use, uses_two_step
 from palyra_site.team import CONTENT_SECURITY_POLICY
 
 View = Callable[..., Any]
+HOST_NAME = re.compile(r"^([A-Za-z0-9._-]{1,200}|\[[0-9a-fA-F:.]{2,60}\])(:\d+)?$")
+NOT_THIS_NAME = (
+    "Palyra does not answer to this host name. PALYRA_PUBLIC_URL and PALYRA_ALLOWED_HOSTS say to "
+    "which it does."
+)
+UNAUTHORIZED = HTTPStatus.UNAUTHORIZED
 
 
 def page(view: View) -> Callable[..., HttpResponse]:
@@ -66,7 +76,7 @@ def to_single_sign_on(request: HttpRequest, provider_id: str) -> HttpResponse:
 
     By way of a page: a form's policy lets it lead nowhere else, not even by redirection.
     """
-    response: HttpResponse = oidc.login(request, provider_id)
+    response = _asked(oidc.login, request, provider_id)
     if response.status_code != HTTPStatus.FOUND:
         return response
     provider = single_sign_on(request).get_provider(request, provider_id)
@@ -77,8 +87,16 @@ def to_single_sign_on(request: HttpRequest, provider_id: str) -> HttpResponse:
 @require_safe
 def from_single_sign_on(request: HttpRequest, provider_id: str) -> HttpResponse:
     """Where the identity provider sends the browser back to."""
-    response: HttpResponse = oidc.callback(request, provider_id)
-    return response
+    return _asked(oidc.callback, request, provider_id)
+
+
+def _asked(step: View, request: HttpRequest, provider_id: str) -> HttpResponse:
+    """What comes of a step that asks the identity provider, which may be down or answer wrongly."""
+    try:
+        return cast(HttpResponse, step(request, provider_id))
+    except (requests.RequestException, OAuth2Error, KeyError, ValueError) as error:
+        log_failure(error)
+        return render(request, "socialaccount/authentication_error.html", status=UNAUTHORIZED)
 
 
 @require_safe
@@ -144,17 +162,21 @@ def change_password(request: HttpRequest) -> HttpResponse:
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Says which setting lets Palyra answer to the name it was called by."""
-    name = ""
-    if isinstance(exception, DisallowedHost):
-        name = request.META.get("HTTP_HOST", "").rsplit(":", 1)[0][:200]
-    response = render(
-        None,
-        "access/bad_request.html",
-        {"name": name, "is_host": isinstance(exception, DisallowedHost)},
-        status=HTTPStatus.BAD_REQUEST,
-    )
+    is_host = isinstance(exception, DisallowedHost)
+    name = _host_called(request) if is_host else ""
+    context = {"name": name, "is_host": is_host}
+    # Without the request: who is signed in cannot be looked up where not even the name is known.
+    response: Any = render(None, "access/bad_request.html", context, status=HTTPStatus.BAD_REQUEST)
     response.headers["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
-    return response
+    if is_host:
+        response.problem_detail = NOT_THIS_NAME
+    return cast(HttpResponse, response)
+
+
+def _host_called(request: HttpRequest) -> str:
+    """The name in the request, if it is one; without its port."""
+    found = HOST_NAME.match(request.META.get("HTTP_HOST", ""))
+    return found[1] if found else ""
 
 
 def too_many_requests(request: HttpRequest) -> HttpResponse:
