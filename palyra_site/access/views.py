@@ -20,6 +20,7 @@ from django.contrib.auth.models import User
 from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
@@ -29,6 +30,7 @@ from palyra_site.access.records import SIGNED_OUT
 from palyra_site.access.roles import IN_WORDS
 from palyra_site.access.sessions import end_sessions, sessions_of
 from palyra_site.access.two_step import must_use, uses_two_step
+from palyra_site.console.site import viewers_zone
 from palyra_site.team import CONTENT_SECURITY_POLICY
 
 View = Callable[..., Any]
@@ -112,18 +114,16 @@ def own_account(request: HttpRequest) -> HttpResponse:
     """How somebody signs in, and where they are signed in."""
     user = cast(User, request.user)
     role = role_of(user)
-    return render(
-        request,
-        "access/account.html",
-        {
-            "role": role,
-            "may_do": IN_WORDS[role],
-            "two_step": uses_two_step(user),
-            "required": must_use(settings.PALYRA_REQUIRE_TWO_STEP, role),
-            "codes_left": _codes_left(user),
-            "sessions": len(sessions_of(user)),
-        },
-    )
+    shown = {
+        "role": role,
+        "may_do": IN_WORDS[role],
+        "two_step": uses_two_step(user),
+        "required": must_use(settings.PALYRA_REQUIRE_TWO_STEP, role),
+        "codes_left": _codes_left(user),
+        "sessions": len(sessions_of(user)),
+    }
+    with timezone.override(viewers_zone(request)):
+        return render(request, "access/account.html", shown)
 
 
 def _codes_left(user: User) -> int:

@@ -14,6 +14,8 @@ from django.db import transaction
 from django.db.models import Count, Exists, OuterRef, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.urls import reverse
+from django.utils.html import format_html
 
 from governance.audit import record
 from palyra_site.access import groups
@@ -92,13 +94,13 @@ class UserAdmin(UserAdminBase):
     filter_horizontal = FURTHER
     object_actions = ("sign_out", "take_two_step_away")
     fieldsets = (
-        (None, {"fields": ("username", "password")}),
+        (None, {"fields": ("username", "password_state")}),
         ("Person", {"fields": ("first_name", "last_name", "email")}),
         ("Rights", {"fields": RIGHTS}),
         ("Dates", {"fields": ("last_login", "date_joined")}),
     )
     add_fieldsets = ((None, {"fields": ("username", "role", "password1", "password2")}),)
-    readonly_fields = ("last_login", "date_joined")
+    readonly_fields = ("password_state", "last_login", "date_joined")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
         from allauth.mfa.models import Authenticator  # noqa: PLC0415 - once there are models
@@ -234,6 +236,14 @@ class UserAdmin(UserAdminBase):
     @admin.display(description="teams", ordering="team_count")
     def amount_teams(self, user: Any) -> str:
         return number(user.team_count)
+
+    @admin.display(description="password")
+    def password_state(self, user: User) -> str:
+        """That there is one, and nothing of it."""
+        if not user.has_usable_password():
+            return "None: by single sign-on only"
+        change = reverse("admin:auth_user_password_change", args=[user.pk])
+        return format_html('Set. <a class="underline" href="{}">Set another</a>', change)
 
     @admin.display(description="two-step", ordering="has_two_step")
     def two_step(self, user: Any) -> str:

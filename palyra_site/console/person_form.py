@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from django import forms
-from django.contrib.auth.models import Group, User
+from django.contrib.auth.models import Group, Permission, User
+from django.db.models import QuerySet
 
 from palyra_site.access import groups
-from palyra_site.access.roles import GROUPS, IN_WORDS, Role
+from palyra_site.access.roles import GROUPS, IN_WORDS, OURS, Role
 
 if TYPE_CHECKING:
 
@@ -55,10 +56,15 @@ class PersonForm(_WithRole, UserChangeForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._prepare_role(groups.role_of(self.instance))
-        if "groups" in self.fields:
-            roles = [role.value for role in GROUPS]
-            others = Group.objects.exclude(name__in=roles)
-            self.fields["groups"].queryset = others  # type: ignore[attr-defined]
+        self._leave_out("groups", Group.objects.exclude(name__in=[role.value for role in GROUPS]))
+        of_pages = Permission.objects.filter(content_type__app_label__in=(*OURS, "auth"))
+        self._leave_out("user_permissions", of_pages.select_related("content_type"))
+
+    def _leave_out(self, name: str, others: QuerySet[Any]) -> None:
+        """Offer `others` only in the field of that name, if there is one."""
+        field = self.fields.get(name)
+        if isinstance(field, forms.ModelMultipleChoiceField):
+            field.queryset = others
 
     def clean(self) -> dict[str, Any]:
         sent: dict[str, Any] = super().clean() or self.cleaned_data

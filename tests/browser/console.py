@@ -31,13 +31,16 @@ class Console:
 
 
 @contextmanager
-def console(*, seeded: bool = True) -> Iterator[Console]:
-    """Serve a console until the block ends; without `seeded` it has an administrator only."""
+def console(*, seeded: bool = True, **settings: str) -> Iterator[Console]:
+    """Serve a console until the block ends; without `seeded` it has an administrator only.
+
+    `settings` are Palyra's own, by their variables' names.
+    """
     with tempfile.TemporaryDirectory(prefix="palyra-console-") as directory:
         data_dir = Path(directory)
         with own_database(data_dir) as database_url:
             port = free_port()
-            environment = _environment(data_dir, database_url, port)
+            environment = {**_environment(data_dir, database_url, port), **settings}
             _prepare(environment, seeded)
             command = [sys.executable, "manage.py", "web", "--port", str(port)]
             with ChildProcess("console", command, environment=environment):
