@@ -57,7 +57,8 @@ def _fingerprint() -> dict[str, list[Any]]:
 def _rows(cursor: CursorWrapper, table: str) -> list[Any]:
     # As they are stored: a hundred thousand of them are read here, and made into nothing.
     cursor.execute(f"SELECT * FROM {connection.ops.quote_name(table)} ORDER BY 1")
-    return cursor.fetchall()
+    rows: list[Any] = cursor.fetchall()
+    return rows
 
 
 def _of(model: Any) -> str:
