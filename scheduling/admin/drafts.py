@@ -46,7 +46,7 @@ class DraftPage(Base):
 
 def _filled_in(sent: QueryDict) -> QueryDict:
     """The fields of the form that were sent."""
-    plain = {name: sent[name] for name in PLAIN if sent.get(name)}
+    plain = {name: str(sent[name]) for name in PLAIN if sent.get(name)}
     literal = {name: prompts.literal(str(sent[name])) for name in LITERAL if sent.get(name)}
     fields = QueryDict(mutable=True)
     fields.update({**plain, **literal})
