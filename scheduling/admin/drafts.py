@@ -5,11 +5,7 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Any
 
-from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, QueryDict
-from django.urls import URLPattern, path, reverse
-from django.utils.decorators import method_decorator
-from django.views.decorators.http import require_POST
 
 from scheduling import prompts
 
@@ -18,30 +14,28 @@ if TYPE_CHECKING:
 else:
     Base = object
 
+DRAFT = "_draft"
 # What a draft may say. Prompts are taken literally: nobody has written a template there.
 PLAIN = ("team", "model", "max_output_tokens")
 LITERAL = ("prompt", "system_prompt")
 
 
 class DraftPage(Base):
-    """`draft/`, to which a filled-in form is posted. Nothing is stored: a prompt is too long for an
-    address, and is carried by no session."""
+    """The form of a new object, to which another page's form is posted with the mark `DRAFT`.
 
-    def get_urls(self) -> list[URLPattern]:
-        own = path(
-            "draft/", self.admin_site.admin_view(self.draft_view), name="scheduling_cronjob_draft"
-        )
-        return [own, *super().get_urls()]
+    Nothing is stored by that: a prompt is too long for an address, and no session carries it.
+    """
 
-    @method_decorator(require_POST)
-    def draft_view(self, request: HttpRequest) -> HttpResponse:
-        """The form as if it had been opened with these fields filled in; it is saved from there."""
-        if not self.has_add_permission(request):
-            raise PermissionDenied
-        opened: Any = copy.copy(request)
-        opened.method = "GET"
-        opened.GET = _filled_in(request.POST)
-        return self.add_view(opened, form_url=reverse(self._address("add")))
+    def add_view(
+        self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """The form; of a draft, as if it had been opened with those fields filled in."""
+        if request.method == "POST" and DRAFT in request.POST:
+            opened: Any = copy.copy(request)
+            opened.method = "GET"
+            opened.GET = _filled_in(request.POST)
+            request = opened
+        return super().add_view(request, form_url, extra_context)
 
 
 def _filled_in(sent: QueryDict) -> QueryDict:

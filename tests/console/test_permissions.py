@@ -83,7 +83,6 @@ def _walk() -> Iterator[tuple[str, str]]:
         yield "scheduling_cronjob_try", f"/admin/scheduling/cronjob/{key}/try/"
     for key in _keys(Provider):
         yield "providers_provider_discover", f"/admin/providers/provider/{key}/discover/"
-    yield "scheduling_cronjob_draft", "/admin/scheduling/cronjob/draft/"
     yield from _playground()
     yield "auth_user_password_change", f"/admin/auth/user/{_keys(User)[0]}/password/"
 
@@ -107,14 +106,14 @@ def _sent(root: Client, name: str, address: str) -> dict[str, Any]:
         return {"name": "ollama", "base_url": "http://localhost:11434/v1"}
     if name.endswith(("_discover", "_password_change")):
         return {"all": "yes", "prices": "on", **_NEW_PASSWORD}
-    if name.startswith("playground_") or name.endswith("_draft"):
+    if name.startswith("playground_"):
         return _prompt()
     return _form(root, address) if name.endswith(("_add", "_change", "_import")) else {}
 
 
 REFUSED = (
     *("_add", "_change", "_delete", "_do", "_preset", "_discover", "_import", "_try"),
-    *("_draft", "playground_send"),
+    "playground_send",
 )
 _NEW_PASSWORD = {"password1": "another-long-one-1", "password2": "another-long-one-1"}
 

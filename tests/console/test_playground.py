@@ -13,6 +13,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from governance.models import Approval, BudgetWindow, CallStatus, ModelCall, Surface, Team
+from palyra_site.console.playground.forms import PlaygroundForm
 from scheduling.models import CronJob
 from tests.browser.seed import Seeded
 from tests.console.conftest import signed_in, staff
@@ -21,7 +22,7 @@ from tests.support.factories import make_model, make_policy, make_price, make_pr
 
 PAGE, EXPLAIN = "/admin/playground/", "/admin/playground/explain/"
 CODE, SEND = "/admin/playground/code/", "/admin/playground/send/"
-DRAFT = "/admin/scheduling/cronjob/draft/"
+ADD = "/admin/scheduling/cronjob/add/"
 
 
 @pytest.fixture
@@ -188,6 +189,14 @@ def test_the_same_call_can_be_copied(browser: Client, team: Team, settings: Any)
     assert "<b>" not in html
 
 
+def test_what_is_typed_is_sent_as_it_is(team: Team) -> None:
+    form = PlaygroundForm(asked(team, prompt="  a\r\nb\n ", system_prompt="\r\nc"))
+
+    assert form.is_valid(), form.errors
+    messages = form.call(None).body["messages"]
+    assert [one["content"] for one in messages] == ["\nc", "  a\nb\n "]
+
+
 def test_an_auditor_may_have_calls_explained_and_send_none(team: Team) -> None:
     auditor = signed_in(staff("auditor", "governance.view_modelcall"))
 
@@ -255,7 +264,7 @@ def test_sending_wants_the_forms_token(administrator: User, team: Team) -> None:
     strict = Client(enforce_csrf_checks=True)
     strict.force_login(administrator)
 
-    for address in (SEND, EXPLAIN, CODE, DRAFT):
+    for address in (SEND, EXPLAIN, CODE, ADD):
         assert strict.post(address, asked(team)).status_code == 403, address
 
 
@@ -263,7 +272,7 @@ def test_a_prompt_becomes_a_schedule_word_for_word(browser: Client, team: Team) 
     prompt = "What is {{ job }}, {% if %} and {# this #}?\n{{{%"
     sent = asked(team, model="small", prompt=prompt, system_prompt="Be {{ brief }}.")
 
-    page = browser.post(DRAFT, {**sent, "max_output_tokens": "321"})
+    page = browser.post(ADD, {**sent, "max_output_tokens": "321", "_draft": "yes"})
     form = filled(page.content.decode(), "cronjob_form")
 
     assert (form["team"], form["model"], form["max_output_tokens"]) == (
@@ -272,9 +281,9 @@ def test_a_prompt_becomes_a_schedule_word_for_word(browser: Client, team: Team) 
         "321",
     )
     assert not CronJob.objects.exists()
-    assert 'action="/admin/scheduling/cronjob/add/"' in page.content.decode()
+    assert "_draft" not in form
     saved = browser.post(
-        "/admin/scheduling/cronjob/add/",
+        ADD,
         {**form, "name": "Tried", "schedule_kind": "cron", "cron": "0 9 * * *", "zone": "UTC"},
     )
     assert saved.status_code == 302
@@ -285,7 +294,7 @@ def test_a_prompt_becomes_a_schedule_word_for_word(browser: Client, team: Team) 
     assert rehearsed.system_prompt == "Be {{ brief }}."
 
 
-@pytest.mark.parametrize("address", [DRAFT, SEND, EXPLAIN, CODE])
+@pytest.mark.parametrize("address", [SEND, EXPLAIN, CODE])
 def test_what_is_for_posting_is_not_for_reading(browser: Client, address: str) -> None:
     assert browser.get(address).status_code == 405
 
@@ -302,6 +311,13 @@ def make_call(team: Team, user: User | None = None) -> ModelCall:
         admitted_at=timezone.now(),
         settled_at=timezone.now(),
     )
+
+
+def test_a_draft_is_for_whoever_may_schedule(team: Team) -> None:
+    sender = signed_in(staff("sender", "governance.use_playground"))
+
+    assert "Make this a schedule" not in sender.get(PAGE).content.decode()
+    assert sender.post(ADD, {**asked(team), "_draft": "yes"}).status_code == 403
 
 
 def _queries(work: Any) -> int:

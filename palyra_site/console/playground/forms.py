@@ -41,22 +41,28 @@ class ApprovalsField(forms.CharField):
         return found
 
 
+class PromptField(forms.CharField):
+    """A text exactly as it was typed: browsers send other line ends than programs do."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(max_length=MAX_PROMPT_LENGTH, strip=False, **kwargs)
+
+    def to_python(self, value: Any) -> Any:
+        return str(super().to_python(value)).replace("\r\n", "\n")
+
+
 class PlaygroundForm(forms.Form):
     """A prompt, and how it is to be answered."""
 
     template_columns = ("team", "model", "task_class", "routing_mode", "max_output_tokens")
 
-    system_prompt = forms.CharField(
+    system_prompt = PromptField(
         required=False,
-        max_length=MAX_PROMPT_LENGTH,
-        strip=False,
         label="System prompt",
         help_text="How the model should behave. May stay empty.",
         widget=forms.Textarea(attrs={"rows": 2}),
     )
-    prompt = forms.CharField(
-        max_length=MAX_PROMPT_LENGTH,
-        strip=False,
+    prompt = PromptField(
         label="Prompt",
         error_messages={"required": "Write what the model is to be asked."},
         widget=forms.Textarea(attrs={"rows": 8, "autofocus": True}),
