@@ -14,6 +14,7 @@ import orjson
 import pytest
 from asgiref.sync import sync_to_async
 from django.contrib.auth.models import Permission, User
+from django.db import connections
 from django.test import Client
 from django.utils import timezone
 
@@ -422,7 +423,11 @@ async def test_an_answer_under_way_keeps_no_connection_to_the_database(
         happened.append("opened")
         return await open_stream(*arguments, **options)
 
-    monkeypatch.setattr(sending, "close_old_connections", lambda: happened.append(get_ident()))
+    def close() -> None:
+        happened.append(get_ident())
+        connections.close_all()
+
+    monkeypatch.setattr(sending, "close_old_connections", close)
     monkeypatch.setattr(sending, "open_stream", noted)
 
     await sent.send()
