@@ -66,6 +66,13 @@ class ConsoleSite(UnfoldAdminSite):
 
         return update_wrapper(in_zone, view)
 
+    def get_urls(self) -> list[Any]:
+        """The pages of objects, and those that are about no kind of object."""
+        # Imported only now: it needs the pages of objects, which register themselves here.
+        from palyra_site.console.playground import pages as playground  # noqa: PLC0415
+
+        return [*playground.urls(self.admin_view), *super().get_urls()]
+
     def history_of(self, obj: Model) -> Any:
         """The audit trail's entries of an object, with their changes in words."""
         return entries_of(obj)

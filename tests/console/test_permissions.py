@@ -15,6 +15,7 @@ from django.db.backends.utils import CursorWrapper
 from django.test import Client
 from django.urls import URLPattern, URLResolver, reverse
 
+from governance.models import ModelCall, Team
 from providers.admin.base import ConsoleAdmin
 from providers.models import Provider
 from scheduling.models import CronJob
@@ -91,7 +92,16 @@ def _walk() -> Iterator[tuple[str, str]]:
         yield "scheduling_cronjob_try", f"/admin/scheduling/cronjob/{key}/try/"
     for key in _keys(Provider):
         yield "providers_provider_discover", f"/admin/providers/provider/{key}/discover/"
+    yield from _playground()
     yield "auth_user_password_change", f"/admin/auth/user/{_keys(User)[0]}/password/"
+
+
+def _playground() -> Iterator[tuple[str, str]]:
+    yield "playground", "/admin/playground/"
+    for part in ("explain", "code", "send"):
+        yield f"playground_{part}", f"/admin/playground/{part}/"
+    call = ModelCall.objects.latest("admitted_at").pk
+    yield "playground_settled", f"/admin/playground/calls/{call}/"
 
 
 def _sent(root: Client, name: str, address: str) -> dict[str, Any]:
@@ -103,15 +113,28 @@ def _sent(root: Client, name: str, address: str) -> dict[str, Any]:
         return {f"{action}-{field}": "because" for field in ("reason", "comment")}
     if name.endswith("_preset"):
         return {"name": "ollama", "base_url": "http://localhost:11434/v1"}
-    if name.endswith("_discover"):
-        return {"all": "yes", "prices": "on"}
-    if name == "auth_user_password_change":
-        return _NEW_PASSWORD
+    if name.endswith(("_discover", "_password_change")):
+        return {"all": "yes", "prices": "on", **_NEW_PASSWORD}
+    if name.startswith("playground_"):
+        return _prompt()
     return _form(root, address) if name.endswith(("_add", "_change", "_import")) else {}
 
 
-REFUSED = ("_add", "_change", "_delete", "_do", "_preset", "_discover", "_import", "_try")
+REFUSED = (
+    *("_add", "_change", "_delete", "_do", "_preset", "_discover", "_import", "_try"),
+    "playground_send",
+)
 _NEW_PASSWORD = {"password1": "another-long-one-1", "password2": "another-long-one-1"}
+
+
+def _prompt() -> dict[str, Any]:
+    team = str(Team.objects.earliest("pk").pk)
+    return {
+        "team": team,
+        "model": "auto",
+        "prompt": "Hello.",
+        "task_class": "primary_interactive",
+    }
 
 
 def _form(root: Client, address: str) -> dict[str, Any]:
@@ -171,7 +194,7 @@ def test_without_permission_nothing_of_the_objects_is_seen(nobody: Client) -> No
 
 
 def test_the_viewer_sees_every_list_and_page(viewer: Client) -> None:
-    seen = ("_changelist", "_change", "_history", "_preview", "_import", "app_list")
+    seen = ("_changelist", "_change", "_history", "_preview", "_import", "app_list", "playground")
     for name, address in list(_walk()):
         if name.endswith(seen) and not name.endswith("password_change"):
             assert viewer.get(address).status_code == 200, address
