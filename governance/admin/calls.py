@@ -8,13 +8,15 @@ from uuid import UUID
 from django import forms
 from django.contrib import admin
 from django.contrib.auth.models import User
-from django.core.exceptions import ValidationError
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import Q, QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.html import format_html
 
 from governance import corrections
+from governance.admin.call_texts import READ_PERMISSION, note_of, read
 from governance.admin.periods import PeriodFilter
 from governance.admin.story import tell
 from governance.display import call_status, dollars
@@ -83,6 +85,10 @@ class ModelFilter(admin.SimpleListFilter):
     def queryset(self, request: HttpRequest, queryset: QuerySet[ModelCall]) -> QuerySet[ModelCall]:
         provider, slash, name = (self.value() or "").partition("/")
         return queryset.filter(provider=provider, model=name) if slash else queryset
+
+
+def _page_of(call: ModelCall) -> str:
+    return reverse("admin:governance_modelcall_change", args=[call.pk])
 
 
 def _named(term: str) -> Q:
@@ -165,10 +171,44 @@ class ModelCallAdmin(ReadOnlyAdmin):
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
         call = self.get_object(request, object_id)
-        story = tell(call) if call is not None else None
+        told: dict[str, Any] = {}
+        if call is not None:
+            may_read = self.has_read_texts_permission(request)
+            told = {
+                "story": tell(call),
+                "texts": note_of(call, timezone.now(), may_read=may_read),
+                "texts_address": reverse("admin:governance_modelcall_texts", args=[call.pk]),
+            }
         return super().change_view(
-            request, object_id, form_url, {**(extra_context or {}), "story": story}
+            request, object_id, form_url, {**told, **(extra_context or {})}
         )
+
+    def get_urls(self) -> list[URLPattern]:
+        texts = path(
+            "<uuid:object_id>/texts/",
+            self.admin_site.admin_view(self.texts_view),
+            name="governance_modelcall_texts",
+        )
+        return [texts, *super().get_urls()]
+
+    def texts_view(self, request: HttpRequest, object_id: UUID) -> HttpResponse:
+        """The call's page with its prompt and answer. Only a POST shows them: to look is noted in
+        the audit trail, and following a link notes nothing."""
+        call = self.get_object(request, str(object_id))
+        if call is None or not self.has_view_permission(request, call):
+            raise PermissionDenied
+        if request.method != "POST":
+            return HttpResponseRedirect(_page_of(call))
+        if not self.has_read_texts_permission(request):
+            raise PermissionDenied
+        shown = {"texts": read(call, timezone.now())}
+        # The page is only shown, whatever was sent.
+        request.method = "GET"
+        return self.change_view(request, str(call.pk), extra_context=shown)
+
+    def has_read_texts_permission(self, request: HttpRequest) -> bool:
+        """A permission of its own: who may see every call need not read what people wrote."""
+        return request.user.has_perm(READ_PERMISSION)
 
     def has_correct_permission(self, request: HttpRequest, _call: ModelCall | None = None) -> bool:
         """Whoever may change calls may say what became of one that nobody settled."""

@@ -13,6 +13,7 @@ from django.contrib.sessions.models import Session
 from django.test import Client
 from django.urls import URLPattern, URLResolver, reverse
 
+from governance.models import ModelCall
 from providers.admin.base import ConsoleAdmin
 from providers.models import Provider
 from scheduling.models import CronJob
@@ -78,6 +79,8 @@ def _walk() -> Iterator[tuple[str, str]]:
     yield "providers_provider_presets", "/admin/providers/provider/presets/"
     yield "providers_provider_preset", "/admin/providers/provider/presets/ollama/"
     yield "governance_price_import", "/admin/governance/price/import/"
+    for key in _keys(ModelCall):
+        yield "governance_modelcall_texts", f"/admin/governance/modelcall/{key}/texts/"
     for key in _keys(CronJob):
         yield "scheduling_cronjob_try", f"/admin/scheduling/cronjob/{key}/try/"
     for key in _keys(Provider):
@@ -101,7 +104,7 @@ def _sent(root: Client, name: str, address: str) -> dict[str, Any]:
     return _form(root, address) if name.endswith(("_add", "_change", "_import")) else {}
 
 
-REFUSED = ("_add", "_change", "_delete", "_do", "_preset", "_discover", "_import", "_try")
+REFUSED = ("_add", "_change", "_delete", "_do", "_preset", "_discover", "_import", "_try", "_texts")
 _NEW_PASSWORD = {"password1": "another-long-one-1", "password2": "another-long-one-1"}
 
 
