@@ -22,6 +22,7 @@ from governance.admin.story import tell
 from governance.display import call_status, dollars
 from governance.fields import DollarsField
 from governance.models import ApiKey, CallStatus, ModelCall, Team
+from governance.money import decimal_text
 from providers.admin.actions import object_action
 from providers.admin.base import ReadOnlyAdmin
 from providers.display import NOTHING, duration, moment, muted, number, two_lines
@@ -29,6 +30,34 @@ from providers.models import Provider, ProviderModel
 
 # What only a call's own page shows.
 HEAVY = ("decision", "evaluations", "holds", "attempts")
+# Of the file, by heading: more than the list has room for, and in figures to go on with.
+CSV_COLUMNS = {
+    "admitted_at": "admitted_at",
+    "settled_at": "settled_at",
+    "team": "team__slug",
+    "key": "api_key__name",
+    "person": "user__username",
+    "session": "session",
+    "surface": "surface",
+    "job_id": "job_id",
+    "run_id": "run_id",
+    "task_class": "task_class",
+    "requested_model": "requested_model",
+    "provider": "provider",
+    "model": "model",
+    "status": "status",
+    "error": "error",
+    "streamed": "streamed",
+    "cached": "cached",
+    "latency_ms": "latency_ms",
+    "uncached_input_tokens": "uncached_input_tokens",
+    "cache_read_tokens": "cache_read_tokens",
+    "cache_write_5m_tokens": "cache_write_5m_tokens",
+    "cache_write_1h_tokens": "cache_write_1h_tokens",
+    "output_tokens": "output_tokens",
+    "usage_reported": "usage_reported",
+    "cost": "exact_cost",
+}
 
 
 class CorrectionForm(forms.Form):
@@ -143,6 +172,7 @@ class ModelCallAdmin(ReadOnlyAdmin):
     list_select_related = ("team", "api_key", "user")
     empty_text = "Calls appear here as soon as one is made."
     change_form_template = "admin/governance/modelcall/change_form.html"
+    csv_columns = CSV_COLUMNS
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ModelCall]:
         calls: QuerySet[ModelCall] = super().get_queryset(request)
@@ -267,6 +297,10 @@ class ModelCallAdmin(ReadOnlyAdmin):
     @admin.display(description="cost", ordering="cost")
     def amount_cost(self, call: ModelCall) -> str:
         return dollars(call.cost)
+
+    def exact_cost(self, call: ModelCall) -> str:
+        """US dollars to the last place, as files have them."""
+        return "" if call.cost is None else decimal_text(call.cost)
 
     @admin.display(description="latency", ordering="latency_ms")
     def amount_latency(self, call: ModelCall) -> str:

@@ -69,6 +69,8 @@ def _walk() -> Iterator[tuple[str, str]]:
     for model, model_admin in admin.site._registry.items():
         assert isinstance(model_admin, ConsoleAdmin)
         yield f"{_of(model)}_changelist", reverse(f"admin:{_of(model)}_changelist")
+        if model_admin.is_list:
+            yield f"{_of(model)}_csv", reverse(f"admin:{_of(model)}_csv")
         yield f"{_of(model)}_add", reverse(f"admin:{_of(model)}_add")
         for key in _keys(model):
             for view in OBJECT_VIEWS:
@@ -165,7 +167,7 @@ def test_without_permission_nothing_of_the_objects_is_seen(nobody: Client) -> No
 
 
 def test_the_viewer_sees_every_list_and_page(viewer: Client) -> None:
-    seen = ("_changelist", "_change", "_history", "_preview", "_import", "app_list")
+    seen = ("_changelist", "_csv", "_change", "_history", "_preview", "_import", "app_list")
     for name, address in list(_walk()):
         if name.endswith(seen) and not name.endswith("password_change"):
             assert viewer.get(address).status_code == 200, address
