@@ -6,19 +6,18 @@ from collections.abc import Callable, Iterator
 from functools import update_wrapper
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 from django.contrib.admin import AdminSite
 from django.core.paginator import Paginator
 from django.db.models import Model
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
-from django.urls import reverse
+from django.urls import path, reverse
 from django.utils import timezone
 from django.utils.text import capfirst
 
 from governance.audit.reading import entries_of
-from governance.zones import zone_names
+from palyra_site.console.zones import viewers_zone
 
 if TYPE_CHECKING:
 
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
 else:
     from unfold.sites import UnfoldAdminSite
 
-ZONE_COOKIE = "palyra_zone"
 # What the palette finds by name; of each, so many at most.
 FOUND_BY_NAME: tuple[str, ...] = (
     "providers.provider",
@@ -41,12 +39,6 @@ FOUND_BY_NAME: tuple[str, ...] = (
 FOUND_BY_ID: tuple[str, ...] = ("governance.modelcall", "scheduling.cronrun", "scheduling.cronjob")
 MOST_OF_EACH = 5
 MOST_FOUND = 50
-
-
-def viewers_zone(request: HttpRequest) -> ZoneInfo:
-    """The zone the browser says it is in, or UTC."""
-    name = request.COOKIES.get(ZONE_COOKIE, "")
-    return ZoneInfo(name if name in zone_names() else "UTC")
 
 
 class ConsoleSite(UnfoldAdminSite):
@@ -65,6 +57,16 @@ class ConsoleSite(UnfoldAdminSite):
                 return response.render() if hasattr(response, "render") else response
 
         return update_wrapper(in_zone, view)
+
+    def get_urls(self) -> list[Any]:
+        own = path("preferences/", self.admin_view(self.preferences), name="preferences")
+        return [own, *super().get_urls()]
+
+    def preferences(self, request: HttpRequest) -> HttpResponse:
+        """What the person sets for themselves."""
+        from palyra_site.console.preferences import preferences_page  # noqa: PLC0415 - needs the site
+
+        return preferences_page(request, self.each_context(request))
 
     def history_of(self, obj: Model) -> Any:
         """The audit trail's entries of an object, with their changes in words."""
