@@ -209,9 +209,7 @@ class ModelCallAdmin(ReadOnlyAdmin):
                 "texts": note_of(call, timezone.now(), may_read=may_read),
                 "texts_address": reverse("admin:governance_modelcall_texts", args=[call.pk]),
             }
-        return super().change_view(
-            request, object_id, form_url, {**told, **(extra_context or {})}
-        )
+        return super().change_view(request, object_id, form_url, {**told, **(extra_context or {})})
 
     def get_urls(self) -> list[URLPattern]:
         texts = path(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from django import forms
@@ -34,7 +35,18 @@ else:
     from unfold.admin import ModelAdmin
     from unfold.admin import TabularInline as UnfoldTabularInline
 
-__all__ = ["ConsoleAdmin", "ReadOnlyAdmin", "TabularInline", "remembered"]
+__all__ = ["ConsoleAdmin", "ConsolePage", "ReadOnlyAdmin", "TabularInline", "remembered"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConsolePage:
+    """A page beside an admin's list and forms: Ctrl+K finds it for those whom the admin's method
+    `has_<permission>_permission(request)` lets in."""
+
+    title: str
+    view: str
+    permission: str
+    icon: str = "article"
 
 
 def remembered(obj: Any, name: str, find: Callable[[], Any]) -> Any:
@@ -71,6 +83,7 @@ class ConsoleAdmin(ModelAdmin):
     object_actions: Iterable[str] = ()
     csv_columns: Mapping[str, str] = {}
     is_list = True
+    pages: Iterable[ConsolePage] = ()
 
     @property
     def empty_action_adds(self) -> bool:

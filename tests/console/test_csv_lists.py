@@ -136,7 +136,9 @@ def test_what_is_too_long_is_refused_whole_in_words(
     for _ in range(3):
         make_team()
 
-    response = browser.get(reverse("admin:governance_team_csv"), {"enabled__exact": "1"}, follow=True)
+    response = browser.get(
+        reverse("admin:governance_team_csv"), {"enabled__exact": "1"}, follow=True
+    )
 
     assert response.redirect_chain == [
         (f"{reverse('admin:governance_team_changelist')}?enabled__exact=1", 302)

@@ -99,7 +99,9 @@ def test_lists_and_days_are_in_the_persons_zone(seeded: Seeded, browser: Client)
     assert "6 Jan 2026, 00:30 CET" in text_of(found.content.decode())
 
 
-def test_the_zone_takes_one_query_a_page(person: Client, django_assert_max_num_queries: Any) -> None:
+def test_the_zone_takes_one_query_a_page(
+    person: Client, django_assert_max_num_queries: Any
+) -> None:
     with django_assert_max_num_queries(6) as made:
         person.get("/admin/")
     about = [one for one in made.captured_queries if "governance_preferences" in one["sql"]]

@@ -252,9 +252,7 @@ async def test_what_cannot_be_read_does_not_fail_the_call(
 def exchange(team: Team, text: str = "hello") -> Exchange:
     asked = Text((Passage("User", text),))
     now = timezone.now()
-    return Exchange(
-        call_id=new_id(), team_id=team.pk, admitted_at=now, asked=asked, answered=None
-    )
+    return Exchange(call_id=new_id(), team_id=team.pk, admitted_at=now, asked=asked, answered=None)
 
 
 @transactional
@@ -332,5 +330,3 @@ def test_a_deleted_team_takes_its_texts_along(db: None) -> None:
     CallText.objects.create(pk=new_id(), team=team, admitted_at=timezone.now(), asked={})
     team.delete()
     assert not CallText.objects.exists()
-
-
