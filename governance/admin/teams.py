@@ -106,9 +106,9 @@ class TeamAdmin(ConsoleAdmin):
             "Prompts and answers",
             {
                 "fields": ("text_days",),
-                "description": "Kept are the words of calls that were sent, from the moment this is "
-                "set on. They are shown on a call's page to those who may read them, and each "
-                "reading is in the audit trail.",
+                "description": "Kept are the words of calls that were sent, from the moment "
+                "this is set. They are shown on a call's page to those who may read them, and "
+                "each reading is in the audit trail.",
             },
         ),
     )

@@ -27,7 +27,7 @@ class Preferences(models.Model):
 
     class Meta:
         # Everybody has their own, and nobody another's.
-        default_permissions: tuple[str, ...] = ()
+        default_permissions = ()
         verbose_name_plural = "preferences"
 
     def __str__(self) -> str:

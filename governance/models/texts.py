@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.db import models
 
 from governance.models.teams import Team
@@ -26,8 +24,8 @@ class CallText(models.Model):
         verbose_name = "prompt and answer"
         verbose_name_plural = "prompts and answers"
         # Not among those that whoever may see everything has: reading these is another matter.
-        default_permissions: tuple[str, ...] = ()
-        permissions: Any = [("read_calltext", "Can read kept prompts and answers")]
+        default_permissions = ()
+        permissions = [("read_calltext", "Can read kept prompts and answers")]
         indexes = [models.Index(fields=["team", "admitted_at"], name="call_text_by_age")]
 
     def __str__(self) -> str:

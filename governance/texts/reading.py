@@ -1,7 +1,7 @@
 """What is kept of a request and of its answer: the words, by who said them. Pure.
 
-Pictures, recordings and vectors are named and not kept. Of a longer prompt than `LONGEST` the end is
-kept, because the last message is what was asked; of a longer answer the beginning.
+Pictures, recordings and vectors are named and not kept. Of a longer prompt than `LONGEST` the end
+is kept, because the last message is what was asked; of a longer answer the beginning.
 """
 
 from __future__ import annotations

@@ -27,10 +27,11 @@ class PreferencesForm(forms.ModelForm[Preferences]):
 
 def preferences_page(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
     """Show a person's settings, or store them: their own, whoever they are."""
-    own = Preferences.objects.filter(user_id=request.user.pk).first()
+    user_id = int(request.user.pk or 0)
+    own = Preferences.objects.filter(user_id=user_id).first()
     form = PreferencesForm(request.POST or None, instance=own, label_suffix="")
     if request.method == "POST" and form.is_valid():
-        _store(request, form.cleaned_data["zone"])
+        messages.success(request, _stored(user_id, form.cleaned_data["zone"]))
         return HttpResponseRedirect(reverse("admin:preferences"))
     shown = {
         **context,
@@ -43,10 +44,10 @@ def preferences_page(request: HttpRequest, context: dict[str, Any]) -> HttpRespo
     return TemplateResponse(request, "admin/preferences.html", shown, status=status)
 
 
-def _store(request: HttpRequest, zone: str) -> None:
-    if zone:
-        Preferences.objects.update_or_create(user_id=request.user.pk, defaults={"zone": zone})
-        messages.success(request, f"Times are shown in {zone} wherever you sign in.")
-    else:
-        Preferences.objects.filter(user_id=request.user.pk).delete()
-        messages.success(request, "Times are shown in your browser's zone.")
+def _stored(user_id: int, zone: str) -> str:
+    """Set the zone, or unset it; what that means in words."""
+    if not zone:
+        Preferences.objects.filter(user_id=user_id).delete()
+        return "Times are shown in your browser's zone."
+    Preferences.objects.update_or_create(user_id=user_id, defaults={"zone": zone})
+    return f"Times are shown in {zone} wherever you sign in."

@@ -37,8 +37,8 @@ class TooManyRows(Exception):
 def response(
     request: HttpRequest, changelist: Any, columns: Mapping[str, str]
 ) -> StreamingHttpResponse:
-    """The rows of `changelist` with `columns`, names of what is shown by heading; if there are none,
-    with what the list shows. Raises `TooManyRows`."""
+    """The rows of `changelist` with `columns`, names of what is shown by heading; if there are
+    none, with what the list shows. Raises `TooManyRows`."""
     keys = list(changelist.queryset.values_list("pk", flat=True)[: MOST_ROWS + 1])
     if len(keys) > MOST_ROWS:
         raise TooManyRows

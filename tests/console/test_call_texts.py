@@ -98,18 +98,19 @@ def test_the_permission_to_read_is_of_use_only_with_that_to_see(kept: ModelCall)
 
 
 @pytest.mark.parametrize(
-    ("team_days", "age_days", "status", "says"),
+    ("days", "status", "says"),
     [
-        (0, 1, CallStatus.SUCCEEDED, "the team's setting keeps none"),
-        (7, 8, CallStatus.SUCCEEDED, "the team keeps them for 7 days"),
-        (7, 1, CallStatus.SUCCEEDED, "when the call was made, the team's setting kept none"),
-        (7, 1, CallStatus.BLOCKED, "nothing was sent"),
-        (7, 0, CallStatus.WAITING, "nothing was sent"),
+        ((0, 1), CallStatus.SUCCEEDED, "the team's setting keeps none"),
+        ((7, 8), CallStatus.SUCCEEDED, "the team keeps them for 7 days"),
+        ((7, 1), CallStatus.SUCCEEDED, "when the call was made, the team's setting kept none"),
+        ((7, 1), CallStatus.BLOCKED, "nothing was sent"),
+        ((7, 0), CallStatus.WAITING, "nothing was sent"),
     ],
 )
 def test_what_is_not_kept_says_why(
-    seeded: Seeded, browser: Client, team_days: int, age_days: int, status: str, says: str
+    seeded: Seeded, browser: Client, days: tuple[int, int], status: str, says: str
 ) -> None:
+    team_days, age_days = days
     call = seeded.call
     call.team.text_days = team_days
     call.team.save()
