@@ -30,11 +30,21 @@ OF_THE_SITE = {
     "index": "/admin/",
     "search": "/admin/search/?s=a&extended=1",
     "jsi18n": "/admin/jsi18n/",
+    "preferences": "/admin/preferences/",
     "password_change": "/admin/password_change/",
     "password_change_done": "/admin/password_change/done/",
     "app_list": "/admin/governance/",
     "autocomplete": "/admin/autocomplete/?app_label=governance&model_name=membership"
     "&field_name=user",
+}
+# Whoever is let in may open these.
+FOR_EVERYBODY = {
+    "index",
+    "search",
+    "jsi18n",
+    "preferences",
+    "password_change",
+    "password_change_done",
 }
 NOT_WALKED = {"login", "logout", "view_on_site"}
 OBJECT_VIEWS = ("change", "history", "delete")
@@ -78,6 +88,8 @@ def _walk() -> Iterator[tuple[str, str]]:
     for model, model_admin in admin.site._registry.items():
         assert isinstance(model_admin, ConsoleAdmin)
         yield f"{_of(model)}_changelist", reverse(f"admin:{_of(model)}_changelist")
+        if model_admin.is_list:
+            yield f"{_of(model)}_csv", reverse(f"admin:{_of(model)}_csv")
         yield f"{_of(model)}_add", reverse(f"admin:{_of(model)}_add")
         for key in _keys(model):
             for view in OBJECT_VIEWS:
@@ -88,6 +100,8 @@ def _walk() -> Iterator[tuple[str, str]]:
     yield "providers_provider_presets", "/admin/providers/provider/presets/"
     yield "providers_provider_preset", "/admin/providers/provider/presets/ollama/"
     yield "governance_price_import", "/admin/governance/price/import/"
+    for key in _keys(ModelCall):
+        yield "governance_modelcall_texts", f"/admin/governance/modelcall/{key}/texts/"
     for key in _keys(CronJob):
         yield "scheduling_cronjob_try", f"/admin/scheduling/cronjob/{key}/try/"
     for key in _keys(Provider):
@@ -122,7 +136,7 @@ def _sent(root: Client, name: str, address: str) -> dict[str, Any]:
 
 REFUSED = (
     *("_add", "_change", "_delete", "_do", "_preset", "_discover", "_import", "_try"),
-    "playground_send",
+    *("_texts", "playground_send"),
 )
 _NEW_PASSWORD = {"password1": "another-long-one-1", "password2": "another-long-one-1"}
 
@@ -185,7 +199,7 @@ def test_the_walk_leaves_no_address_out(seeded: Seeded) -> None:
 def test_without_permission_nothing_of_the_objects_is_seen(nobody: Client) -> None:
     for name, address in list(_walk()):
         status = nobody.get(address).status_code
-        if name in {"index", "search", "jsi18n", "password_change", "password_change_done"}:
+        if name in FOR_EVERYBODY:
             assert status == 200, address
         elif name == "app_list":
             assert status == 404, address
@@ -194,7 +208,10 @@ def test_without_permission_nothing_of_the_objects_is_seen(nobody: Client) -> No
 
 
 def test_the_viewer_sees_every_list_and_page(viewer: Client) -> None:
-    seen = ("_changelist", "_change", "_history", "_preview", "_import", "app_list", "playground")
+    seen = (
+        *("_changelist", "_csv", "_change", "_history", "_preview", "_import", "app_list"),
+        "playground",
+    )
     for name, address in list(_walk()):
         if name.endswith(seen) and not name.endswith("password_change"):
             assert viewer.get(address).status_code == 200, address
