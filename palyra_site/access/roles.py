@@ -51,6 +51,7 @@ OF_OPERATORS = frozenset(
         "scheduling.change_exclusioncalendar",
         "scheduling.delete_exclusioncalendar",
         "scheduling.change_maintenancejob",
+        "governance.use_playground",
         "governance.decide_approval",
         "governance.acknowledge_alert",
         "governance.change_delivery",
@@ -58,7 +59,8 @@ OF_OPERATORS = frozenset(
     }
 )
 NOT_SEEN_BY_OPERATORS = frozenset({"providers.view_secret", "providers.view_credential"})
-SEEN_BY_AUDITORS = frozenset({"auth.view_user", "auth.view_group"})
+# Each reading of kept prompts and answers is in the audit trail, an auditor's as well.
+SEEN_BY_AUDITORS = frozenset({"auth.view_user", "auth.view_group", "governance.read_calltext"})
 
 
 def permissions_of(role: Role, existing: Iterable[str]) -> frozenset[str]:

@@ -30,7 +30,7 @@ from palyra_site.access.records import SIGNED_OUT
 from palyra_site.access.roles import IN_WORDS
 from palyra_site.access.sessions import end_sessions, sessions_of
 from palyra_site.access.two_step import must_use, uses_two_step
-from palyra_site.console.site import viewers_zone
+from palyra_site.console.zones import viewers_zone
 from palyra_site.team import CONTENT_SECURITY_POLICY
 
 View = Callable[..., Any]

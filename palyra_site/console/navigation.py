@@ -9,7 +9,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 
 from governance.models import Alert, Approval, ApprovalStatus
-from palyra_site.console.permissions import may_view
+from palyra_site.console.permissions import may_open_playground, may_view
 from scheduling.models import CronRun
 
 # Group by group: an entry's title, its icon and the model whose list it opens.
@@ -69,6 +69,9 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
     ),
 )
 
+# Pages that are no lists, by the group they come first in: title, icon, address, who may open it.
+PAGES = {"Use": ("Playground", "science", "admin:playground", may_open_playground)}
+
 
 def entries(request: HttpRequest) -> list[dict[str, Any]]:
     """The groups of the sidebar with the entries this person may open."""
@@ -76,6 +79,9 @@ def entries(request: HttpRequest) -> list[dict[str, Any]]:
     groups: list[dict[str, Any]] = [{"items": [overview]}]
     for title, lists in GROUPS:
         items = [_entry(request, *one) for one in lists if may_view(one[2])(request)]
+        if title in PAGES and PAGES[title][3](request):
+            name, icon, address, _ = PAGES[title]
+            items.insert(0, {"title": name, "icon": icon, "link": reverse(address)})
         if items:
             groups.append({"title": title, "items": items})
     return groups

@@ -26,3 +26,16 @@ may_view_providers = may_view("providers.provider")
 may_view_jobs = may_view("scheduling.cronjob")
 may_view_runs = may_view("scheduling.cronrun")
 may_view_processes = may_view("governance.processheartbeat")
+
+
+USE_PLAYGROUND = "governance.use_playground"
+
+
+def may_use_playground(request: HttpRequest) -> bool:
+    """Whether a person may send prompts from the console, which costs their team."""
+    return request.user.has_perm(USE_PLAYGROUND)
+
+
+def may_open_playground(request: HttpRequest) -> bool:
+    """Whether a person may at least have calls explained there, which costs nothing."""
+    return may_use_playground(request) or may_view_calls(request)

@@ -34,14 +34,15 @@ def test_an_administrator_is_offered_everything(browser: Client) -> None:
         "Access",
         "System",
     ]
-    assert len(_entries(browser)) == 24
+    assert len(_entries(browser)) == 25
 
 
 @pytest.mark.parametrize(
     ("permissions", "entries"),
     [
         ((), ["Overview"]),
-        (("governance.view_modelcall",), ["Overview", "Calls"]),
+        (("governance.view_modelcall",), ["Overview", "Playground", "Calls"]),
+        (("governance.use_playground",), ["Overview", "Playground"]),
         (("governance.change_team", "auth.view_user"), ["Overview", "Teams", "Users"]),
     ],
 )
@@ -154,7 +155,7 @@ def test_lists_take_a_bounded_number_of_queries(
         "governance_price",
         "auth_user",
     ):
-        with django_assert_max_num_queries(12):
+        with django_assert_max_num_queries(13):
             browser.get(reverse(f"admin:{name}_changelist"))
 
 
