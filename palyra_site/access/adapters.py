@@ -78,6 +78,15 @@ class Accounts(AccountAdapter):  # type: ignore[misc]
             return too_many(self.request, pending)
         return super().validation_error(code, *arguments)
 
+    def is_reauthentication_required(self, *, app: str) -> bool:
+        """Not of who could not: with single sign-on only, and no codes, there is nothing to ask."""
+        from allauth.account.internal.flows.reauthentication import (  # noqa: PLC0415
+            get_reauthentication_flows,
+        )
+
+        asked: bool = super().is_reauthentication_required(app=app)
+        return asked and bool(get_reauthentication_flows(self.request.user))
+
     def send_notification_mail(self, *_: Any, **__: Any) -> None:
         """None: the audit trail has it."""
 

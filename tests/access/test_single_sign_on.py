@@ -26,6 +26,7 @@ from palyra_site.access.roles import Role
 from palyra_site.access.settings import access_settings
 from palyra_site.configuration import SingleSignOn
 from tests.access.conftest import is_signed_in, text
+from tests.access.test_two_step import code_of
 from tests.support.identity_provider import (
     CLIENT_ID,
     CLIENT_SECRET,
@@ -210,6 +211,20 @@ def test_two_step_sign_in_is_asked_here_too(client: Client, provider: IdentityPr
     Authenticator.objects.create(user=person(), type="totp", data={"secret": "x"})
     assert go(client)["Location"] == reverse("mfa_authenticate")
     assert not is_signed_in(client)
+
+
+def test_who_has_no_password_sets_two_step_sign_in_up_as_well(
+    client: Client, provider: IdentityProvider, settings: Settings
+) -> None:
+    settings.PALYRA_REQUIRE_TWO_STEP = "everyone"
+    configure(settings, provider, "example.com")
+    go(client)
+    activate = reverse("mfa_activate_totp")
+    assert client.get("/team/")["Location"] == activate
+    secret = client.get(activate).context["form"].secret
+    assert client.post(activate, {"code": code_of(secret)}).status_code == 302
+    assert client.get("/team/").status_code == 200
+    assert client.get(reverse("account_change_password"))["Location"] == "/account/"
 
 
 def test_an_answer_that_nobody_asked_for_is_refused(
