@@ -8,18 +8,21 @@ from uuid import UUID
 from django import forms
 from django.contrib import admin
 from django.contrib.auth.models import User
-from django.core.exceptions import ValidationError
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import Q, QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.html import format_html
 
 from governance import corrections
+from governance.admin.call_texts import READ_PERMISSION, note_of, read
 from governance.admin.periods import PeriodFilter
 from governance.admin.story import tell
 from governance.display import call_status, dollars
 from governance.fields import DollarsField
 from governance.models import ApiKey, CallStatus, ModelCall, Team
+from governance.money import decimal_text
 from providers.admin.actions import object_action
 from providers.admin.base import ReadOnlyAdmin
 from providers.display import NOTHING, duration, moment, muted, number, two_lines
@@ -27,6 +30,34 @@ from providers.models import Provider, ProviderModel
 
 # What only a call's own page shows.
 HEAVY = ("decision", "evaluations", "holds", "attempts")
+# Of the file, by heading: more than the list has room for, and in figures to go on with.
+CSV_COLUMNS = {
+    "admitted_at": "admitted_at",
+    "settled_at": "settled_at",
+    "team": "team__slug",
+    "key": "api_key__name",
+    "person": "user__username",
+    "session": "session",
+    "surface": "surface",
+    "job_id": "job_id",
+    "run_id": "run_id",
+    "task_class": "task_class",
+    "requested_model": "requested_model",
+    "provider": "provider",
+    "model": "model",
+    "status": "status",
+    "error": "error",
+    "streamed": "streamed",
+    "cached": "cached",
+    "latency_ms": "latency_ms",
+    "uncached_input_tokens": "uncached_input_tokens",
+    "cache_read_tokens": "cache_read_tokens",
+    "cache_write_5m_tokens": "cache_write_5m_tokens",
+    "cache_write_1h_tokens": "cache_write_1h_tokens",
+    "output_tokens": "output_tokens",
+    "usage_reported": "usage_reported",
+    "cost": "exact_cost",
+}
 
 
 class CorrectionForm(forms.Form):
@@ -85,6 +116,10 @@ class ModelFilter(admin.SimpleListFilter):
         return queryset.filter(provider=provider, model=name) if slash else queryset
 
 
+def _page_of(call: ModelCall) -> str:
+    return reverse("admin:governance_modelcall_change", args=[call.pk])
+
+
 def _named(term: str) -> Q:
     """Calls of the team, key, person or model that `term` names in part.
 
@@ -137,6 +172,7 @@ class ModelCallAdmin(ReadOnlyAdmin):
     list_select_related = ("team", "api_key", "user")
     empty_text = "Calls appear here as soon as one is made."
     change_form_template = "admin/governance/modelcall/change_form.html"
+    csv_columns = CSV_COLUMNS
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ModelCall]:
         calls: QuerySet[ModelCall] = super().get_queryset(request)
@@ -165,10 +201,42 @@ class ModelCallAdmin(ReadOnlyAdmin):
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
         call = self.get_object(request, object_id)
-        story = tell(call) if call is not None else None
-        return super().change_view(
-            request, object_id, form_url, {**(extra_context or {}), "story": story}
+        told: dict[str, Any] = {}
+        if call is not None:
+            may_read = self.has_read_texts_permission(request)
+            told = {
+                "story": tell(call),
+                "texts": note_of(call, timezone.now(), may_read=may_read),
+                "texts_address": reverse("admin:governance_modelcall_texts", args=[call.pk]),
+            }
+        return super().change_view(request, object_id, form_url, {**told, **(extra_context or {})})
+
+    def get_urls(self) -> list[URLPattern]:
+        texts = path(
+            "<uuid:object_id>/texts/",
+            self.admin_site.admin_view(self.texts_view),
+            name="governance_modelcall_texts",
         )
+        return [texts, *super().get_urls()]
+
+    def texts_view(self, request: HttpRequest, object_id: UUID) -> HttpResponse:
+        """The call's page with its prompt and answer. Only a POST shows them: to look is noted in
+        the audit trail, and following a link notes nothing."""
+        call = self.get_object(request, str(object_id))
+        if call is None or not self.has_view_permission(request, call):
+            raise PermissionDenied
+        if request.method != "POST":
+            return HttpResponseRedirect(_page_of(call))
+        if not self.has_read_texts_permission(request):
+            raise PermissionDenied
+        shown = {"texts": read(call, timezone.now())}
+        # The page is only shown, whatever was sent.
+        request.method = "GET"
+        return self.change_view(request, str(call.pk), extra_context=shown)
+
+    def has_read_texts_permission(self, request: HttpRequest) -> bool:
+        """A permission of its own: who may see every call need not read what people wrote."""
+        return request.user.has_perm(READ_PERMISSION)
 
     def has_correct_permission(self, request: HttpRequest, _call: ModelCall | None = None) -> bool:
         """Whoever may change calls may say what became of one that nobody settled."""
@@ -227,6 +295,10 @@ class ModelCallAdmin(ReadOnlyAdmin):
     @admin.display(description="cost", ordering="cost")
     def amount_cost(self, call: ModelCall) -> str:
         return dollars(call.cost)
+
+    def exact_cost(self, call: ModelCall) -> str:
+        """US dollars to the last place, as files have them."""
+        return "" if call.cost is None else decimal_text(call.cost)
 
     @admin.display(description="latency", ordering="latency_ms")
     def amount_latency(self, call: ModelCall) -> str:

@@ -14,7 +14,7 @@ from governance.admin.price_import import PriceImportPage
 from governance.display import dollars
 from governance.fields import NanoDollarsField
 from governance.models import ModelCall, Price, PricePrecision, PriceTier
-from providers.admin.base import ConsoleAdmin, TabularInline
+from providers.admin.base import ConsoleAdmin, ConsolePage, TabularInline
 from providers.display import badge, moment, muted, number, two_lines, viewers_zone_name
 
 if TYPE_CHECKING:
@@ -128,6 +128,14 @@ class PriceAdmin(PriceImportPage, ConsoleAdmin):
         "Without a price a model's calls cost an unknown amount, and a cost budget refuses them."
     )
     empty_action = ("admin:governance_price_add", "Set the first price")
+    pages = (
+        ConsolePage(
+            title="Import prices",
+            view="admin:governance_price_import",
+            permission="view_or_change",
+            icon="sell",
+        ),
+    )
     fieldsets = (
         (None, {"fields": ("model", "effective_from")}),
         (

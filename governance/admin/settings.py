@@ -15,6 +15,7 @@ from providers.admin.base import ConsoleAdmin
 class GovernanceSettingsAdmin(ConsoleAdmin):
     """Routing, the least output worth a call, and when prices and costs are worth an alert."""
 
+    is_list = False
     fieldsets = (
         ("Calls", {"fields": ("routing_mode", "output_floor")}),
         ("Alerts", {"fields": ("price_stale_days", "spike_factor")}),

@@ -66,7 +66,15 @@ class TeamForm(forms.ModelForm[Team]):
 
     class Meta:
         model = Team
-        fields = ("name", "slug", "zone", "enabled", "allowed_models", "routing_mode")
+        fields = (
+            "name",
+            "slug",
+            "zone",
+            "enabled",
+            "allowed_models",
+            "routing_mode",
+            "text_days",
+        )
 
 
 class MembersInline(TabularInline):
@@ -94,6 +102,15 @@ class TeamAdmin(ConsoleAdmin):
     fieldsets = (
         (None, {"fields": ("name", "slug", "zone", "enabled")}),
         ("Models", {"fields": ("allowed_models", "routing_mode")}),
+        (
+            "Prompts and answers",
+            {
+                "fields": ("text_days",),
+                "description": "Kept are the words of calls that were sent, from the moment "
+                "this is set. They are shown on a call's page to those who may read them, and "
+                "each reading is in the audit trail.",
+            },
+        ),
     )
     empty_text = "A team has members, keys and budgets of its own. Calls are made for a team."
     empty_action = ("admin:governance_team_add", "Add the first team")

@@ -28,8 +28,8 @@ from governance.standing import standings
 from governance.views import curl_line
 from palyra_site.console import permissions
 from palyra_site.console.provider_rows import provider_rows
-from palyra_site.console.site import viewers_zone
 from palyra_site.console.spending import chart, figures
+from palyra_site.console.zones import viewers_zone
 from providers.models import ProviderModel
 from scheduling.models import CronJob, CronRun, RunStatus
 

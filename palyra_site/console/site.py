@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import update_wrapper
+from itertools import islice
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
-from zoneinfo import ZoneInfo
 
 from django.contrib.admin import AdminSite
 from django.core.paginator import Paginator
 from django.db.models import Model
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
-from django.urls import reverse
+from django.urls import path
 from django.utils import timezone
-from django.utils.text import capfirst
 
 from governance.audit.reading import entries_of
-from governance.zones import zone_names
+from palyra_site.console.palette import find
+from palyra_site.console.zones import viewers_zone
 
 if TYPE_CHECKING:
 
@@ -28,25 +27,7 @@ if TYPE_CHECKING:
 else:
     from unfold.sites import UnfoldAdminSite
 
-ZONE_COOKIE = "palyra_zone"
-# What the palette finds by name; of each, so many at most.
-FOUND_BY_NAME: tuple[str, ...] = (
-    "providers.provider",
-    "providers.providermodel",
-    "governance.team",
-    "governance.apikey",
-    "governance.budgetpolicy",
-    "scheduling.cronjob",
-)
-FOUND_BY_ID: tuple[str, ...] = ("governance.modelcall", "scheduling.cronrun", "scheduling.cronjob")
-MOST_OF_EACH = 5
 MOST_FOUND = 50
-
-
-def viewers_zone(request: HttpRequest) -> ZoneInfo:
-    """The zone the browser says it is in, or UTC."""
-    name = request.COOKIES.get(ZONE_COOKIE, "")
-    return ZoneInfo(name if name in zone_names() else "UTC")
 
 
 class ConsoleSite(UnfoldAdminSite):
@@ -71,7 +52,14 @@ class ConsoleSite(UnfoldAdminSite):
         # Imported only now: it needs the pages of objects, which register themselves here.
         from palyra_site.console.playground import pages as playground  # noqa: PLC0415
 
-        return [*playground.urls(self.admin_view), *super().get_urls()]
+        preferences = path("preferences/", self.admin_view(self.preferences), name="preferences")
+        return [preferences, *playground.urls(self.admin_view), *super().get_urls()]
+
+    def preferences(self, request: HttpRequest) -> HttpResponse:
+        """What the person sets for themselves."""
+        from palyra_site.console.preferences import preferences_page  # noqa: PLC0415 - needs the site
+
+        return preferences_page(request, self.each_context(request))
 
     def history_of(self, obj: Model) -> Any:
         """The audit trail's entries of an object, with their changes in words."""
@@ -82,9 +70,10 @@ class ConsoleSite(UnfoldAdminSite):
         term = request.GET.get("s", "").strip()
         if not term:
             return HttpResponse()
-        results = [*self._pages(request, term.lower()), *self._objects(request, term)]
+        sidebar = self.get_sidebar_list(request)
+        results = list(islice(find(request, term, self._registry, sidebar), MOST_FOUND))
         extended = "extended" in request.GET
-        paginator = Paginator(results[:MOST_FOUND], MOST_FOUND)
+        paginator = Paginator(results, MOST_FOUND)
         return TemplateResponse(
             request,
             f"unfold/helpers/{'command' if extended else 'search'}_results.html",
@@ -97,39 +86,3 @@ class ConsoleSite(UnfoldAdminSite):
             },
             headers={"HX-Trigger": "search", "Cache-Control": "no-store"},
         )
-
-    def _pages(self, request: HttpRequest, term: str) -> Iterator[dict[str, Any]]:
-        for group in self.get_sidebar_list(request):
-            for item in group["items"]:
-                if item["has_permission"] and term in item["title"].lower():
-                    yield {
-                        "title": item["title"],
-                        "description": group.get("title", "Palyra"),
-                        "link": item["link"],
-                        "icon": item["icon"],
-                    }
-
-    def _objects(self, request: HttpRequest, term: str) -> Iterator[dict[str, Any]]:
-        labels = FOUND_BY_ID if _is_identifier(term) else FOUND_BY_NAME
-        for model, admin in self._registry.items():
-            if model._meta.label_lower in labels and admin.has_view_permission(request):
-                found, _ = admin.get_search_results(request, admin.get_queryset(request), term)
-                yield from (_result(model, one) for one in found[:MOST_OF_EACH])
-
-
-def _is_identifier(term: str) -> bool:
-    try:
-        UUID(term)
-    except ValueError:
-        return False
-    return True
-
-
-def _result(model: type[Model], one: Any) -> dict[str, Any]:
-    meta = model._meta
-    return {
-        "title": str(one),
-        "description": capfirst(str(meta.verbose_name)),
-        "link": reverse(f"admin:{meta.app_label}_{meta.model_name}_change", args=[one.pk]),
-        "icon": "data_object",
-    }

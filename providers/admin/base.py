@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.contrib import admin, messages
+from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.utils import quote, unquote
 from django.core.exceptions import PermissionDenied, ValidationError
-from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.http import (
+    HttpRequest,
+    HttpResponse,
+    HttpResponseNotAllowed,
+    HttpResponseRedirect,
+    StreamingHttpResponse,
+)
 from django.urls import URLPattern, path, reverse
 
+from providers.admin import csv_lists
 from providers.admin.actions import ObjectAction, faults_in, faults_of
 
 if TYPE_CHECKING:
@@ -26,7 +35,18 @@ else:
     from unfold.admin import ModelAdmin
     from unfold.admin import TabularInline as UnfoldTabularInline
 
-__all__ = ["ConsoleAdmin", "ReadOnlyAdmin", "TabularInline", "remembered"]
+__all__ = ["ConsoleAdmin", "ConsolePage", "ReadOnlyAdmin", "TabularInline", "remembered"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConsolePage:
+    """A page beside an admin's list and forms: Ctrl+K finds it for those whom the admin's method
+    `has_<permission>_permission(request)` lets in."""
+
+    title: str
+    view: str
+    permission: str
+    icon: str = "article"
 
 
 def remembered(obj: Any, name: str, find: Callable[[], Any]) -> Any:
@@ -41,7 +61,9 @@ class ConsoleAdmin(ModelAdmin):
     """An object's list, form and actions.
 
     Display methods named `amount_…` are set flush right. `empty_text` and `empty_action` (an
-    address's name and a label) are what an empty list says and offers.
+    address's name and a label) are what an empty list says and offers. Every list can be had as
+    CSV: with what it shows, or with `csv_columns`, by heading. `is_list` is off where there is one
+    object only, whose page stands in for the list.
     """
 
     list_per_page = 25
@@ -59,6 +81,9 @@ class ConsoleAdmin(ModelAdmin):
     empty_text = "Nothing here yet."
     empty_action: tuple[str, str] | None = None
     object_actions: Iterable[str] = ()
+    csv_columns: Mapping[str, str] = {}
+    is_list = True
+    pages: Iterable[ConsolePage] = ()
 
     @property
     def empty_action_adds(self) -> bool:
@@ -71,7 +96,32 @@ class ConsoleAdmin(ModelAdmin):
             self.admin_site.admin_view(self.object_action_view),
             name=self._address("do").removeprefix("admin:"),
         )
-        return [own, *super().get_urls()]
+        listed = path(
+            "csv/",
+            self.admin_site.admin_view(self.csv_view),
+            name=self._address("csv").removeprefix("admin:"),
+        )
+        return [own, *([listed] if self.is_list else []), *super().get_urls()]
+
+    def csv_view(self, request: HttpRequest) -> HttpResponse | StreamingHttpResponse:
+        """The list as it is filtered and sorted, as CSV, for whoever may see the list."""
+        if not self.has_view_or_change_permission(request):
+            raise PermissionDenied
+        address = reverse(self._address("changelist"))
+        try:
+            changelist = self.get_changelist_instance(request)
+        except IncorrectLookupParameters:
+            return HttpResponseRedirect(f"{address}?e=1")
+        try:
+            return csv_lists.response(request, changelist, self.csv_columns)
+        except csv_lists.TooManyRows:
+            most = f"{csv_lists.MOST_ROWS:,}"
+            messages.error(
+                request,
+                f"The list has more than {most} rows, too many for a file. Narrow it by a filter, "
+                "such as by day, and download it again.",
+            )
+            return HttpResponseRedirect(f"{address}?{request.GET.urlencode()}")
 
     def object_action_view(
         self, request: HttpRequest, object_id: str, action_name: str

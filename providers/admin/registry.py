@@ -15,7 +15,7 @@ from django.urls import URLPattern, reverse
 from django.utils import timezone
 
 from providers.admin.actions import object_action
-from providers.admin.base import ConsoleAdmin, TabularInline
+from providers.admin.base import ConsoleAdmin, ConsolePage, TabularInline
 from providers.admin.catalogue import ModelsInline
 from providers.admin.operations import ProviderOperations
 from providers.admin.presets import PresetPages
@@ -106,6 +106,14 @@ class ProviderAdmin(ProviderOperations, PresetPages, ConsoleAdmin):
     list_before_template = "admin/providers/provider/list_before.html"
     empty_text = "A provider is where calls go: a host of models, or a rehearsal."
     empty_action = ("admin:providers_provider_add", "Add the first provider")
+    pages = (
+        ConsolePage(
+            title="Add a provider from a preset",
+            view="admin:providers_provider_presets",
+            permission="add_from_preset",
+            icon="add",
+        ),
+    )
     object_actions = ("disable", "enable", *ProviderOperations.operation_actions)
     fieldsets = (
         (None, {"fields": ("name", "display_name", "kind", "enabled")}),

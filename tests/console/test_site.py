@@ -155,7 +155,7 @@ def test_lists_take_a_bounded_number_of_queries(
         "governance_price",
         "auth_user",
     ):
-        with django_assert_max_num_queries(12):
+        with django_assert_max_num_queries(13):
             browser.get(reverse(f"admin:{name}_changelist"))
 
 
