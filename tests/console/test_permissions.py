@@ -217,6 +217,10 @@ def test_the_viewer_sees_every_list_and_page(viewer: Client) -> None:
             assert viewer.get(address).status_code == 200, address
 
 
+# What auditors see by asking for it, which is a POST as it is told of in the audit trail.
+MAY: dict[str, tuple[str, ...]] = {"nobody": (), "viewer": ("_texts",)}
+
+
 @pytest.mark.parametrize("persona", ["nobody", "viewer"])
 def test_nothing_changes(root: Client, persona: str, request: pytest.FixtureRequest) -> None:
     client: Client = request.getfixturevalue(persona)
@@ -231,7 +235,7 @@ def test_nothing_changes(root: Client, persona: str, request: pytest.FixtureRequ
 
     for name, address, data in walk:
         status = client.post(address, data).status_code
-        if name.endswith(REFUSED):
+        if name.endswith(REFUSED) and not name.endswith(MAY[persona]):
             assert status == 403, (address, status)
     for address, chosen in bulk:
         client.post(address, chosen)
