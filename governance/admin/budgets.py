@@ -275,6 +275,7 @@ class BudgetWindowAdmin(ReadOnlyAdmin):
     )
     readonly_fields = fields[1:]
     empty_text = "A window opens with the first call that a policy counts."
+    empty_action = ("admin:governance_budgetpolicy_changelist", "See policies")
 
     def object_links(self, request: HttpRequest, obj: BudgetWindow) -> list[ObjectLink]:
         return calls_links(request, "Calls it counts", window=obj.pk)

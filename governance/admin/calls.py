@@ -154,7 +154,7 @@ class ModelCallAdmin(ReadOnlyAdmin):
         "cached",
     )
     search_fields = ("id",)
-    search_help_text = "Id of a call, run or job; team, key, person, model, session"
+    search_help_text = "Id, team, key, person, model or session"
     # Looked up for the page alone: joined, SQLite would begin with the teams and sort all calls.
     list_select_related = ()
     # Only what an index has in order; anything else would be sorted anew for each page.

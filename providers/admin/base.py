@@ -101,10 +101,18 @@ class ConsoleAdmin(ModelAdmin):
     is_list = True
     pages: Iterable[ConsolePage] = ()
 
-    @property
-    def empty_action_adds(self) -> bool:
-        """Whether what an empty list offers is to add something, which takes the permission to."""
-        return self.empty_action is not None and self.empty_action[0].endswith("_add")
+    def offered_when_empty(self, request: HttpRequest) -> tuple[str, str] | None:
+        """The address and label of what an empty list offers, if this person may do it."""
+        if self.empty_action is None:
+            return None
+        name, label = self.empty_action
+        for model, other in self.admin_site._registry.items():
+            stem = f"admin:{model._meta.app_label}_{model._meta.model_name}_"
+            if name == f"{stem}add" and not other.has_add_permission(request):
+                return None
+            if name == f"{stem}changelist" and not other.has_view_or_change_permission(request):
+                return None
+        return reverse(name), label
 
     def get_urls(self) -> list[URLPattern]:
         own = path(
