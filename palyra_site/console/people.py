@@ -10,7 +10,8 @@ from django.contrib.auth.models import Group, User
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest
 
-from providers.admin.base import ConsoleAdmin
+from governance.admin.call_links import calls_links
+from providers.admin.base import ConsoleAdmin, ObjectLink
 from providers.display import badge, moment, muted, number, two_lines
 
 if TYPE_CHECKING:
@@ -53,6 +54,9 @@ class UserAdmin(UserAdminBase):
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
         people: QuerySet[User] = super().get_queryset(request)
         return people.annotate(team_count=Count("memberships", distinct=True))
+
+    def object_links(self, request: HttpRequest, obj: User) -> list[ObjectLink]:
+        return calls_links(request, user__id__exact=obj.pk)
 
     @admin.display(description="person", ordering="username")
     def person(self, user: User) -> str:
