@@ -89,6 +89,7 @@ class AlertAdmin(ReadOnlyAdmin):
     search_help_text = "Words of the alert"
     list_select_related = ("team", "acknowledged_by")
     empty_text = "Nothing to report. What needs a look appears here by itself."
+    empty_action = ("admin:governance_channel_changelist", "See where alerts are sent")
     object_actions = ("acknowledge", "mute", "resolve")
     readonly_fields = (*list_display, "explanation", "acknowledged_by", "muted_until")
     fields = readonly_fields
@@ -306,7 +307,8 @@ class DeliveryAdmin(ReadOnlyAdmin):
     list_display = ("what", "channel", "team", "state", "amount_tries", "made")
     list_filter = ("status", EventFilter, "channel", "team")
     list_select_related = ("channel", "alert", "team")
-    empty_text = "Nothing was sent yet."
+    empty_text = "Nothing was sent yet. Channels say where alerts and runs are told of."
+    empty_action = ("admin:governance_channel_changelist", "See channels")
     object_actions = ("redeliver",)
     readonly_fields = (*list_display, "alert", "run", "says", "body", "tried")
     fields = readonly_fields

@@ -101,6 +101,7 @@ class ApprovalAdmin(ReadOnlyAdmin):
     search_help_text = "Team, budget, reason or person"
     list_select_related = ("team", "policy", "requested_by", "decided_by")
     empty_text = "Nobody has asked for more. Teams ask on their own pages when a budget is short."
+    empty_action = ("admin:governance_budgetpolicy_changelist", "See policies")
     object_actions = ("approve", "deny")
     readonly_fields = (
         "what",

@@ -14,6 +14,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 
 from governance import scope_names
+from governance.admin.call_links import calls_links
 from governance.admin.policy_form import PolicyForm
 from governance.admin.teams import ZoneInput
 from governance.admin.window_limits import limits_of
@@ -23,7 +24,7 @@ from governance.models import IDENTITY, BudgetInterval, BudgetPolicy, BudgetScop
 from governance.policy_words import names_of, now_text, summary
 from governance.standing import Standing, named_value, standings
 from providers.admin.actions import object_action
-from providers.admin.base import ConsoleAdmin, ReadOnlyAdmin, remembered
+from providers.admin.base import ConsoleAdmin, ObjectLink, ReadOnlyAdmin, remembered
 from providers.display import (
     NOTHING,
     bar,
@@ -274,6 +275,10 @@ class BudgetWindowAdmin(ReadOnlyAdmin):
     )
     readonly_fields = fields[1:]
     empty_text = "A window opens with the first call that a policy counts."
+    empty_action = ("admin:governance_budgetpolicy_changelist", "See policies")
+
+    def object_links(self, request: HttpRequest, obj: BudgetWindow) -> list[ObjectLink]:
+        return calls_links(request, "Calls it counts", window=obj.pk)
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[WindowList]:
         return WindowList

@@ -16,11 +16,12 @@ from django.utils import timezone
 from django.utils.html import format_html
 
 from governance import keys
+from governance.admin.call_links import calls_links
 from governance.forms import add_faults
 from governance.models import ApiKey, ModelCall
 from governance.views import curl_line
 from providers.admin.actions import object_action
-from providers.admin.base import ConsoleAdmin
+from providers.admin.base import ConsoleAdmin, ObjectLink
 from providers.display import badge, link, moment, muted, two_lines, viewers_zone_name
 
 # Which forms this session has sent, so that none makes a second key.
@@ -130,6 +131,9 @@ class ApiKeyAdmin(ConsoleAdmin):
 
     def get_readonly_fields(self, request: HttpRequest, obj: ApiKey | None = None) -> Any:
         return () if obj is None else FACTS
+
+    def object_links(self, request: HttpRequest, obj: ApiKey) -> list[ObjectLink]:
+        return calls_links(request, api_key__id__exact=obj.pk)
 
     def add_view(
         self, request: HttpRequest, form_url: str = "", extra_context: Any = None

@@ -11,12 +11,13 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
 
+from governance.admin.call_links import calls_links
 from governance.models import ApiKey, Membership, ModelCall, Team
 from governance.routing.exclusions import allows
 from governance.zones import zone_names
 from providers import registry
 from providers.admin.actions import object_action
-from providers.admin.base import ConsoleAdmin, TabularInline
+from providers.admin.base import ConsoleAdmin, ObjectLink, TabularInline
 from providers.display import enabled_badge, link, muted, number, two_lines
 
 if TYPE_CHECKING:
@@ -137,6 +138,9 @@ class TeamAdmin(ConsoleAdmin):
         if obj is not None and ModelCall.objects.filter(team=obj).exists():
             return False
         return super().has_delete_permission(request, obj)
+
+    def object_links(self, request: HttpRequest, obj: Team) -> list[ObjectLink]:
+        return calls_links(request, team__id__exact=obj.pk)
 
     def object_note(self, request: HttpRequest, obj: Team) -> str:
         """What the allowed models come to now, as a name with a slip in it allows nothing."""

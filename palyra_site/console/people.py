@@ -17,6 +17,7 @@ from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.html import format_html
 
+from governance.admin.call_links import calls_links
 from governance.audit import record
 from palyra_site.access import groups
 from palyra_site.access.records import SIGNED_OUT, TWO_STEP_OFF
@@ -32,7 +33,7 @@ from palyra_site.access.sessions import end_sessions
 from palyra_site.access.two_step import uses_two_step
 from palyra_site.console.person_form import NewPersonForm, PersonForm
 from providers.admin.actions import object_action
-from providers.admin.base import ConsoleAdmin, remembered
+from providers.admin.base import ConsoleAdmin, ObjectLink, remembered
 from providers.display import badge, moment, muted, number, two_lines
 
 if TYPE_CHECKING:
@@ -220,6 +221,9 @@ class UserAdmin(UserAdminBase):
         Authenticator.objects.filter(user=user).delete()
         record(TWO_STEP_OFF, user, {"two-step sign-in": ["on", "off"]})
         return f"{user} signs in with a password alone until two-step sign-in is set up again."
+
+    def object_links(self, request: HttpRequest, obj: User) -> list[ObjectLink]:
+        return calls_links(request, user__id__exact=obj.pk)
 
     @admin.display(description="person", ordering="username")
     def person(self, user: User) -> str:

@@ -26,6 +26,7 @@ from governance.models import (
     Approval,
     BudgetPolicy,
     CallStatus,
+    CallText,
     Channel,
     Membership,
     ModelCall,
@@ -97,6 +98,7 @@ def seed(now: datetime | None = None, *, calls_made: int = CALLS) -> Seeded:
     _fit_to_what_was_used()
     give_holds_to_latest()
     pending = _approvals(teams, member, administrator, now)
+    _texts(teams[1])
     _alerts(teams, now)
     _careful_job(teams[0], administrator, now)
     _maintenance(now)
@@ -112,6 +114,29 @@ def seed(now: datetime | None = None, *, calls_made: int = CALLS) -> Seeded:
             "admitted_at"
         ),
     )
+
+
+def _texts(team: Team) -> None:
+    """What the last calls of a team that wants it kept asked and were answered."""
+    team.text_days = 30
+    team.save()
+    asked = {
+        "passages": [
+            ["Settings", '{"temperature": 0.2}'],
+            ["System", "You sort findings of a literature search. Answer in one paragraph."],
+            ["User", "Which of these papers measure the effect directly, and which model it?"],
+        ],
+        "cut": False,
+    }
+    said = "Two measure it directly: Okafor (2024) and Lindqvist (2025). The other three model it."
+    for call in ModelCall.objects.filter(team=team, status=CallStatus.SUCCEEDED)[:20]:
+        CallText.objects.create(
+            pk=call.pk,
+            team=team,
+            admitted_at=call.admitted_at,
+            asked=asked,
+            answered={"passages": [["Model", said]], "cut": False},
+        )
 
 
 def _alerts(teams: tuple[Team, ...], now: datetime) -> None:

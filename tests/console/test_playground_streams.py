@@ -18,7 +18,7 @@ from django.db import connections
 from django.test import Client
 from django.utils import timezone
 
-from governance import approvals
+from governance import approvals, calls
 from governance.models import (
     Approval,
     AuditEntry,
@@ -417,7 +417,7 @@ async def test_an_answer_under_way_keeps_no_connection_to_the_database(
 ) -> None:
     """A web process has few: the request's thread gives its own back before the call begins."""
     happened: list[Any] = []
-    open_stream = sending.open_stream
+    open_stream = calls.open_stream
 
     async def noted(*arguments: Any, **options: Any) -> Any:
         happened.append("opened")
