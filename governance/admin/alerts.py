@@ -18,11 +18,10 @@ from django.views.decorators.debug import sensitive_post_parameters
 
 from governance.admin.teams import PatternsField
 from governance.alerts import deliveries, formats, handling
-from governance.display import delivery_badge
+from governance.display import delivery_badge, severity_badge
 from governance.models import (
     Alert,
     AlertKind,
-    AlertSeverity,
     Channel,
     ChannelKind,
     Delivery,
@@ -32,7 +31,6 @@ from providers.admin.actions import object_action
 from providers.admin.base import ConsoleAdmin, ReadOnlyAdmin
 from providers.display import (
     NOTHING,
-    Tone,
     badge,
     moment,
     muted,
@@ -53,11 +51,6 @@ else:
     )
 
 LAST_DELIVERIES = 10
-SEVERITY_TONES: dict[str, Tone] = {
-    AlertSeverity.INFO: "quiet",
-    AlertSeverity.WARNING: "warning",
-    AlertSeverity.CRITICAL: "bad",
-}
 
 # What events begin with, and what such ones are of.
 EVENTS = (
@@ -132,7 +125,7 @@ class AlertAdmin(ReadOnlyAdmin):
 
     @admin.display(description="severity", ordering="severity")
     def grade(self, alert: Alert) -> str:
-        return badge(alert.get_severity_display(), SEVERITY_TONES.get(alert.severity, "quiet"))
+        return severity_badge(alert)
 
     @admin.display(description="state")
     def state(self, alert: Alert) -> str:

@@ -70,12 +70,24 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
 )
 
 
+# The pages that are no model's, after the entries of their group: title, icon, address and whose
+# list one must be allowed to see.
+PAGES: dict[str, tuple[tuple[str, str, str, str], ...]] = {
+    "Use": (("Spend", "payments", "admin:spend", "governance.modelcall"),),
+}
+
+
 def entries(request: HttpRequest) -> list[dict[str, Any]]:
     """The groups of the sidebar with the entries this person may open."""
     overview = {"title": "Overview", "icon": "monitoring", "link": reverse("admin:index")}
     groups: list[dict[str, Any]] = [{"items": [overview]}]
     for title, lists in GROUPS:
         items = [_entry(request, *one) for one in lists if may_view(one[2])(request)]
+        items += [
+            {"title": name, "icon": icon, "link": reverse(address)}
+            for name, icon, address, model in PAGES.get(title, ())
+            if may_view(model)(request)
+        ]
         if items:
             groups.append({"title": title, "items": items})
     return groups

@@ -12,9 +12,11 @@ from django.contrib.admin import AdminSite
 from django.core.paginator import Paginator
 from django.db.models import Model
 from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.template.response import TemplateResponse
-from django.urls import reverse
+from django.urls import URLPattern, path, reverse
 from django.utils import timezone
+from django.utils.module_loading import import_string
 from django.utils.text import capfirst
 
 from governance.audit.reading import entries_of
@@ -28,6 +30,10 @@ if TYPE_CHECKING:
 else:
     from unfold.sites import UnfoldAdminSite
 
+# The pages that are no model's: their names, which are their addresses too, and who makes them.
+PAGES = {
+    "spend": "palyra_site.console.explorer.spend",
+}
 ZONE_COOKIE = "palyra_zone"
 # What the palette finds by name; of each, so many at most.
 FOUND_BY_NAME: tuple[str, ...] = (
@@ -65,6 +71,20 @@ class ConsoleSite(UnfoldAdminSite):
                 return response.render() if hasattr(response, "render") else response
 
         return update_wrapper(in_zone, view)
+
+    def extra_urls(self) -> list[URLPattern]:
+        """The pages that are no model's."""
+        return [
+            path(f"{name}/", self.admin_view(self._page(view)), name=name)
+            for name, view in PAGES.items()
+        ]
+
+    def _page(self, view: str) -> Callable[..., HttpResponseBase]:
+        def page(request: HttpRequest) -> HttpResponseBase:
+            found: Callable[..., HttpResponseBase] = import_string(view)
+            return found(request, self.each_context(request))
+
+        return page
 
     def history_of(self, obj: Model) -> Any:
         """The audit trail's entries of an object, with their changes in words."""

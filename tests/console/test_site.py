@@ -10,6 +10,7 @@ from django.test import Client
 from django.urls import reverse
 
 from governance.models import ModelCall
+from palyra_site.console.navigation import GROUPS, PAGES
 from tests.browser.seed import Seeded
 from tests.console.conftest import signed_in, staff
 from tests.console.pages import filled, text_of
@@ -34,14 +35,15 @@ def test_an_administrator_is_offered_everything(browser: Client) -> None:
         "Access",
         "System",
     ]
-    assert len(_entries(browser)) == 24
+    lists = sum(len(entries) for _, entries in GROUPS)
+    assert len(_entries(browser)) == 1 + lists + sum(len(pages) for pages in PAGES.values())
 
 
 @pytest.mark.parametrize(
     ("permissions", "entries"),
     [
         ((), ["Overview"]),
-        (("governance.view_modelcall",), ["Overview", "Calls"]),
+        (("governance.view_modelcall",), ["Overview", "Calls", "Spend"]),
         (("governance.change_team", "auth.view_user"), ["Overview", "Teams", "Users"]),
     ],
 )
