@@ -33,6 +33,7 @@ else:
 # The pages that are no model's: their names, which are their addresses too, and who makes them.
 PAGES = {
     "spend": "palyra_site.console.explorer.spend",
+    "system": "palyra_site.console.system.system",
 }
 ZONE_COOKIE = "palyra_zone"
 # What the palette finds by name; of each, so many at most.
