@@ -12,6 +12,11 @@ from palyra_site.configuration import ENV_FILE, layers
 SECRET_WORDS = ("KEY", "SECRET", "PASSWORD", "TOKEN", "URL", "CREDENTIAL")
 PLAIN = ("PALYRA_PUBLIC_URL",)
 HIDDEN = "set; not shown"
+# Where nothing is given, Palyra makes these for itself.
+MADE = {
+    "PALYRA_SECRET_KEY": "made by Palyra, in secret.key",
+    "PALYRA_VAULT_KEY": "made by Palyra, in vault.key",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +43,7 @@ def _source(
 ) -> SettingSource:
     variable = next((one for one in (name, f"{name}_FILE") if given.get(one, "").strip()), "")
     if not variable:
-        value = HIDDEN if _is_secret(name) and default else default or "empty"
+        value = HIDDEN if _is_secret(name) and default else default or MADE.get(name, "empty")
         return SettingSource(name=name, value=value, source="default", is_default=True)
     place = "environment" if own.get(variable, "").strip() else "the .env file"
     if variable != name:

@@ -74,7 +74,7 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
 # list one must be allowed to see.
 PAGES: dict[str, tuple[tuple[str, str, str, str], ...]] = {
     "Use": (("Spend", "payments", "admin:spend", "governance.modelcall"),),
-    "System": (("Condition", "monitor_heart", "admin:system", "governance.processheartbeat"),),
+    "System": (("System status", "monitor_heart", "admin:system", "governance.processheartbeat"),),
 }
 
 

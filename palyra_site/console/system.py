@@ -110,7 +110,7 @@ def system(request: HttpRequest, context: Mapping[str, Any]) -> HttpResponse:
     processes = process_rows(now)
     checks = health.look(now)
     shown: dict[str, Any] = {
-        "title": "System",
+        "title": "System status",
         "now": now,
         "zone": viewers_zone(request).key,
         "processes": processes,
