@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
@@ -73,8 +74,14 @@ DIMENSIONS = {
 
 def calls_address(**filters: Any) -> str:
     """The list of calls that `filters` leave."""
-    address = reverse("admin:governance_modelcall_changelist")
+    address = _list_of_calls()
     return f"{address}?{urlencode(filters)}" if filters else address
+
+
+@cache
+def _list_of_calls() -> str:
+    """Looked up once: a chart has hundreds of links to it."""
+    return reverse("admin:governance_modelcall_changelist")
 
 
 def labels(by: str, keys: Collection[Key]) -> dict[Key, str]:

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from governance import approvals
-from governance.budgets import Subject
+from governance.budgets import Subject, WindowKey
 from governance.ledger import open_window
 from governance.models import (
     Alert,
@@ -35,7 +35,7 @@ def open_windows(teams: Iterable[Team], now: datetime) -> None:
     moments = [now - DAY * ago for ago in range(DAYS + 1)]
     for row in BudgetPolicy.objects.exclude(interval="run").order_by("pk"):
         policy = policy_entry(row)
-        keys = {}
+        keys: dict[WindowKey, None] = {}
         for team in teams:
             subject = Subject(team_id=team.pk, call_id=UUID(int=0))
             if policy.counts(subject):

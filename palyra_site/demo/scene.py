@@ -35,7 +35,7 @@ PROVIDERS = (
 )
 # By model: its provider, tiers of cost and latency, and what a million tokens cost: input, output,
 # and input that the provider's own cache had.
-MODELS = (
+MODELS: tuple[tuple[str, str, int, int, tuple[str, str, str | None]], ...] = (
     ("openai", "gpt-4.1", 3, 2, ("2.00", "8.00", "0.50")),
     ("openai", "gpt-4.1-mini", 2, 1, ("0.40", "1.60", "0.10")),
     ("anthropic", "claude-sonnet-4", 3, 2, ("3.00", "15.00", "0.30")),
@@ -150,14 +150,14 @@ def _registry(since: datetime) -> None:
                 latency_tier=latency_tier,
             )
         )
-        paid, answered, read = (None if one is None else _dollars(one) for one in rates)
+        paid, answered, read = rates
         _stored(
             Price(
                 model=model,
                 effective_from=since,
-                uncached_input=paid,
-                output=answered,
-                cache_read=read,
+                uncached_input=_dollars(paid),
+                output=_dollars(answered),
+                cache_read=None if read is None else _dollars(read),
                 source="demonstration",
             )
         )

@@ -13,7 +13,7 @@ from scheduling.models import CronRun
 __all__ = ["DAYS", "Ledger", "give_holds_to_latest"]
 
 DAYS = 62
-MODELS = (("auto", 2), ("gpt-4.1", 4), ("gpt-4.1-mini", 4), ("llama-3.3-70b", 1))
+MODELS = {"auto": 2, "gpt-4.1": 4, "gpt-4.1-mini": 4, "llama-3.3-70b": 1}
 
 
 class Ledger:
@@ -55,7 +55,7 @@ class Ledger:
         return self.writer.answered(one)
 
     def _asked(self, team_number: int, at: datetime, run: CronRun | None = None) -> Decided:
-        names, weights = zip(*MODELS, strict=True)
+        names, weights = list(MODELS), list(MODELS.values())
         background = TaskClass.BACKGROUND_AUTOMATION
         return self.writer.decided(
             Asked(

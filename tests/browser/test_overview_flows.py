@@ -24,7 +24,7 @@ def _figure(page: Page, name: str) -> str:
 def test_one_filters_the_overview_and_looks_into_spend(page: Page, tmp_path: Path) -> None:
     page.get_by_label("Period").select_option("month")
     page.get_by_label("Team", exact=True).select_option(label="Research")
-    page.get_by_role("button", name="Show").click()
+    page.get_by_role("button", name="Show", exact=True).click()
     expect(page.get_by_role("heading", name="This month, Research")).to_be_visible()
     calls = _figure(page, "Calls")
     page.get_by_role("link", name="Model", exact=True).click()
@@ -58,12 +58,12 @@ def test_one_filters_the_overview_and_looks_into_spend(page: Page, tmp_path: Pat
 def test_a_named_period_puts_days_away(page: Page) -> None:
     page.get_by_label("or from").fill("2026-01-01")
     page.get_by_label("to", exact=True).fill("2026-01-31")
-    page.get_by_role("button", name="Show").click()
+    page.get_by_role("button", name="Show", exact=True).click()
     expect(page.get_by_role("heading", name="1 Jan 2026 to 31 Jan 2026")).to_be_visible()
 
     page.get_by_label("Period").select_option("7days")
     expect(page.get_by_label("or from")).to_have_value("")
-    page.get_by_role("button", name="Show").click()
+    page.get_by_role("button", name="Show", exact=True).click()
 
     expect(page.get_by_role("heading", name="Last 7 days")).to_be_visible()
 

@@ -54,7 +54,8 @@ def _copy(model: type[Model], number: int) -> Any:
     row: Any = model._default_manager.order_by("pk")[0]
     key = model._meta.pk
     row.pk = uuid4() if isinstance(key, UUIDField) else None
-    for name, value in DIFFERS.get(model._meta.label_lower, lambda _: {})(number).items():
+    differs = DIFFERS.get(model._meta.label_lower)
+    for name, value in (differs(number) if differs else {}).items():
         setattr(row, name, value)
     for field in model._meta.concrete_fields:
         if field.unique and not field.primary_key and isinstance(getattr(row, field.name), UUID):

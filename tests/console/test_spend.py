@@ -49,17 +49,16 @@ def spent(seeded: Seeded) -> Seeded:
     now = timezone.now()
     team = seeded.teams[0]
     key = ApiKey.objects.filter(team=team).order_by("pk").first()
-    for number, fields in enumerate(
-        (
-            {"api_key": key},
-            {"user": seeded.member, "surface": "console"},
-            {"job_id": seeded.job.pk, "surface": "schedule"},
-            {"status": "failed", "cost": 0},
-            {"status": "blocked", "cost": None, "provider": "", "model": ""},
-            {"status": "waiting", "cost": None},
-            {"status": "in_flight", "cost": None, "owner": seeded.job.pk, "expires_at": now},
-        )
-    ):
+    made: tuple[dict[str, Any], ...] = (
+        {"api_key": key},
+        {"user": seeded.member, "surface": "console"},
+        {"job_id": seeded.job.pk, "surface": "schedule"},
+        {"status": "failed", "cost": 0},
+        {"status": "blocked", "cost": None, "provider": "", "model": ""},
+        {"status": "waiting", "cost": None},
+        {"status": "in_flight", "cost": None, "owner": seeded.job.pk, "expires_at": now},
+    )
+    for number, fields in enumerate(made):
         make_call(team, now - timedelta(days=number, minutes=1), **fields)
     return seeded
 
