@@ -209,6 +209,17 @@ def test_an_auditor_may_have_calls_explained_and_send_none(team: Team) -> None:
     assert auditor.post(SEND, asked(team)).status_code == 403
 
 
+def test_the_palette_finds_it_for_whoever_may_open_it(team: Team) -> None:
+    def found(permission: str) -> str:
+        client = signed_in(staff(f"with {permission}", permission))
+        search = client.get("/admin/search/", {"s": "playgr", "extended": "1"})
+        return search.content.decode()
+
+    assert PAGE in found("governance.view_modelcall")
+    assert PAGE in found("governance.use_playground")
+    assert PAGE not in found("governance.view_team")
+
+
 def test_links_lead_only_where_the_person_may_go(team: Team) -> None:
     auditor = signed_in(staff("auditor", "governance.view_modelcall"))
     policies = signed_in(
