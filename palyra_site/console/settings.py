@@ -65,5 +65,6 @@ UNFOLD: dict[str, Any] = {
         "show_all_applications": False,
         "navigation": "palyra_site.console.navigation.entries",
     },
+    "ACCOUNT": {"navigation": [{"title": "Your account", "link": reverse_lazy("mfa_index")}]},
     "LOGIN": {"redirect_after": reverse_lazy("admin:index")},
 }

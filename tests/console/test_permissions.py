@@ -16,9 +16,12 @@ from django.test import Client
 from django.urls import URLPattern, URLResolver, reverse
 
 from governance.models import ModelCall, Team
+from palyra_site.access.groups import existing_permissions
+from palyra_site.access.roles import Role, permissions_of
 from providers.admin.base import ConsoleAdmin
 from providers.models import Provider
 from scheduling.models import CronJob
+from tests.browser.console import MEMBER, OPERATOR
 from tests.browser.seed import Seeded
 from tests.console.conftest import signed_in, staff
 from tests.console.pages import filled
@@ -43,7 +46,6 @@ FOR_EVERYBODY = {
     "search",
     "jsi18n",
     "preferences",
-    "password_change",
     "password_change_done",
 }
 NOT_WALKED = {"login", "logout", "view_on_site"}
@@ -107,7 +109,8 @@ def _walk() -> Iterator[tuple[str, str]]:
     for key in _keys(Provider):
         yield "providers_provider_discover", f"/admin/providers/provider/{key}/discover/"
     yield from _playground()
-    yield "auth_user_password_change", f"/admin/auth/user/{_keys(User)[0]}/password/"
+    member = User.objects.get(username=MEMBER)
+    yield "auth_user_password_change", f"/admin/auth/user/{member.pk}/password/"
 
 
 def _playground() -> Iterator[tuple[str, str]]:
@@ -201,6 +204,9 @@ def test_without_permission_nothing_of_the_objects_is_seen(nobody: Client) -> No
         status = nobody.get(address).status_code
         if name in FOR_EVERYBODY:
             assert status == 200, address
+        elif name == "password_change":
+            # On the page of one's own account, outside the console.
+            assert status == 302, address
         elif name == "app_list":
             assert status == 404, address
         else:
@@ -215,6 +221,79 @@ def test_the_viewer_sees_every_list_and_page(viewer: Client) -> None:
     for name, address in list(_walk()):
         if name.endswith(seen) and not name.endswith("password_change"):
             assert viewer.get(address).status_code == 200, address
+
+
+@pytest.fixture
+def operator(seeded: Seeded) -> Client:
+    """Runs things."""
+    return signed_in(User.objects.get(username=OPERATOR))
+
+
+# The tables of what an operator runs, of what that writes besides, and of their own preferences.
+RUN_BY_OPERATORS = {
+    "governance_alert",
+    "governance_approval",
+    "governance_budgetwindow",
+    "governance_delivery",
+    "providers_breaker",
+    "providers_providerprobe",
+    "scheduling_cronjob",
+    "scheduling_cronrun",
+    "scheduling_exclusioncalendar",
+    "scheduling_maintenancejob",
+    "governance_preferences",
+    "django_admin_log",
+    "governance_auditentry",
+    "django_q_ormq",
+}
+
+
+@pytest.mark.any_database
+def test_the_operator_changes_only_what_they_run(root: Client, operator: Client) -> None:
+    walk = [(name, address, _sent(root, name, address)) for name, address in _walk()]
+    bulk = list(_bulk_actions(root))
+    before = _fingerprint()
+
+    for name, address, data in walk:
+        # Theirs to run: deleting it would leave the rest of the walk nothing to be refused.
+        if not name.startswith("scheduling_") or not name.endswith("_delete"):
+            operator.post(address, data)
+    for address, chosen in bulk:
+        if "/scheduling/" not in address:
+            operator.post(address, chosen)
+
+    after = _fingerprint()
+    changed = {label for label in after if after[label] != before[label]}
+    assert changed <= RUN_BY_OPERATORS
+    assert {"governance_approval", "scheduling_cronjob", "providers_breaker"} <= changed
+
+
+@pytest.mark.any_database
+def test_the_operator_sees_no_secrets_and_no_people(operator: Client) -> None:
+    for name, address in list(_walk()):
+        hidden = name.startswith(("auth_", "providers_secret"))
+        if name.endswith(("_changelist", "_change", "_history")) and name != "password_change":
+            assert operator.get(address).status_code == (403 if hidden else 200), address
+    provider = Provider.objects.get(name="openai")
+    page = operator.get(reverse("admin:providers_provider_change", args=[provider.pk]))
+    assert "credentials-TOTAL_FORMS" not in page.content.decode()
+
+
+@pytest.mark.django_db
+def test_every_action_of_every_page_is_some_roles_or_the_administrators() -> None:
+    """A permission that is new belongs to administrators until the table says otherwise."""
+    known = existing_permissions()
+    of = {role: permissions_of(role, known) for role in Role}
+    for model in admin.site._registry:
+        label = model._meta.label_lower.replace(".", ".{}_")
+        assert label.format("view") in of[Role.AUDITOR], f"the auditor does not see {model}"
+        if model._meta.app_label != "auth":
+            for verb in ("view", "add", "change", "delete"):
+                assert label.format(verb) in of[Role.ADMINISTRATOR]
+    more = {one for one in of[Role.AUDITOR] if ".view_" not in one}
+    assert more == {"governance.read_calltext"}
+    assert of[Role.OPERATOR] < of[Role.ADMINISTRATOR]
+    assert of[Role.AUDITOR] <= of[Role.ADMINISTRATOR]
 
 
 # What auditors see by asking for it, which is a POST as it is told of in the audit trail.

@@ -165,20 +165,22 @@ def test_users_are_added_and_given_access(browser: Client) -> None:
     add = reverse("admin:auth_user_add")
     sent = filled(browser.get(add).content.decode(), "user_form")
     password = "a-long-password-1"
-    browser.post(add, {**sent, "username": "nina", "password1": password, "password2": password})
+    new = {"username": "nina", "role": "Member", "password1": password, "password2": password}
+    browser.post(add, {**sent, **new})
     user = User.objects.get(username="nina")
     page = reverse("admin:auth_user_change", args=[user.pk])
     form = filled(browser.get(page).content.decode(), "user_form")
 
-    browser.post(page, {**form, "is_staff": "on", "first_name": "Nina"})
+    browser.post(page, {**form, "role": "Operator", "first_name": "Nina"})
 
     user.refresh_from_db()
     assert (user.first_name, user.is_staff) == ("Nina", True)
+    assert [group.name for group in user.groups.all()] == ["Operator"]
     assert user.check_password(password)
 
 
 def test_the_sign_in_page_stands_alone(client: Client, db: None) -> None:
-    html = client.get("/admin/login/").content.decode()
+    html = client.get("/admin/login/", follow=True).content.decode()
 
     assert "Palyra" in text_of(html)
     assert "nav-sidebar" not in html
