@@ -15,7 +15,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 
-from governance import approval_words, approvals
+from governance import approval_words, approvals, overrides
 from governance.amounts import amount_text
 from governance.approvals import ApprovalAlreadyDecided, ApprovalNotAllowed
 from governance.display import APPROVAL_TONES, resets, standing_badge, standing_meter
@@ -23,7 +23,15 @@ from governance.models import Approval, ApprovalStatus, ApprovalUntil, KeptCall
 from governance.standing import Standing, standings
 from providers.admin.actions import object_action
 from providers.admin.base import ReadOnlyAdmin, remembered
-from providers.display import NOTHING, badge, moment, muted, preformatted, two_lines
+from providers.display import (
+    NOTHING,
+    badge,
+    moment,
+    moment_text,
+    muted,
+    preformatted,
+    two_lines,
+)
 
 
 class CommentForm(forms.Form):
@@ -56,6 +64,19 @@ def _what_approving_does(approval: Approval) -> str:
             f"{approval_words.lasts(approval)}; then the limit is the policy's own again."
         )
     return f"{does} A decision cannot be taken back."
+
+
+def _raises_now(approval: Approval) -> bool:
+    return overrides.is_in_force(approval, timezone.now())
+
+
+def _what_ending_does(approval: Approval) -> str:
+    return (
+        f"The limit of “{approval.policy}” for {approval_words.whose(approval)} is the policy's "
+        f"own again from the next call on, {asked_for(approval)} less than now. What was used "
+        "stays used, so it may be past its limit then. It cannot be taken back; more can be asked "
+        "for."
+    )
 
 
 def _which_call(approval: Approval) -> str:
@@ -99,9 +120,9 @@ class ApprovalAdmin(ReadOnlyAdmin):
     list_filter = ("status", "until", "team", "policy")
     search_fields = ("team__name", "policy__name", "reason", "requested_by__username")
     search_help_text = "Team, budget, reason or person"
-    list_select_related = ("team", "policy", "requested_by", "decided_by")
+    list_select_related = ("team", "policy", "requested_by", "decided_by", "ended_by", "window")
     empty_text = "Nobody has asked for more. Teams ask on their own pages when a budget is short."
-    object_actions = ("approve", "deny")
+    object_actions = ("approve", "deny", "end")
     readonly_fields = (
         "what",
         "whose",
@@ -153,7 +174,14 @@ class ApprovalAdmin(ReadOnlyAdmin):
         own = obj is not None and approvals.is_own(obj, request.user)
         return not own and request.user.has_perm(approvals.DECIDE_PERMISSION)
 
+    def has_end_permission(self, request: HttpRequest, obj: Approval | None = None) -> bool:
+        """Whoever may decide may take back; also what they asked for themselves."""
+        return request.user.has_perm(approvals.DECIDE_PERMISSION)
+
     def object_note(self, request: HttpRequest, obj: Approval) -> str:
+        if obj.ended_at is not None:
+            by = _person(obj.ended_by) if obj.ended_by else "somebody since deleted"
+            return f"It was ended before its time by {by}, {moment_text(obj.ended_at)}."
         if not _is_pending(obj) or self.has_decide_permission(request, obj):
             return ""
         if approvals.is_own(obj, request.user):
@@ -186,6 +214,20 @@ class ApprovalAdmin(ReadOnlyAdmin):
     def deny(self, request: HttpRequest, approval: Approval, data: dict[str, Any]) -> str:
         _decide(request, approval, data, approve=False)
         return f"Denied: the limit of “{approval.policy}” stays as it is."
+
+    @object_action(
+        label="End early",
+        permission="end",
+        icon="timer_off",
+        consequence=_what_ending_does,
+        applies=_raises_now,
+    )
+    def end(self, request: HttpRequest, approval: Approval, _data: Any) -> str:
+        try:
+            overrides.end(approval_id=approval.pk, by=cast(User, request.user), now=timezone.now())
+        except (overrides.OverrideIsOver, ApprovalNotAllowed) as refused:
+            raise ValidationError(str(refused)) from None
+        return f"Ended: the limit of “{approval.policy}” is the policy's own again."
 
     @admin.display(description="budget", ordering="policy__name")
     def what(self, approval: Approval) -> str:
@@ -226,7 +268,8 @@ class ApprovalAdmin(ReadOnlyAdmin):
 
     @admin.display(description="state", ordering="status")
     def state(self, approval: Approval) -> str:
-        return badge(approval.get_status_display(), APPROVAL_TONES.get(approval.status, "quiet"))
+        shown = badge(approval.get_status_display(), APPROVAL_TONES.get(approval.status, "quiet"))
+        return two_lines(shown, muted("ended early")) if approval.ended_at else shown
 
     @admin.display(description="decided", ordering="decided_at")
     def decision(self, approval: Approval) -> str:
