@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
 
 from django.db.models import Sum
 
 from governance.models import BudgetInterval, BudgetPolicy, BudgetWindow
+from governance.policy_usage import used_by_step
 from governance.windows import Period, period, rolling_periods
 
 # So many windows back, the one that runs among them.
@@ -29,7 +30,8 @@ class PastWindow:
     """What one window, or one part of a rolling one, came to, in the metric's units.
 
     `limit` is today's with what that window was raised by, None without one: policies keep no
-    record of the limits they had, the audit trail does. `window_id` is None where nothing was used.
+    record of the limits they had, the audit trail does. `window_id` is None where the policy
+    counted nothing then; what it would have counted is told all the same.
     """
 
     starts_at: datetime
@@ -59,19 +61,36 @@ def recent_periods(policy: BudgetPolicy, now: datetime) -> list[Period]:
 
 
 def history(policy: BudgetPolicy, scope_value: str, now: datetime) -> list[PastWindow]:
-    """The last windows of one scope value, those without use among them: one query."""
+    """The last windows of one scope value, those without use among them: four queries at most.
+
+    Of a time when the policy was not there yet, what it would have counted is told, from the sums.
+    """
     periods = recent_periods(policy, now)
     rows = BudgetWindow.objects.filter(
         policy=policy, scope_value=scope_value, starts_at__gte=periods[0].starts_at
     )
     by_start = {row.starts_at: row for row in rows}
-    return [_past(policy, one, by_start.get(one.starts_at)) for one in periods]
+    before = _before(policy, scope_value, periods, now)
+    return [
+        _past(policy, one, by_start.get(one.starts_at), used)
+        for one, used in zip(periods, before, strict=True)
+    ]
 
 
-def _past(policy: BudgetPolicy, one: Period, row: BudgetWindow | None) -> PastWindow:
+def _before(
+    policy: BudgetPolicy, scope_value: str, periods: Sequence[Period], now: datetime
+) -> list[int]:
+    """By period, what the policy would have counted; minutes are too short to be looked up."""
+    if policy.interval in (BudgetInterval.MINUTE, BudgetInterval.TOTAL):
+        return [0] * len(periods)
+    bounds = [*(one.starts_at for one in periods), periods[-1].ends_at or now]
+    return used_by_step(policy, scope_value, bounds, now)
+
+
+def _past(policy: BudgetPolicy, one: Period, row: BudgetWindow | None, used: int) -> PastWindow:
     limit = policy.hard_limit if policy.hard_limit is not None else policy.soft_limit
     if row is None:
-        return PastWindow(starts_at=one.starts_at, ends_at=one.ends_at, limit=limit)
+        return PastWindow(starts_at=one.starts_at, ends_at=one.ends_at, limit=limit, consumed=used)
     return PastWindow(
         starts_at=one.starts_at,
         ends_at=one.ends_at,

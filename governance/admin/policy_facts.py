@@ -54,6 +54,7 @@ class History:
     choices: tuple[Choice, ...]
     all_windows: str
     is_by_run: bool
+    has_before: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +71,7 @@ class OverrideRow:
 
 
 def history_shown(policy: BudgetPolicy, asked: str | None, now: datetime) -> History:
-    """The windows of the scope value `asked`, or of the one that used most: five queries at most,
+    """The windows of the scope value `asked`, or of the one that used most: eight queries at most,
     whatever the policy has counted."""
     list_address = reverse("admin:governance_budgetwindow_changelist")
     by_run = policy.interval == BudgetInterval.RUN
@@ -90,6 +91,7 @@ def history_shown(policy: BudgetPolicy, asked: str | None, now: datetime) -> His
         else (),
         all_windows=f"{list_address}?policy__id__exact={policy.pk}",
         is_by_run=by_run,
+        has_before=any(one.window_id is None and one.consumed for one in windows),
     )
 
 
@@ -102,7 +104,7 @@ def _row(policy: BudgetPolicy, window: PastWindow) -> HistoryRow:
         address=reverse("admin:governance_budgetwindow_change", args=[window.window_id])
         if known
         else "",
-        used=amount_text(policy.metric, window.consumed) if known else "Nothing",
+        used=amount_text(policy.metric, window.consumed) if window.consumed else "Nothing",
         held=amount_text(policy.metric, window.held) if window.held else NOTHING,
         limit=NOTHING if window.limit is None else amount_text(policy.metric, window.limit),
         percent=NOTHING if window.percent is None else f"{window.percent} %",

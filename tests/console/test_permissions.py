@@ -13,6 +13,7 @@ from django.contrib.sessions.models import Session
 from django.test import Client
 from django.urls import URLPattern, URLResolver, reverse
 
+from governance.models import BudgetPolicy, Team
 from providers.admin.base import ConsoleAdmin
 from providers.models import Provider
 from scheduling.models import CronJob
@@ -78,6 +79,11 @@ def _walk() -> Iterator[tuple[str, str]]:
     yield "providers_provider_presets", "/admin/providers/provider/presets/"
     yield "providers_provider_preset", "/admin/providers/provider/presets/ollama/"
     yield "governance_price_import", "/admin/governance/price/import/"
+    # Budgets and routing.
+    yield "governance_budgetpolicy_preview", "/admin/governance/budgetpolicy/preview/"
+    for key in _keys(BudgetPolicy):
+        address = f"/admin/governance/budgetpolicy/{key}/duplicate/"
+        yield "governance_budgetpolicy_duplicate", address
     for key in _keys(CronJob):
         yield "scheduling_cronjob_try", f"/admin/scheduling/cronjob/{key}/try/"
     for key in _keys(Provider):
@@ -98,10 +104,17 @@ def _sent(root: Client, name: str, address: str) -> dict[str, Any]:
         return {"all": "yes", "prices": "on"}
     if name == "auth_user_password_change":
         return _NEW_PASSWORD
+    if name.endswith("_duplicate"):
+        return {"teams": list(Team.objects.values_list("pk", flat=True))}
     return _form(root, address) if name.endswith(("_add", "_change", "_import")) else {}
 
 
-REFUSED = ("_add", "_change", "_delete", "_do", "_preset", "_discover", "_import", "_try")
+REFUSED = (
+    *("_add", "_change", "_delete", "_do", "_preset", "_discover", "_import", "_try"),
+    "_duplicate",
+)
+# It is of a form, so it is for those who may fill that in.
+OF_FORMS = ("governance_budgetpolicy_preview",)
 _NEW_PASSWORD = {"password1": "another-long-one-1", "password2": "another-long-one-1"}
 
 
@@ -164,7 +177,7 @@ def test_without_permission_nothing_of_the_objects_is_seen(nobody: Client) -> No
 def test_the_viewer_sees_every_list_and_page(viewer: Client) -> None:
     seen = ("_changelist", "_change", "_history", "_preview", "_import", "app_list")
     for name, address in list(_walk()):
-        if name.endswith(seen) and not name.endswith("password_change"):
+        if name.endswith(seen) and not name.endswith("password_change") and name not in OF_FORMS:
             assert viewer.get(address).status_code == 200, address
 
 
