@@ -69,6 +69,13 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
     ),
 )
 
+# Pages of routing, which are no model's list: each entry's title, icon and address's name.
+ROUTING = (
+    ("Decisions", "route", "governance_routing_decisions"),
+    ("Modes", "alt_route", "governance_routing_mode"),
+    ("Savings", "savings", "governance_routing_savings"),
+)
+
 
 def entries(request: HttpRequest) -> list[dict[str, Any]]:
     """The groups of the sidebar with the entries this person may open."""
@@ -78,7 +85,13 @@ def entries(request: HttpRequest) -> list[dict[str, Any]]:
         items = [_entry(request, *one) for one in lists if may_view(one[2])(request)]
         if items:
             groups.append({"title": title, "items": items})
+        if title == "Budgets" and may_view("governance.modelcall")(request):
+            groups.append({"title": "Routing", "items": [_page(*one) for one in ROUTING]})
     return groups
+
+
+def _page(title: str, icon: str, name: str) -> dict[str, Any]:
+    return {"title": title, "icon": icon, "link": reverse(f"admin:{name}")}
 
 
 def _entry(request: HttpRequest, title: str, icon: str, model: str) -> dict[str, Any]:

@@ -172,7 +172,7 @@ def test_a_stored_policys_preview_has_what_was_approved(browser: Client) -> None
     )
 
     response = browser.get(
-        reverse(PREVIEW), {"policy": policy.pk, "hard_limit": "5", "action": "block"}
+        reverse(PREVIEW), {"policy": str(policy.pk), "hard_limit": "5", "action": "block"}
     )
 
     assert "would now stand at 50 %" in text_of(response.content.decode())
