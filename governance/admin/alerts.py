@@ -6,16 +6,17 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.decorators import method_decorator
 from django.utils.html import format_html_join
 from django.views.decorators.debug import sensitive_post_parameters
 
+from governance.admin.alert_subjects import alert_subject
 from governance.admin.teams import PatternsField
 from governance.alerts import deliveries, formats, handling
 from governance.display import delivery_badge
@@ -35,6 +36,7 @@ from providers.display import (
     Tone,
     badge,
     moment,
+    moment_text,
     muted,
     object_link,
     preformatted,
@@ -79,18 +81,53 @@ def _is_open(alert: Alert) -> bool:
     return alert.resolved_at is None
 
 
+def _is_muted(alert: Alert) -> bool:
+    return alert.muted_until is not None and alert.muted_until > timezone.now()
+
+
+class AlertStateFilter(admin.SimpleListFilter):
+    """By what has been done about them."""
+
+    title = "state"
+    parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
+        return (
+            ("unhandled", "Open, nobody looks after it"),
+            ("open", "Open"),
+            ("muted", "Muted"),
+            ("resolved", "Resolved"),
+        )
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Alert]) -> QuerySet[Alert]:
+        chosen = {
+            "unhandled": Q(resolved_at=None, acknowledged_at=None),
+            "open": Q(resolved_at=None),
+            "muted": Q(resolved_at=None, muted_until__gt=timezone.now()),
+            "resolved": Q(resolved_at__isnull=False),
+        }
+        return queryset.filter(chosen.get(self.value() or "", Q()))
+
+
 @admin.register(Alert)
 class AlertAdmin(ReadOnlyAdmin):
     """What somebody should know, what was seen last first."""
 
     list_display = ("title", "grade", "kind", "team", "state", "first", "last", "amount_seen")
-    list_filter = ("kind", "severity", "team", ("resolved_at", admin.EmptyFieldListFilter))
+    list_filter = (AlertStateFilter, "kind", "severity", "team")
     search_fields = ("title", "explanation")
     search_help_text = "Words of the alert"
     list_select_related = ("team", "acknowledged_by")
     empty_text = "Nothing to report. What needs a look appears here by itself."
-    object_actions = ("acknowledge", "mute", "resolve")
-    readonly_fields = (*list_display, "explanation", "acknowledged_by", "muted_until")
+    object_actions = ("acknowledge", "mute", "unmute", "resolve")
+    actions = ("acknowledge_selected", "resolve_selected")
+    readonly_fields = (
+        *list_display,
+        "explanation",
+        "about",
+        "handled_by",
+        "silent_until",
+    )
     fields = readonly_fields
 
     def has_acknowledge_permission(self, request: HttpRequest, obj: Alert | None = None) -> bool:
@@ -116,8 +153,16 @@ class AlertAdmin(ReadOnlyAdmin):
     )
     def mute(self, request: HttpRequest, alert: Alert, data: dict[str, Any]) -> str:
         now = timezone.now()
-        handling.mute(alert, now + timedelta(hours=data["hours"]), now)
-        return "Muted."
+        until = now + timedelta(hours=data["hours"])
+        handling.mute(alert, until, now)
+        return f"Muted until {moment_text(until)}."
+
+    @object_action(
+        label="Unmute", permission="acknowledge", icon="notifications", applies=_is_muted
+    )
+    def unmute(self, request: HttpRequest, alert: Alert, data: dict[str, Any]) -> str:
+        handling.unmute(alert)
+        return "Unmuted: what comes of it is sent again."
 
     @object_action(
         label="Resolve",
@@ -130,6 +175,36 @@ class AlertAdmin(ReadOnlyAdmin):
         handling.resolve(alert, timezone.now())
         return "Resolved."
 
+    @admin.action(description="Acknowledge the selected alerts", permissions=["acknowledge"])
+    def acknowledge_selected(self, request: HttpRequest, chosen: QuerySet[Alert]) -> None:
+        new = list(chosen.filter(resolved_at=None, acknowledged_at=None))
+        for alert in new:
+            handling.acknowledge(alert, cast(User, request.user), timezone.now())
+        _tell_count(request, "acknowledged", len(new), chosen.count())
+
+    @admin.action(description="Resolve the selected alerts", permissions=["acknowledge"])
+    def resolve_selected(self, request: HttpRequest, chosen: QuerySet[Alert]) -> None:
+        total = chosen.count()
+        still_open = list(chosen.filter(resolved_at=None))
+        for alert in still_open:
+            handling.resolve(alert, timezone.now())
+        _tell_count(request, "resolved", len(still_open), total)
+
+    @admin.display(description="about")
+    def about(self, alert: Alert) -> str:
+        return alert_subject(alert) or NOTHING
+
+    @admin.display(description="acknowledged by")
+    def handled_by(self, alert: Alert) -> str:
+        if alert.acknowledged_at is None:
+            return "Nobody yet"
+        by = alert.acknowledged_by or "somebody since deleted"
+        return two_lines(by, moment(alert.acknowledged_at))
+
+    @admin.display(description="muted until")
+    def silent_until(self, alert: Alert) -> str:
+        return moment(alert.muted_until)
+
     @admin.display(description="severity", ordering="severity")
     def grade(self, alert: Alert) -> str:
         return badge(alert.get_severity_display(), SEVERITY_TONES.get(alert.severity, "quiet"))
@@ -138,7 +213,10 @@ class AlertAdmin(ReadOnlyAdmin):
     def state(self, alert: Alert) -> str:
         if not _is_open(alert):
             return badge("Resolved", "good")
-        return badge("Acknowledged", "busy") if alert.acknowledged_at else badge("Open", "warning")
+        shown = badge("Acknowledged", "busy") if alert.acknowledged_at else badge("Open", "warning")
+        if _is_muted(alert) and alert.muted_until is not None:
+            return two_lines(shown, muted(f"muted until {moment_text(alert.muted_until)}"))
+        return shown
 
     @admin.display(description="first seen", ordering="first_seen_at")
     def first(self, alert: Alert) -> str:
@@ -151,6 +229,14 @@ class AlertAdmin(ReadOnlyAdmin):
     @admin.display(description="times seen", ordering="count")
     def amount_seen(self, alert: Alert) -> str:
         return str(alert.count)
+
+
+def _tell_count(request: HttpRequest, done: str, changed: int, total: int) -> None:
+    said = f"{changed} {'alert is' if changed == 1 else 'alerts are'} {done} now"
+    others = total - changed
+    if others:
+        said += f"; {others} {'was' if others == 1 else 'were'} already"
+    messages.success(request, f"{said}.")
 
 
 class AddressesField(PatternsField):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from typing import Any, cast
+from urllib.parse import urlencode
 from uuid import UUID
 
 from django import forms
 from django.contrib import admin
+from django.contrib.admin.utils import unquote
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.db.models import Case, QuerySet, Value, When
@@ -16,16 +18,24 @@ from django.utils import timezone
 from django.utils.html import format_html
 
 from governance import approval_words, approvals, overrides
+from governance.admin.policy_facts import History, history_of_request
 from governance.amounts import amount_text
 from governance.approvals import ApprovalAlreadyDecided, ApprovalNotAllowed
 from governance.display import APPROVAL_TONES, resets, standing_badge, standing_meter
-from governance.models import Approval, ApprovalStatus, ApprovalUntil, KeptCall
+from governance.models import (
+    Approval,
+    ApprovalStatus,
+    ApprovalUntil,
+    BudgetInterval,
+    KeptCall,
+)
 from governance.standing import Standing, standings
-from providers.admin.actions import object_action
+from providers.admin.actions import ObjectAction, object_action
 from providers.admin.base import ReadOnlyAdmin, remembered
 from providers.display import (
     NOTHING,
     badge,
+    link,
     moment,
     moment_text,
     muted,
@@ -46,6 +56,20 @@ class CommentForm(forms.Form):
     )
 
 
+class ApproveForm(CommentForm):
+    """The same, and for how long a request for one call is approved."""
+
+    until = forms.ChoiceField(
+        required=False,
+        label="For how long",
+        choices=(
+            (ApprovalUntil.CALL.value, "Once: for this call only"),
+            (ApprovalUntil.RESET.value, "Until the window resets: for everyone it counts"),
+        ),
+    )
+    field_order = ("until", "comment")
+
+
 def _is_pending(approval: Approval) -> bool:
     return approval.status == ApprovalStatus.PENDING
 
@@ -55,7 +79,7 @@ def _what_approving_does(approval: Approval) -> str:
     if approval.until == ApprovalUntil.CALL:
         does = (
             f"Lets one call take “{policy}” past its limit, by {more} at most, and nobody else. "
-            f"{_which_call(approval)}"
+            f"{_which_call(approval)}{_what_longer_does(approval, more)}"
         )
     else:
         whose = approval_words.whose(approval)
@@ -64,6 +88,15 @@ def _what_approving_does(approval: Approval) -> str:
             f"{approval_words.lasts(approval)}; then the limit is the policy's own again."
         )
     return f"{does} A decision cannot be taken back."
+
+
+def _what_longer_does(approval: Approval, more: str) -> str:
+    if approval.policy.interval == BudgetInterval.RUN:
+        return ""
+    return (
+        f" Approved until the window resets, it raises the limit for "
+        f"{approval_words.whose(approval)} by {more} instead."
+    )
 
 
 def _raises_now(approval: Approval) -> bool:
@@ -122,6 +155,7 @@ class ApprovalAdmin(ReadOnlyAdmin):
     search_help_text = "Team, budget, reason or person"
     list_select_related = ("team", "policy", "requested_by", "decided_by", "ended_by", "window")
     empty_text = "Nobody has asked for more. Teams ask on their own pages when a budget is short."
+    change_form_outer_after_template = "admin/governance/approval_after.html"
     object_actions = ("approve", "deny", "end")
     readonly_fields = (
         "what",
@@ -161,6 +195,27 @@ class ApprovalAdmin(ReadOnlyAdmin):
         ("Decision", {"fields": ("state", "decision", "said")}),
     )
 
+    def form_of_action(self, action: ObjectAction, obj: Approval) -> forms.Form:
+        """Only what is asked for one call can be approved for longer."""
+        form = super().form_of_action(action, obj)
+        longer = obj.until == ApprovalUntil.CALL and obj.policy.interval != BudgetInterval.RUN
+        if action.name == "approve" and not longer:
+            del form.fields["until"]
+        return form
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> Any:
+        obj = self.get_object(request, unquote(object_id)) if object_id else None
+        shown = {} if obj is None else {"history": _history(obj), "object_links": _links(obj)}
+        return super().changeform_view(
+            request, object_id, form_url, {**shown, **(extra_context or {})}
+        )
+
     def get_queryset(self, request: HttpRequest) -> QuerySet[Approval]:
         found: QuerySet[Approval] = super().get_queryset(request)
         return found.select_related(*self.list_select_related)
@@ -194,7 +249,7 @@ class ApprovalAdmin(ReadOnlyAdmin):
         icon="check",
         consequence=_what_approving_does,
         tone="primary",
-        form_class=CommentForm,
+        form_class=ApproveForm,
         applies=_is_pending,
     )
     def approve(self, request: HttpRequest, approval: Approval, data: dict[str, Any]) -> str:
@@ -250,9 +305,9 @@ class ApprovalAdmin(ReadOnlyAdmin):
     def call(self, approval: Approval) -> str:
         if approval.call_id is None:
             return NOTHING
-        link = _call_link(approval.call_id)
+        shown = _call_link(approval.call_id)
         waits = _is_pending(approval) and _is_kept(approval)
-        return two_lines(link, muted("It waits for this")) if waits else link
+        return two_lines(shown, muted("It waits for this")) if waits else shown
 
     @admin.display(description="reason")
     def why(self, approval: Approval) -> str:
@@ -304,6 +359,16 @@ class ApprovalAdmin(ReadOnlyAdmin):
         return str(remembered(approval, "earlier", lambda: _earlier(approval)))
 
 
+def _history(approval: Approval) -> History:
+    value = approval_words.scope_value(approval)
+    return history_of_request(approval.policy, value, timezone.now())
+
+
+def _links(approval: Approval) -> list[dict[str, str]]:
+    address = reverse("admin:governance_budgetpolicy_change", args=[approval.policy_id])
+    return [{"address": address, "icon": "speed", "label": "The policy"}]
+
+
 def _earlier(approval: Approval) -> str:
     earlier = Approval.objects.filter(
         team=approval.team,
@@ -313,7 +378,13 @@ def _earlier(approval: Approval) -> str:
     )
     approved = earlier.filter(status=ApprovalStatus.APPROVED).count()
     denied = earlier.filter(status=ApprovalStatus.DENIED).count()
-    return f"{approved} approved, {denied} denied" if approved or denied else "There are none"
+    if not approved and not denied:
+        return "There are none"
+    query = urlencode(
+        {"policy__id__exact": approval.policy_id, "team__id__exact": approval.team_id}
+    )
+    address = f"{reverse('admin:governance_approval_changelist')}?{query}"
+    return link(address, f"{approved} approved, {denied} denied")
 
 
 def _decide(
@@ -325,6 +396,7 @@ def _decide(
             decided_by=cast(User, request.user),
             approve=approve,
             comment=data["comment"],
+            until=data.get("until") or "" if approval.until == ApprovalUntil.CALL else "",
             now=timezone.now(),
         )
     except (ApprovalAlreadyDecided, ApprovalNotAllowed) as refused:

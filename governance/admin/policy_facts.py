@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -54,6 +54,7 @@ class History:
     choices: tuple[Choice, ...]
     all_windows: str
     is_by_run: bool
+    is_rolling: bool
     has_before: bool
 
 
@@ -76,6 +77,8 @@ def history_shown(policy: BudgetPolicy, asked: str | None, now: datetime) -> His
     list_address = reverse("admin:governance_budgetwindow_changelist")
     by_run = policy.interval == BudgetInterval.RUN
     values = [] if by_run else values_with_history(policy, now, MOST_VALUES)
+    if asked and asked not in values and _has_windows(policy, asked):
+        values = [asked, *values]
     value = asked if asked is not None and asked in values else (values or [""])[0]
     names = scope_names.names((policy.scope, one) for one in values)
     windows = history(policy, value, now) if values else []
@@ -91,8 +94,19 @@ def history_shown(policy: BudgetPolicy, asked: str | None, now: datetime) -> His
         else (),
         all_windows=f"{list_address}?policy__id__exact={policy.pk}",
         is_by_run=by_run,
+        is_rolling=policy.rolling,
         has_before=any(one.window_id is None and one.consumed for one in windows),
     )
+
+
+def _has_windows(policy: BudgetPolicy, scope_value: str) -> bool:
+    return bool(policy.windows.filter(scope_value=scope_value).exists())
+
+
+def history_of_request(policy: BudgetPolicy, scope_value: str, now: datetime) -> History:
+    """The last windows of the one scope value that a request for more is about."""
+    found = history_shown(policy, scope_value, now)
+    return replace(found, choices=())
 
 
 def _row(policy: BudgetPolicy, window: PastWindow) -> HistoryRow:
