@@ -18,6 +18,15 @@ from django.utils import timezone
 from django.utils.html import format_html
 
 from governance import approval_words, approvals, overrides
+from governance.admin.approval_effects import (
+    asked_for,
+    is_kept,
+    is_pending,
+    raises_now,
+    what_approving_does,
+    what_denying_does,
+    what_ending_does,
+)
 from governance.admin.policy_facts import History, history_of_request
 from governance.amounts import amount_text
 from governance.approvals import ApprovalAlreadyDecided, ApprovalNotAllowed
@@ -27,7 +36,6 @@ from governance.models import (
     ApprovalStatus,
     ApprovalUntil,
     BudgetInterval,
-    KeptCall,
 )
 from governance.standing import Standing, standings
 from providers.admin.actions import ObjectAction, object_action
@@ -42,6 +50,9 @@ from providers.display import (
     preformatted,
     two_lines,
 )
+
+
+__all__ = ["ApprovalAdmin", "asked_for"]
 
 
 class CommentForm(forms.Form):
@@ -68,72 +79,6 @@ class ApproveForm(CommentForm):
         ),
     )
     field_order = ("until", "comment")
-
-
-def _is_pending(approval: Approval) -> bool:
-    return approval.status == ApprovalStatus.PENDING
-
-
-def _what_approving_does(approval: Approval) -> str:
-    more, policy = asked_for(approval), approval.policy
-    if approval.until == ApprovalUntil.CALL:
-        does = (
-            f"Lets one call take “{policy}” past its limit, by {more} at most, and nobody else. "
-            f"{_which_call(approval)}{_what_longer_does(approval, more)}"
-        )
-    else:
-        whose = approval_words.whose(approval)
-        does = (
-            f"Raises the limit of “{policy}” for {whose} by {more} "
-            f"{approval_words.lasts(approval)}; then the limit is the policy's own again."
-        )
-    return f"{does} A decision cannot be taken back."
-
-
-def _what_longer_does(approval: Approval, more: str) -> str:
-    if approval.policy.interval == BudgetInterval.RUN:
-        return ""
-    return (
-        f" Approved until the window resets, it raises the limit for "
-        f"{approval_words.whose(approval)} by {more} instead."
-    )
-
-
-def _raises_now(approval: Approval) -> bool:
-    return overrides.is_in_force(approval, timezone.now())
-
-
-def _what_ending_does(approval: Approval) -> str:
-    return (
-        f"The limit of “{approval.policy}” for {approval_words.whose(approval)} is the policy's "
-        f"own again from the next call on, {asked_for(approval)} less than now. What was used "
-        "stays used, so it may be past its limit then. It cannot be taken back; more can be asked "
-        "for."
-    )
-
-
-def _which_call(approval: Approval) -> str:
-    if _is_kept(approval):
-        return "The call waits and is made at once, unless it needs another approval as well."
-    return "Whoever was refused may repeat the call with this request's identifier, once."
-
-
-def _what_denying_does(approval: Approval) -> str:
-    if approval.until == ApprovalUntil.CALL and _is_kept(approval):
-        return "The call that waits is not made, and whoever asks for its answer is told so."
-    return "The limit stays as it is, and the team is told so with your comment."
-
-
-def _is_kept(approval: Approval) -> bool:
-    if approval.call_id is None:
-        return False
-    waits = KeptCall.objects.filter(pk=approval.call_id, ended_at__isnull=True)
-    return bool(remembered(approval, "kept", waits.exists))
-
-
-def asked_for(approval: Approval) -> str:
-    """The amount asked for, in the metric of its policy."""
-    return amount_text(approval.policy.metric, approval.amount)
 
 
 @admin.register(Approval)
@@ -237,7 +182,7 @@ class ApprovalAdmin(ReadOnlyAdmin):
         if obj.ended_at is not None:
             by = _person(obj.ended_by) if obj.ended_by else "somebody since deleted"
             return f"It was ended before its time by {by}, {moment_text(obj.ended_at)}."
-        if not _is_pending(obj) or self.has_decide_permission(request, obj):
+        if not is_pending(obj) or self.has_decide_permission(request, obj):
             return ""
         if approvals.is_own(obj, request.user):
             return approvals.OWN
@@ -247,10 +192,10 @@ class ApprovalAdmin(ReadOnlyAdmin):
         label="Approve",
         permission="decide",
         icon="check",
-        consequence=_what_approving_does,
+        consequence=what_approving_does,
         tone="primary",
         form_class=ApproveForm,
-        applies=_is_pending,
+        applies=is_pending,
     )
     def approve(self, request: HttpRequest, approval: Approval, data: dict[str, Any]) -> str:
         decided = _decide(request, approval, data, approve=True)
@@ -262,9 +207,9 @@ class ApprovalAdmin(ReadOnlyAdmin):
         label="Deny",
         permission="decide",
         icon="close",
-        consequence=_what_denying_does,
+        consequence=what_denying_does,
         form_class=CommentForm,
-        applies=_is_pending,
+        applies=is_pending,
     )
     def deny(self, request: HttpRequest, approval: Approval, data: dict[str, Any]) -> str:
         _decide(request, approval, data, approve=False)
@@ -274,8 +219,8 @@ class ApprovalAdmin(ReadOnlyAdmin):
         label="End early",
         permission="end",
         icon="timer_off",
-        consequence=_what_ending_does,
-        applies=_raises_now,
+        consequence=what_ending_does,
+        applies=raises_now,
     )
     def end(self, request: HttpRequest, approval: Approval, _data: Any) -> str:
         try:
@@ -306,7 +251,7 @@ class ApprovalAdmin(ReadOnlyAdmin):
         if approval.call_id is None:
             return NOTHING
         shown = _call_link(approval.call_id)
-        waits = _is_pending(approval) and _is_kept(approval)
+        waits = is_pending(approval) and is_kept(approval)
         return two_lines(shown, muted("It waits for this")) if waits else shown
 
     @admin.display(description="reason")
@@ -348,7 +293,7 @@ class ApprovalAdmin(ReadOnlyAdmin):
     @admin.display(description="limit if approved")
     def would_be(self, approval: Approval) -> str:
         standing = _standing(approval)
-        if not _is_pending(approval) or standing is None or standing.hard_limit is None:
+        if not is_pending(approval) or standing is None or standing.hard_limit is None:
             return NOTHING
         if approval.until == ApprovalUntil.CALL:
             return "As now, but for this one call"

@@ -35,7 +35,12 @@ def decided(team: Team, **fields: Any) -> Any:
         "score": {"total": 0.21, "components": []},
         **fields.pop("decision", {}),
     }
-    values = {"provider": "p", "model": "big", "requested_model": "big", "cost": DOLLAR}
+    values: dict[str, Any] = {
+        "provider": "p",
+        "model": "big",
+        "requested_model": "big",
+        "cost": DOLLAR,
+    }
     values |= {"uncached_input_tokens": 1_000_000, "output_tokens": 0, **fields}
     cost = values.pop("cost")
     return spent(team, cost, decision=said, **values)

@@ -27,9 +27,8 @@ def model(name: str, rate: int | None, **fields: Any) -> PricedModel:
             per_request=3,
         )
     )
-    return PricedModel(
-        **{"name": name, "is_usable": True, "is_default": False, "price": price} | fields
-    )
+    values: dict[str, Any] = {"name": name, "is_usable": True, "is_default": False, "price": price}
+    return PricedModel(**{**values, **fields})
 
 
 MODELS = {
