@@ -51,7 +51,6 @@ from providers.display import (
     two_lines,
 )
 
-
 __all__ = ["ApprovalAdmin", "asked_for"]
 
 
