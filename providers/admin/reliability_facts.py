@@ -43,14 +43,11 @@ def reliability(provider: Provider, span: str, now: datetime) -> Reliability | N
     zone = timezone.get_current_timezone()
     chosen = span if span in SPANS else "24h"
     is_daily = chosen == "7d"
-    steps = by_day(provider, now, zone) if is_daily else by_hour(provider, now)
-    attempts = sum(one.attempts for one in steps)
-    if (
-        not attempts
-        and not is_daily
-        and not any(one.attempts for one in by_day(provider, now, zone))
-    ):
+    days = by_day(provider, now, zone)
+    if not any(one.attempts for one in days):
         return None
+    steps = days if is_daily else by_hour(provider, now)
+    attempts = sum(one.attempts for one in steps)
     failed = sum(one.failed for one in steps)
     names = [_name(one.since.astimezone(zone), is_daily) for one in steps]
     series = [
