@@ -42,6 +42,12 @@ def lasting(seconds: float) -> str:
     return display.duration(seconds)
 
 
+@register.filter
+def dollars(amount: int | None) -> str:
+    """US dollars; an unknown cost is not zero."""
+    return governance_display.dollars(amount)
+
+
 @register.simple_tag
 def standing_meter(standing: Standing) -> str:
     """Consumed and held against the limit."""
