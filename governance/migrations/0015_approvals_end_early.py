@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('governance', '0011_deliveries_of_runs'),
+        ('governance', '0014_calls_in_order'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
