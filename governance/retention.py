@@ -17,9 +17,11 @@ from governance.models import (
     BudgetInterval,
     BudgetWindow,
     CallStatus,
+    CallText,
     Delivery,
     DeliveryStatus,
     ModelCall,
+    Team,
     UsageHour,
 )
 from governance.windows import ROLLING
@@ -91,6 +93,18 @@ def forget_run_windows(before: datetime, goes_on: GoesOn) -> Forgotten:
     )
     old = rows.filter(version=ORDERED, run__lt=str(first_id(before)))
     return forget(old, goes_on, spared=_unsettled)
+
+
+def forget_texts(now: datetime, goes_on: GoesOn) -> Forgotten:
+    """Prompts and answers that are older than their team lets them be kept now."""
+    rows, finished = 0, True
+    # By what is kept, and not by the teams' settings alone: one may have been switched off since.
+    kept = CallText.objects.order_by().values("team").distinct()
+    for team, days in Team.objects.filter(pk__in=kept).values_list("pk", "text_days"):
+        texts = CallText.objects.filter(team=team, admitted_at__lt=now - timedelta(days=days))
+        found = forget(texts, goes_on)
+        rows, finished = rows + found.rows, finished and found.finished
+    return Forgotten(rows, finished)
 
 
 def _unneeded() -> QuerySet[BudgetWindow]:

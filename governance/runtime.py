@@ -19,6 +19,7 @@ from uuid import UUID
 from governance.lease_line import LeaseLine
 from governance.ledger import LedgerWriter, Settlement
 from governance.snapshot import Snapshot, SnapshotKeeper
+from governance.texts.keeper import TextKeeper
 from providers.identifiers import new_id
 from providers.services import ProviderServices
 
@@ -34,6 +35,7 @@ class Runtime:
     ledger: LedgerWriter
     keeper: SnapshotKeeper
     lease_line: LeaseLine
+    texts: TextKeeper
 
     @property
     def snapshot(self) -> Snapshot:
@@ -45,7 +47,8 @@ class Runtime:
         """Start the threads and read the first snapshot; from then on the process is alive."""
         process_id = new_id()
         ledger = LedgerWriter(process_id=process_id, role=role)
-        runtime = cls(process_id, ProviderServices.make(), ledger, SnapshotKeeper(), LeaseLine())
+        services, keeper = ProviderServices.make(), SnapshotKeeper()
+        runtime = cls(process_id, services, ledger, keeper, LeaseLine(), TextKeeper())
         try:
             await asyncio.to_thread(runtime._start_threads)
         except BaseException:
@@ -61,12 +64,14 @@ class Runtime:
             self.keeper.start()
             self.providers.start()
             self.ledger.start()
+            self.texts.start()
         finally:
             connection.close()
 
     async def stop(self) -> None:
         """Write every pending settlement, then let go of everything."""
         await asyncio.to_thread(self.ledger.stop)
+        await asyncio.to_thread(self.texts.stop)
         await asyncio.to_thread(self.keeper.stop)
         await self.providers.stop()
 

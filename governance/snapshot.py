@@ -57,7 +57,8 @@ class KeyEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TeamEntry:
-    """A team as calls see it. `routing_mode` is empty where the installation's holds."""
+    """A team as calls see it. `routing_mode` is empty where the installation's holds; `text_days`
+    is how long prompts and answers are kept, 0 for not at all."""
 
     id: int
     slug: str
@@ -65,6 +66,7 @@ class TeamEntry:
     enabled: bool
     allowed_models: tuple[str, ...] = ()
     routing_mode: str = ""
+    text_days: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,6 +142,7 @@ def _teams() -> list[TeamEntry]:
             enabled=team.enabled,
             allowed_models=tuple(team.allowed_models),
             routing_mode=team.routing_mode,
+            text_days=team.text_days,
         )
         for team in Team.objects.all()
     ]

@@ -10,11 +10,12 @@ from django.forms.models import BaseInlineFormSet
 from django.http import HttpRequest
 from django.utils import timezone
 
+from governance.admin.call_links import calls_links
 from governance.admin.price_import import PriceImportPage
 from governance.display import dollars
 from governance.fields import NanoDollarsField
 from governance.models import ModelCall, Price, PricePrecision, PriceTier
-from providers.admin.base import ConsoleAdmin, TabularInline
+from providers.admin.base import ConsoleAdmin, ConsolePage, ObjectLink, TabularInline
 from providers.display import badge, moment, muted, number, two_lines, viewers_zone_name
 
 if TYPE_CHECKING:
@@ -128,6 +129,14 @@ class PriceAdmin(PriceImportPage, ConsoleAdmin):
         "Without a price a model's calls cost an unknown amount, and a cost budget refuses them."
     )
     empty_action = ("admin:governance_price_add", "Set the first price")
+    pages = (
+        ConsolePage(
+            title="Import prices",
+            view="admin:governance_price_import",
+            permission="view_or_change",
+            icon="sell",
+        ),
+    )
     fieldsets = (
         (None, {"fields": ("model", "effective_from")}),
         (
@@ -139,6 +148,9 @@ class PriceAdmin(PriceImportPage, ConsoleAdmin):
         ),
         ("Besides", {"fields": ("per_request", "source", "precision")}),
     )
+
+    def object_links(self, request: HttpRequest, obj: Price) -> list[ObjectLink]:
+        return calls_links(request, "Calls charged by it", price__id__exact=obj.pk)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Price]:
         prices: QuerySet[Price] = super().get_queryset(request)

@@ -7,14 +7,16 @@ from typing import Any
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 
+from governance.admin.routing_pages import RoutingPages
 from governance.models import GovernanceSettings, governance_settings
 from providers.admin.base import ConsoleAdmin
 
 
 @admin.register(GovernanceSettings)
-class GovernanceSettingsAdmin(ConsoleAdmin):
+class GovernanceSettingsAdmin(RoutingPages, ConsoleAdmin):
     """Routing, the least output worth a call, and when prices and costs are worth an alert."""
 
+    is_list = False
     fieldsets = (
         ("Calls", {"fields": ("routing_mode", "output_floor")}),
         ("Alerts", {"fields": ("price_stale_days", "spike_factor")}),

@@ -8,7 +8,7 @@ from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models import Model
 from ninja import Query, Router, Schema, Status
-from pydantic import Field, StrictBool
+from pydantic import Field, StrictBool, StrictInt
 
 from governance import keys
 from governance.api.conventions import ActorRequest
@@ -20,6 +20,7 @@ router = Router()
 RowT = TypeVar("RowT", bound=Model)
 
 Mode = Annotated[str, described(["", *RoutingMode.values])]
+TEXT_DAYS = "For how many days prompts and answers of its calls are kept; 0 keeps none."
 PATTERNS = "The models it may use: provider/model, or provider/* for all of one; none allow all."
 
 
@@ -32,6 +33,7 @@ class TeamIn(Input):
     enabled: StrictBool = True
     allowed_models: list[str] = Field([], description=PATTERNS)
     routing_mode: Mode = Field("", description="Empty takes the installation's.")
+    text_days: StrictInt = Field(0, description=TEXT_DAYS)
 
 
 class TeamChange(Change):
@@ -42,6 +44,7 @@ class TeamChange(Change):
     enabled: StrictBool = KEPT
     allowed_models: list[str] = Field(KEPT, description=PATTERNS)
     routing_mode: Mode = Field(KEPT, description="Empty takes the installation's.")
+    text_days: StrictInt = Field(KEPT, description=TEXT_DAYS)
 
 
 class TeamOut(Schema):
@@ -53,6 +56,7 @@ class TeamOut(Schema):
     enabled: bool
     allowed_models: list[str] = Field(description=PATTERNS)
     routing_mode: Mode = Field(description="Empty: the installation's.")
+    text_days: int = Field(description=TEXT_DAYS)
     created_at: Moment
 
     @classmethod
@@ -64,6 +68,7 @@ class TeamOut(Schema):
             enabled=team.enabled,
             allowed_models=team.allowed_models,
             routing_mode=team.routing_mode,
+            text_days=team.text_days,
             created_at=team.created_at,
         )
 

@@ -19,6 +19,7 @@ from governance.calls.faults import provider_failed
 from governance.calls.gate import LedgerGate
 from governance.calls.keeping import Keeping
 from governance.calls.planning import CallPlan, plan
+from governance.calls.remembering import remember, remembers
 from governance.calls.request import CallRequest
 from governance.calls.stream import CallStream, KeptStream, LiveStream
 from governance.errors import CallError, CallUnsettled, LedgerUnavailable
@@ -95,7 +96,8 @@ async def execute(request: CallRequest, *, runtime: Runtime, settled: bool = Fal
             with contextlib.suppress(LedgerUnavailable):
                 await _committed(broken_off)
         raise
-    written = _submit(planned, ended, runtime)
+    answer = None if isinstance(made.outcome, Failure) else made.outcome.body
+    written = _submit(planned, ended, runtime, answer)
     if settled:
         try:
             await _committed(written)
@@ -122,7 +124,7 @@ async def open_stream(request: CallRequest, *, runtime: Runtime) -> CallStream:
     kept = await keeping.read()
     if kept is not None:
         admission = await hold_for_nothing(planned, kept.model, runtime)
-        _submit(planned, settlement.cached_settlement(planned), runtime)
+        _submit(planned, settlement.cached_settlement(planned), runtime, kept.answer.body)
         return KeptStream(planned, admission, kept)
     held = await hold(planned, runtime)
     planned = held.plan
@@ -135,7 +137,14 @@ async def open_stream(request: CallRequest, *, runtime: Runtime) -> CallStream:
         _break_off(planned, record, runtime, error)
         raise
     if isinstance(opened, OpenedStream):
-        return LiveStream(planned, held.admission, opened, keeping, runtime)
+        return LiveStream(
+            planned,
+            held.admission,
+            opened,
+            keeping,
+            runtime,
+            remembered=remembers(planned, runtime),
+        )
     ended = settlement.settlement_of(planned, opened)
     _submit(planned, ended, runtime)
     assert isinstance(opened.outcome, Failure)
@@ -172,7 +181,7 @@ async def _from_kept(
     """Answer with what is kept; it is entered and settled like any other call, for nothing."""
     admission = await hold_for_nothing(planned, kept.model, runtime)
     ended = settlement.cached_settlement(planned)
-    written = _submit(planned, ended, runtime)
+    written = _submit(planned, ended, runtime, kept.answer.body)
     if settled:
         await _committed(written)
     provider, _, model = kept.model.partition("/")
@@ -217,5 +226,9 @@ def _break_off(
     return _submit(planned, settlement.broken_off(planned, record, cancelled=cancelled), runtime)
 
 
-def _submit(planned: CallPlan, ended: Settlement, runtime: Runtime) -> Future[Any]:
-    return runtime.settle(ended, planned.limited_providers)
+def _submit(
+    planned: CallPlan, ended: Settlement, runtime: Runtime, answer: Any = None
+) -> Future[Any]:
+    written = runtime.settle(ended, planned.limited_providers)
+    remember(planned, runtime, written, answer)
+    return written

@@ -11,6 +11,7 @@ from governance.budgets import Admission, BudgetEvaluation, tightest
 from governance.calls.faults import provider_failed
 from governance.calls.keeping import Keeping
 from governance.calls.planning import CallPlan
+from governance.calls.remembering import remember
 from governance.calls.settlement import answered, generated_usage, text_size
 from governance.chat_request import ParsedChat
 from governance.ledger import Settlement
@@ -102,6 +103,8 @@ class LiveStream(CallStream):
         opened: OpenedStream,
         keeping: Keeping,
         runtime: Runtime,
+        *,
+        remembered: bool = False,
     ) -> None:
         tried = sum(one.outcome != "skipped" for one in opened.attempts())
         name = opened.request.model.qualified_name
@@ -112,7 +115,7 @@ class LiveStream(CallStream):
         self.cacheable = keeping.applies
         self._option = plan.option_of(opened.request)
         self._generated = 0
-        self._assembler = chunks.Assembler() if keeping.applies else None
+        self._assembler = chunks.Assembler() if keeping.applies or remembered else None
         self._settled = False
 
     async def aclose(self) -> None:
@@ -146,15 +149,14 @@ class LiveStream(CallStream):
             delta = choice.get("delta") if isinstance(choice, dict) else None
             if isinstance(delta, dict):
                 self._generated += text_size({**delta, "role": None})
-        if self._assembler is not None:
+        # Of what is longer the beginning is remembered, and nothing kept for others.
+        if self._assembler is not None and self._generated <= LONGEST_KEPT:
             self._assembler.add(chunk)
-            if self._generated > LONGEST_KEPT:
-                self._assembler = None
 
     async def _complete(self) -> None:
         usage = self._opened.stream.usage
         self._settle(usage=usage)
-        if self._assembler is not None:
+        if self._assembler is not None and self._generated <= LONGEST_KEPT:
             body = self._assembler.completion()
             await self._keeping.write(Answer(body, usage), self._opened.request)
 
@@ -176,8 +178,10 @@ class LiveStream(CallStream):
             self._plan, self._option, usage, billed, self._opened.attempts(), **more
         )
         self.usage, self.cost = settlement.usage, settlement.cost
-        self._runtime.settle(settlement, self._plan.limited_providers)
+        written = self._runtime.settle(settlement, self._plan.limited_providers)
         self._settled = True
+        said = self._assembler.completion() if self._assembler is not None else None
+        remember(self._plan, self._runtime, written, said)
 
     def _usage_chunk(self) -> dict[str, Any]:
         assert self.usage is not None

@@ -33,8 +33,10 @@ from governance.models.ledger import (
     TaskClass,
 )
 from governance.models.modes import GovernanceSettings, RoutingMode, governance_settings
+from governance.models.people import Preferences
 from governance.models.prices import Price, PricePrecision, PriceTier
 from governance.models.teams import ApiKey, Membership, MembershipRole, Team, patterns_fault
+from governance.models.texts import CallText
 from governance.models.usage import LatencyHour, UsageDay, UsageHour, UsageSession
 
 __all__ = [
@@ -55,6 +57,7 @@ __all__ = [
     "BudgetScope",
     "BudgetWindow",
     "CallStatus",
+    "CallText",
     "Channel",
     "ChannelFormat",
     "ChannelKind",
@@ -67,6 +70,7 @@ __all__ = [
     "Membership",
     "MembershipRole",
     "ModelCall",
+    "Preferences",
     "Price",
     "PricePrecision",
     "PriceTier",

@@ -6,6 +6,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator
 from django.db import models
 
 from governance.models.modes import RoutingMode
@@ -13,6 +14,7 @@ from governance.zones import validate_zone
 from providers.versioned import Versioned
 
 MOST_PATTERNS, LONGEST_PATTERN = 100, 255
+LONGEST_TEXT_DAYS = 3650
 RESERVED_SLUGS = {"sign-in", "sign-out"}
 
 
@@ -67,6 +69,13 @@ class Team(Versioned):
         default="",
         db_default="",
         help_text="Empty takes the installation's.",
+    )
+    text_days = models.PositiveIntegerField(
+        "prompts and answers are kept for",
+        default=0,
+        db_default=0,
+        validators=[MaxValueValidator(LONGEST_TEXT_DAYS)],
+        help_text="Days. 0 keeps none, and deletes what was kept.",
     )
     created_at = models.DateTimeField(auto_now_add=True)
 

@@ -6,8 +6,6 @@ transaction and no cursor open, and who reads slowly keeps nobody waiting.
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
@@ -20,10 +18,9 @@ from governance.models import ModelCall
 from governance.money import decimal_text
 from governance.usage.reports import of_calls
 from providers.api.conventions import moment_text
+from providers.csv_cells import cell, csv_bytes
 
 AT_ONCE = 1000
-# What a spreadsheet would take for the beginning of a formula.
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
 # By column, the field of the ledger.
 COLUMNS = {
     "id": "id",
@@ -69,9 +66,9 @@ Row = Sequence[Any]
 
 def csv_lines(*, since: datetime, until: datetime, where: Mapping[str, Any]) -> Iterator[bytes]:
     """The calls of a period, oldest first, as CSV with a line of names; empty is unknown."""
-    yield _csv([list(COLUMNS)])
+    yield csv_bytes([list(COLUMNS)])
     for chunk in _chunks(since, until, where):
-        yield _csv([[_cell(value) for value in row] for row in chunk])
+        yield csv_bytes([cell(value) for value in row] for row in chunk)
 
 
 def json_lines(*, since: datetime, until: datetime, where: Mapping[str, Any]) -> Iterator[bytes]:
@@ -110,16 +107,3 @@ def _text(value: Any, *, money: bool) -> Any:
     if isinstance(value, datetime):
         return moment_text(value)
     return str(value) if isinstance(value, UUID) else value
-
-
-def _cell(value: Any) -> Any:
-    """A value that no spreadsheet takes for a formula: some of these texts are callers' own."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
-
-
-def _csv(rows: list[Any]) -> bytes:
-    text = io.StringIO()
-    csv.writer(text).writerows(rows)
-    return text.getvalue().encode()

@@ -23,7 +23,6 @@ from governance.money import decimal_text, dollars_text
 from governance.usage import Totals
 from governance.usage.adding import Key
 from governance.usage.cube import Cube, cube
-from governance.usage.export import FORMULA
 from palyra_site.console import permissions
 from palyra_site.console.dimensions import (
     DIMENSIONS,
@@ -38,7 +37,8 @@ from palyra_site.console.dimensions import (
 )
 from palyra_site.console.filters import PERIODS, Filter, read
 from palyra_site.console.overview import spend_chart
-from palyra_site.console.site import viewers_zone
+from palyra_site.console.zones import viewers_zone
+from providers.csv_cells import FORMULA
 from providers.display import bar
 
 STEPS = ("day", "week", "month")

@@ -40,7 +40,7 @@ from palyra_site.console.dimensions import DIMENSIONS, calls_address, labels, of
 from palyra_site.console.figures import now_figures, period_figures
 from palyra_site.console.filters import PERIODS, Filter, read
 from palyra_site.console.provider_rows import provider_rows
-from palyra_site.console.site import viewers_zone
+from palyra_site.console.zones import viewers_zone
 from providers.display import moment_text
 from providers.models import ProviderModel
 from scheduling.models import CronJob, CronRun, RunStatus

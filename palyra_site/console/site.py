@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import update_wrapper
+from itertools import islice
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
-from zoneinfo import ZoneInfo
 
 from django.contrib.admin import AdminSite
+from django.contrib.auth import REDIRECT_FIELD_NAME
 from django.core.paginator import Paginator
 from django.db.models import Model
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, path, reverse
+from django.urls import path, reverse
 from django.utils import timezone
 from django.utils.module_loading import import_string
-from django.utils.text import capfirst
 
 from governance.audit.reading import entries_of
-from governance.zones import zone_names
+from palyra_site.access.entrance import refused_console, to_sign_in
+from palyra_site.console.palette import find
+from palyra_site.console.zones import viewers_zone
 
 if TYPE_CHECKING:
 
@@ -32,28 +33,11 @@ else:
 
 # The pages that are no model's: their names, which are their addresses too, and who makes them.
 PAGES = {
+    "preferences": "palyra_site.console.preferences.preferences_page",
     "spend": "palyra_site.console.explorer.spend",
     "system": "palyra_site.console.system.system",
 }
-ZONE_COOKIE = "palyra_zone"
-# What the palette finds by name; of each, so many at most.
-FOUND_BY_NAME: tuple[str, ...] = (
-    "providers.provider",
-    "providers.providermodel",
-    "governance.team",
-    "governance.apikey",
-    "governance.budgetpolicy",
-    "scheduling.cronjob",
-)
-FOUND_BY_ID: tuple[str, ...] = ("governance.modelcall", "scheduling.cronrun", "scheduling.cronjob")
-MOST_OF_EACH = 5
 MOST_FOUND = 50
-
-
-def viewers_zone(request: HttpRequest) -> ZoneInfo:
-    """The zone the browser says it is in, or UTC."""
-    name = request.COOKIES.get(ZONE_COOKIE, "")
-    return ZoneInfo(name if name in zone_names() else "UTC")
 
 
 class ConsoleSite(UnfoldAdminSite):
@@ -73,12 +57,29 @@ class ConsoleSite(UnfoldAdminSite):
 
         return update_wrapper(in_zone, view)
 
-    def extra_urls(self) -> list[URLPattern]:
+    def login(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        """To the one page to sign in on, and back; who is signed in is told why not."""
+        following = request.GET.get(REDIRECT_FIELD_NAME) or reverse("admin:index")
+        if not request.user.is_authenticated:
+            return to_sign_in(following)
+        if not self.has_permission(request):
+            return refused_console(request)
+        return HttpResponseRedirect(reverse("admin:index"))
+
+    def password_change(self, request: HttpRequest, extra_context: Any = None) -> Any:
+        """On the page of one's own account, which signs out elsewhere."""
+        return HttpResponseRedirect(reverse("account_change_password"))
+
+    def extra_urls(self) -> list[Any]:
         """The pages that are no model's."""
-        return [
+        # Imported only now: it needs the pages of objects, which register themselves here.
+        from palyra_site.console.playground import pages as playground  # noqa: PLC0415
+
+        pages = [
             path(f"{name}/", self.admin_view(self._page(view)), name=name)
             for name, view in PAGES.items()
         ]
+        return [*pages, *playground.urls(self.admin_view)]
 
     def _page(self, view: str) -> Callable[..., HttpResponseBase]:
         def page(request: HttpRequest) -> HttpResponseBase:
@@ -96,9 +97,10 @@ class ConsoleSite(UnfoldAdminSite):
         term = request.GET.get("s", "").strip()
         if not term:
             return HttpResponse()
-        results = [*self._pages(request, term.lower()), *self._objects(request, term)]
+        sidebar = self.get_sidebar_list(request)
+        results = list(islice(find(request, term, self._registry, sidebar), MOST_FOUND))
         extended = "extended" in request.GET
-        paginator = Paginator(results[:MOST_FOUND], MOST_FOUND)
+        paginator = Paginator(results, MOST_FOUND)
         return TemplateResponse(
             request,
             f"unfold/helpers/{'command' if extended else 'search'}_results.html",
@@ -111,39 +113,3 @@ class ConsoleSite(UnfoldAdminSite):
             },
             headers={"HX-Trigger": "search", "Cache-Control": "no-store"},
         )
-
-    def _pages(self, request: HttpRequest, term: str) -> Iterator[dict[str, Any]]:
-        for group in self.get_sidebar_list(request):
-            for item in group["items"]:
-                if item["has_permission"] and term in item["title"].lower():
-                    yield {
-                        "title": item["title"],
-                        "description": group.get("title", "Palyra"),
-                        "link": item["link"],
-                        "icon": item["icon"],
-                    }
-
-    def _objects(self, request: HttpRequest, term: str) -> Iterator[dict[str, Any]]:
-        labels = FOUND_BY_ID if _is_identifier(term) else FOUND_BY_NAME
-        for model, admin in self._registry.items():
-            if model._meta.label_lower in labels and admin.has_view_permission(request):
-                found, _ = admin.get_search_results(request, admin.get_queryset(request), term)
-                yield from (_result(model, one) for one in found[:MOST_OF_EACH])
-
-
-def _is_identifier(term: str) -> bool:
-    try:
-        UUID(term)
-    except ValueError:
-        return False
-    return True
-
-
-def _result(model: type[Model], one: Any) -> dict[str, Any]:
-    meta = model._meta
-    return {
-        "title": str(one),
-        "description": capfirst(str(meta.verbose_name)),
-        "link": reverse(f"admin:{meta.app_label}_{meta.model_name}_change", args=[one.pk]),
-        "icon": "data_object",
-    }

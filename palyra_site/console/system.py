@@ -27,7 +27,7 @@ from palyra_site import health
 from palyra_site.checks import WHERE_DEPLOYED
 from palyra_site.console import permissions
 from palyra_site.console.figures import Figure
-from palyra_site.console.site import viewers_zone
+from palyra_site.console.zones import viewers_zone
 from palyra_site.setting_sources import setting_sources
 from providers.display import Tone, distance, duration
 from scheduling import messages

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.contrib import admin, messages
+from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.utils import quote, unquote
 from django.core.exceptions import PermissionDenied, ValidationError
-from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.http import (
+    HttpRequest,
+    HttpResponse,
+    HttpResponseNotAllowed,
+    HttpResponseRedirect,
+    StreamingHttpResponse,
+)
 from django.urls import URLPattern, path, reverse
 
+from providers.admin import csv_lists
 from providers.admin.actions import ObjectAction, faults_in, faults_of
 
 if TYPE_CHECKING:
@@ -26,7 +35,34 @@ else:
     from unfold.admin import ModelAdmin
     from unfold.admin import TabularInline as UnfoldTabularInline
 
-__all__ = ["ConsoleAdmin", "ReadOnlyAdmin", "TabularInline", "remembered"]
+__all__ = [
+    "ConsoleAdmin",
+    "ConsolePage",
+    "ObjectLink",
+    "ReadOnlyAdmin",
+    "TabularInline",
+    "remembered",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConsolePage:
+    """A page beside an admin's list and forms: Ctrl+K finds it for those whom the admin's method
+    `has_<permission>_permission(request)` lets in."""
+
+    title: str
+    view: str
+    permission: str
+    icon: str = "article"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectLink:
+    """A way from an object's page to others that belong to it."""
+
+    label: str
+    address: str
+    icon: str = "arrow_forward"
 
 
 def remembered(obj: Any, name: str, find: Callable[[], Any]) -> Any:
@@ -41,7 +77,9 @@ class ConsoleAdmin(ModelAdmin):
     """An object's list, form and actions.
 
     Display methods named `amount_…` are set flush right. `empty_text` and `empty_action` (an
-    address's name and a label) are what an empty list says and offers.
+    address's name and a label) are what an empty list says and offers. Every list can be had as
+    CSV: with what it shows, or with `csv_columns`, by heading. `is_list` is off where there is one
+    object only, whose page stands in for the list.
     """
 
     list_per_page = 25
@@ -59,11 +97,22 @@ class ConsoleAdmin(ModelAdmin):
     empty_text = "Nothing here yet."
     empty_action: tuple[str, str] | None = None
     object_actions: Iterable[str] = ()
+    csv_columns: Mapping[str, str] = {}
+    is_list = True
+    pages: Iterable[ConsolePage] = ()
 
-    @property
-    def empty_action_adds(self) -> bool:
-        """Whether what an empty list offers is to add something, which takes the permission to."""
-        return self.empty_action is not None and self.empty_action[0].endswith("_add")
+    def offered_when_empty(self, request: HttpRequest) -> tuple[str, str] | None:
+        """The address and label of what an empty list offers, if this person may do it."""
+        if self.empty_action is None:
+            return None
+        name, label = self.empty_action
+        for model, other in self.admin_site._registry.items():
+            stem = f"admin:{model._meta.app_label}_{model._meta.model_name}_"
+            if name == f"{stem}add" and not other.has_add_permission(request):
+                return None
+            if name == f"{stem}changelist" and not other.has_view_or_change_permission(request):
+                return None
+        return reverse(name), label
 
     def get_urls(self) -> list[URLPattern]:
         own = path(
@@ -71,7 +120,32 @@ class ConsoleAdmin(ModelAdmin):
             self.admin_site.admin_view(self.object_action_view),
             name=self._address("do").removeprefix("admin:"),
         )
-        return [own, *super().get_urls()]
+        listed = path(
+            "csv/",
+            self.admin_site.admin_view(self.csv_view),
+            name=self._address("csv").removeprefix("admin:"),
+        )
+        return [own, *([listed] if self.is_list else []), *super().get_urls()]
+
+    def csv_view(self, request: HttpRequest) -> HttpResponse | StreamingHttpResponse:
+        """The list as it is filtered and sorted, as CSV, for whoever may see the list."""
+        if not self.has_view_or_change_permission(request):
+            raise PermissionDenied
+        address = reverse(self._address("changelist"))
+        try:
+            changelist = self.get_changelist_instance(request)
+        except IncorrectLookupParameters:
+            return HttpResponseRedirect(f"{address}?e=1")
+        try:
+            return csv_lists.response(request, changelist, self.csv_columns)
+        except csv_lists.TooManyRows:
+            most = f"{csv_lists.MOST_ROWS:,}"
+            messages.error(
+                request,
+                f"The list has more than {most} rows, too many for a file. Narrow it by a filter, "
+                "such as by day, and download it again.",
+            )
+            return HttpResponseRedirect(f"{address}?{request.GET.urlencode()}")
 
     def object_action_view(
         self, request: HttpRequest, object_id: str, action_name: str
@@ -98,6 +172,8 @@ class ConsoleAdmin(ModelAdmin):
         if obj is not None:
             context["object_actions"] = self._offered(request, obj)
             context["object_note"] = self.object_note(request, obj)
+            if self.has_view_or_change_permission(request, obj):
+                context["object_links"] = self.object_links(request, obj)
         return super().changeform_view(request, object_id, form_url, context)
 
     def render_change_form(  # noqa: PLR0917 - Django's own signature
@@ -130,6 +206,10 @@ class ConsoleAdmin(ModelAdmin):
             "pagination_required": pages.num_pages > 1,
         }
         return super().history_view(request, object_id, {**(extra_context or {}), **shown})
+
+    def object_links(self, request: HttpRequest, obj: Any) -> list[ObjectLink]:
+        """Where to go on from the object; each for those alone who may open it."""
+        return []
 
     def object_note(self, request: HttpRequest, obj: Any) -> str:
         """A sentence to show above the object, or nothing."""
@@ -195,7 +275,7 @@ class TabularInline(UnfoldTabularInline):
 class ReadOnlyAdmin(ConsoleAdmin):
     """Objects that are written by the system alone: nobody adds, changes or deletes them here."""
 
-    actions = None
+    actions: Any = None
 
     def has_add_permission(self, request: HttpRequest, *_: Any) -> bool:
         return False

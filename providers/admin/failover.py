@@ -15,6 +15,7 @@ from providers.models import FailoverPolicy, failover_policy
 class FailoverPolicyAdmin(ConsoleAdmin):
     """Whether a call goes on at another provider when the one chosen fails it."""
 
+    is_list = False
     fields = ("enabled", "pinned")
 
     def has_add_permission(self, request: HttpRequest, *_: Any) -> bool:

@@ -15,13 +15,14 @@ from django.urls import URLPattern, reverse
 from django.utils import timezone
 
 from providers.admin.actions import object_action
-from providers.admin.base import ConsoleAdmin, TabularInline
+from providers.admin.base import ConsoleAdmin, ConsolePage, TabularInline
 from providers.admin.catalogue import ModelsInline
 from providers.admin.operations import ProviderOperations
 from providers.admin.presets import PresetPages
 from providers.condition import trouble
 from providers.display import badge, enabled_badge, link, muted, number, two_lines
 from providers.models import Credential, ModelRole, Provider, ProviderKind
+from providers.used_by import has_history, uses_of
 
 DETERMINISTIC = ProviderKind.DETERMINISTIC.value
 REMOTE = f"kind != '{DETERMINISTIC}'"
@@ -90,6 +91,7 @@ def what_disabling_does(provider: Provider) -> str:
             f"One of them is the default for {' and '.join(defaults)}: calls that ask for “auto” "
             f"are refused, unless one other model of that role is left."
         )
+    sentences += [one.says for one in uses_of(provider)]
     return " ".join([*sentences, "Calls under way finish. Nothing is deleted."])
 
 
@@ -106,6 +108,14 @@ class ProviderAdmin(ProviderOperations, PresetPages, ConsoleAdmin):
     list_before_template = "admin/providers/provider/list_before.html"
     empty_text = "A provider is where calls go: a host of models, or a rehearsal."
     empty_action = ("admin:providers_provider_add", "Add the first provider")
+    pages = (
+        ConsolePage(
+            title="Add a provider from a preset",
+            view="admin:providers_provider_presets",
+            permission="add_from_preset",
+            icon="add",
+        ),
+    )
     object_actions = ("disable", "enable", *ProviderOperations.operation_actions)
     fieldsets = (
         (None, {"fields": ("name", "display_name", "kind", "enabled")}),
@@ -145,6 +155,12 @@ class ProviderAdmin(ProviderOperations, PresetPages, ConsoleAdmin):
 
     def get_urls(self) -> list[URLPattern]:
         return [*self.preset_urls(), *super().get_urls()]
+
+    def has_delete_permission(self, request: HttpRequest, obj: Provider | None = None) -> bool:
+        """What calls were made at is disabled, not deleted: the account names it."""
+        if obj is not None and has_history(obj):
+            return False
+        return super().has_delete_permission(request, obj)
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
         # What is added by hand is nearly always this; the first choice is for rehearsals.

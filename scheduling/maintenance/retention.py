@@ -14,6 +14,7 @@ from governance.retention import (
     forget_alerts,
     forget_deliveries,
     forget_run_windows,
+    forget_texts,
     forget_windows,
 )
 from providers.forgetting import Forgotten, GoesOn, forget
@@ -83,5 +84,10 @@ def forget_what_is_old(turn: Turn) -> str:
         unfinished = unfinished or not found.finished
         if found.rows:
             done.append(f"{counted(found.rows, *rule.nouns)} older than {kept_days:,} days")
+    texts = forget_texts(turn.now, turn.goes_on)
+    unfinished = unfinished or not texts.finished
+    if texts.rows:
+        kept = counted(texts.rows, "call's prompt and answer", "calls' prompts and answers")
+        done.append(f"{kept} older than their teams' settings")
     words = f"Deleted {'; '.join(done)}." if done else "Nothing was old enough to be deleted."
     return f"{words} There is more, for the next time." if unfinished else words
