@@ -17,6 +17,8 @@ from providers.models import Breaker, Credential, Provider, ProviderProbe
 from providers.operated import operated
 from providers.registry import CredentialEntry, entry
 
+# Either lets somebody test a provider and use its levers; the first lets them do no more.
+OPERATING = ("providers.operate_provider", "providers.change_provider")
 STATUS_COLUMNS = tuple(Status.__dataclass_fields__)
 
 

@@ -66,6 +66,7 @@ class AuditEntryAdmin(ReadOnlyAdmin):
     search_fields = ("actor", "object_name", "object_id", "reason")
     search_help_text = "Person, key or object"
     empty_text = "Nobody has changed anything yet."
+    empty_action = ("admin:index", "Go to the overview")
     readonly_fields = ("when", "who", "done", "what", "where", "why", "changed")
     fieldsets = ((None, {"fields": readonly_fields}),)
 

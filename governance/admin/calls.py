@@ -7,7 +7,6 @@ from uuid import UUID
 
 from django import forms
 from django.contrib import admin
-from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -16,20 +15,35 @@ from django.utils import timezone
 from django.utils.html import format_html
 
 from governance import corrections
+from governance.admin.bounded import BoundedList, BoundedPaginator
+from governance.admin.call_filters import (
+    COST_FROM,
+    COST_TO,
+    CostFilter,
+    KeyFilter,
+    ModelFilter,
+    PersonFilter,
+    ProviderFilter,
+    SessionFilter,
+    WindowFilter,
+    named,
+    of_session,
+)
+from governance.admin.call_links import calls_address
 from governance.admin.call_texts import READ_PERMISSION, note_of, read
 from governance.admin.periods import PeriodFilter
 from governance.admin.story import tell
 from governance.display import call_status, dollars
 from governance.fields import DollarsField
-from governance.models import ApiKey, CallStatus, ModelCall, Team
+from governance.models import Approval, CallStatus, ModelCall
 from governance.money import decimal_text
 from providers.admin.actions import object_action
-from providers.admin.base import ReadOnlyAdmin
+from providers.admin.base import ObjectLink, ReadOnlyAdmin
 from providers.display import NOTHING, duration, moment, muted, number, two_lines
-from providers.models import Provider, ProviderModel
 
 # What only a call's own page shows.
 HEAVY = ("decision", "evaluations", "holds", "attempts")
+MOST_OTHERS = 100
 # Of the file, by heading: more than the list has room for, and in figures to go on with.
 CSV_COLUMNS = {
     "admitted_at": "admitted_at",
@@ -85,63 +99,30 @@ class CorrectionForm(forms.Form):
     )
 
 
-class ProviderFilter(admin.SimpleListFilter):
-    """By the provider that was used, of those registered: the ledger is not searched for names."""
+def _session_link(call: ModelCall) -> ObjectLink | None:
+    """The way to the other calls of the call's session, which is the team's own name for them."""
+    if not call.session:
+        return None
+    of_team = ModelCall.objects.filter(team=call.team_id).exclude(pk=call.pk)
+    others = of_session(of_team, call.session).values("pk")[: MOST_OTHERS + 1].count()
+    if not others:
+        return None
+    words = f"more than {MOST_OTHERS}" if others > MOST_OTHERS else f"{others}"
+    return ObjectLink(
+        label=f"{words} other call{'' if others == 1 else 's'}",
+        address=calls_address(in_session=call.session, team__id__exact=call.team_id),
+    )
 
-    title = "provider"
-    parameter_name = "provider"
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
-        return [(name, name) for name in Provider.objects.values_list("name", flat=True)]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[ModelCall]) -> QuerySet[ModelCall]:
-        return queryset.filter(provider=self.value()) if self.value() else queryset
-
-
-class ModelFilter(admin.SimpleListFilter):
-    """By the model that was used, of those in the registry."""
-
-    title = "model"
-    parameter_name = "model_used"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
-        names = ProviderModel.objects.order_by("provider__name", "name")
-        return [
-            (f"{provider}/{name}", f"{provider}/{name}")
-            for provider, name in names.values_list("provider__name", "name")
-        ]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[ModelCall]) -> QuerySet[ModelCall]:
-        provider, slash, name = (self.value() or "").partition("/")
-        return queryset.filter(provider=provider, model=name) if slash else queryset
+def _approvals_of(request: HttpRequest, call: ModelCall) -> list[Approval]:
+    """What the call asked more of, for those who may see it."""
+    if not request.user.has_perm("governance.view_approval"):
+        return []
+    return list(Approval.objects.filter(call_id=call.pk).select_related("policy"))
 
 
 def _page_of(call: ModelCall) -> str:
     return reverse("admin:governance_modelcall_change", args=[call.pk])
-
-
-def _named(term: str) -> Q:
-    """Calls of the team, key, person or model that `term` names in part.
-
-    Those are few and found first, so that no text of the ledger's many rows is searched.
-    """
-    teams = Team.objects.filter(Q(name__icontains=term) | Q(slug__icontains=term))
-    models = set(ProviderModel.objects.filter(name__icontains=term).values_list("name", flat=True))
-    return (
-        Q(team__in=list(teams.values_list("pk", flat=True)))
-        | Q(api_key__in=list(_keys_named(term)))
-        | Q(user__in=list(_people_named(term)))
-        | Q(model__in=models)
-        | Q(requested_model__in=models | {term})
-    )
-
-
-def _keys_named(term: str) -> QuerySet[Any, int]:
-    return ApiKey.objects.filter(name__icontains=term).values_list("pk", flat=True)
-
-
-def _people_named(term: str) -> QuerySet[Any, int]:
-    return User.objects.filter(username__icontains=term).values_list("pk", flat=True)
 
 
 @admin.register(ModelCall)
@@ -164,21 +145,41 @@ class ModelCallAdmin(ReadOnlyAdmin):
         "team",
         ModelFilter,
         ProviderFilter,
+        KeyFilter,
+        PersonFilter,
+        SessionFilter,
+        CostFilter,
+        WindowFilter,
         "surface",
         "cached",
     )
     search_fields = ("id",)
-    search_help_text = "Call, run or job id; team, key or model"
-    list_select_related = ("team", "api_key", "user")
-    empty_text = "Calls appear here as soon as one is made."
+    search_help_text = "Id, team, key, person, model or session"
+    # Looked up for the page alone: joined, SQLite would begin with the teams and sort all calls.
+    list_select_related = ()
+    # Only what an index has in order; anything else would be sorted anew for each page.
+    sortable_by = ("when", "amount_cost")
+    empty_text = "Calls appear here as soon as one is made. A key lets an integration make them."
+    empty_action = ("admin:governance_apikey_changelist", "See keys")
+    paginator = BoundedPaginator
     change_form_template = "admin/governance/modelcall/change_form.html"
     csv_columns = CSV_COLUMNS
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[BoundedList]:
+        return BoundedList
+
+    def get_ordering(self, request: HttpRequest) -> tuple[str, ...]:
+        """The latest first; where costs are asked for the dearest, which the index has in order."""
+        by_cost = request.GET.get(COST_FROM) or request.GET.get(COST_TO)
+        return ("-cost", "-pk") if by_cost else ("-admitted_at", "-pk")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ModelCall]:
         calls: QuerySet[ModelCall] = super().get_queryset(request)
         match = request.resolver_match
         one = match is not None and "object_id" in match.kwargs
-        return calls.select_related("price__model__provider") if one else calls.defer(*HEAVY)
+        if one:
+            return calls.select_related("team", "api_key", "user", "price__model__provider")
+        return calls.defer(*HEAVY).prefetch_related("team", "api_key", "user")
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[ModelCall], search_term: str
@@ -189,7 +190,7 @@ class ModelCallAdmin(ReadOnlyAdmin):
         try:
             identifier = UUID(term)
         except ValueError:
-            return queryset.filter(_named(term)), False
+            return queryset.filter(named(term)), False
         wanted = Q(pk=identifier) | Q(run_id=identifier) | Q(job_id=identifier)
         return queryset.filter(wanted), False
 
@@ -206,6 +207,8 @@ class ModelCallAdmin(ReadOnlyAdmin):
             may_read = self.has_read_texts_permission(request)
             told = {
                 "story": tell(call),
+                "session_calls": _session_link(call),
+                "approvals": _approvals_of(request, call),
                 "texts": note_of(call, timezone.now(), may_read=may_read),
                 "texts_address": reverse("admin:governance_modelcall_texts", args=[call.pk]),
             }
@@ -269,17 +272,17 @@ class ModelCallAdmin(ReadOnlyAdmin):
     def when(self, call: ModelCall) -> str:
         return moment(call.admitted_at)
 
-    @admin.display(description="model", ordering="model")
+    @admin.display(description="model")
     def used_model(self, call: ModelCall) -> str:
         return two_lines(call.model, muted(call.provider))
 
-    @admin.display(description="through", ordering="surface")
+    @admin.display(description="through")
     def came_by(self, call: ModelCall) -> str:
         who = call.api_key.name if call.api_key else call.user.get_username() if call.user else ""
         surface = call.get_surface_display()
         return two_lines(surface, muted(who)) if who else surface
 
-    @admin.display(description="status", ordering="status")
+    @admin.display(description="status")
     def state(self, call: ModelCall) -> str:
         if call.cached:
             return two_lines(call_status(call), muted("kept answer"))
@@ -300,6 +303,6 @@ class ModelCallAdmin(ReadOnlyAdmin):
         """US dollars to the last place, as files have them."""
         return "" if call.cost is None else decimal_text(call.cost)
 
-    @admin.display(description="latency", ordering="latency_ms")
+    @admin.display(description="latency")
     def amount_latency(self, call: ModelCall) -> str:
         return NOTHING if call.latency_ms is None else duration(call.latency_ms / 1000)

@@ -10,11 +10,12 @@ from django.forms.models import BaseInlineFormSet
 from django.http import HttpRequest
 from django.utils import timezone
 
+from governance.admin.call_links import calls_links
 from governance.admin.price_import import PriceImportPage
 from governance.display import dollars
 from governance.fields import NanoDollarsField
 from governance.models import ModelCall, Price, PricePrecision, PriceTier
-from providers.admin.base import ConsoleAdmin, ConsolePage, TabularInline
+from providers.admin.base import ConsoleAdmin, ConsolePage, ObjectLink, TabularInline
 from providers.display import badge, moment, muted, number, two_lines, viewers_zone_name
 
 if TYPE_CHECKING:
@@ -147,6 +148,9 @@ class PriceAdmin(PriceImportPage, ConsoleAdmin):
         ),
         ("Besides", {"fields": ("per_request", "source", "precision")}),
     )
+
+    def object_links(self, request: HttpRequest, obj: Price) -> list[ObjectLink]:
+        return calls_links(request, "Calls charged by it", price__id__exact=obj.pk)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Price]:
         prices: QuerySet[Price] = super().get_queryset(request)

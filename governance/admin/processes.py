@@ -24,6 +24,7 @@ class ProcessHeartbeatAdmin(ReadOnlyAdmin):
     list_display_links = None
     fields = readonly_fields = list_display
     empty_text = "No process has reported. Start Palyra with “palyra up”."
+    empty_action = ("admin:index", "Go to the overview")
 
     @admin.display(description="process", ordering="role")
     def what(self, process: ProcessHeartbeat) -> str:

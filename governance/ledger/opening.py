@@ -128,9 +128,12 @@ def balance(policy: Policy, key: WindowKey) -> tuple[int, int]:
     return _consumed(calls.filter(status__in=COUNTED), policy.metric), held
 
 
-def calls_of(policy: Policy, key: WindowKey) -> QuerySet[ModelCall]:
-    """The calls in the ledger that a window counts."""
-    calls = ModelCall.objects.filter(admitted_at__gte=key.period.starts_at)
+def calls_of(
+    policy: Policy, key: WindowKey, among: QuerySet[ModelCall] | None = None
+) -> QuerySet[ModelCall]:
+    """The calls in the ledger, or `among` some of them, that a window counts."""
+    calls = ModelCall.objects.all() if among is None else among
+    calls = calls.filter(admitted_at__gte=key.period.starts_at)
     if key.period.ends_at is not None:
         calls = calls.filter(admitted_at__lt=key.period.ends_at)
     if policy.team_id is not None:

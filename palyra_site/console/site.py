@@ -8,14 +8,16 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from django.contrib.admin import AdminSite
+from django.contrib.auth import REDIRECT_FIELD_NAME
 from django.core.paginator import Paginator
 from django.db.models import Model
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
-from django.urls import path
+from django.urls import path, reverse
 from django.utils import timezone
 
 from governance.audit.reading import entries_of
+from palyra_site.access.entrance import refused_console, to_sign_in
 from palyra_site.console.palette import find
 from palyra_site.console.zones import viewers_zone
 
@@ -46,6 +48,19 @@ class ConsoleSite(UnfoldAdminSite):
                 return response.render() if hasattr(response, "render") else response
 
         return update_wrapper(in_zone, view)
+
+    def login(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        """To the one page to sign in on, and back; who is signed in is told why not."""
+        following = request.GET.get(REDIRECT_FIELD_NAME) or reverse("admin:index")
+        if not request.user.is_authenticated:
+            return to_sign_in(following)
+        if not self.has_permission(request):
+            return refused_console(request)
+        return HttpResponseRedirect(reverse("admin:index"))
+
+    def password_change(self, request: HttpRequest, extra_context: Any = None) -> Any:
+        """On the page of one's own account, which signs out elsewhere."""
+        return HttpResponseRedirect(reverse("account_change_password"))
 
     def get_urls(self) -> list[Any]:
         """The pages of objects, and those that are about no kind of object."""

@@ -42,6 +42,12 @@ def lasting(seconds: float) -> str:
     return display.duration(seconds)
 
 
+@register.filter
+def dollars(amount: int | None) -> str:
+    """US dollars; an unknown cost is not zero."""
+    return governance_display.dollars(amount)
+
+
 @register.simple_tag
 def standing_meter(standing: Standing) -> str:
     """Consumed and held against the limit."""
@@ -58,6 +64,13 @@ def standing_badge(standing: Standing) -> str:
 def standing_resets(standing: Standing) -> str:
     """When a budget starts again."""
     return governance_display.resets(standing)
+
+
+@register.simple_tag(takes_context=True)
+def offered_when_empty(context: Any, changelist: Any) -> tuple[str, str] | None:
+    """What an empty list offers this person to do next: its address and label."""
+    offered: tuple[str, str] | None = changelist.model_admin.offered_when_empty(context["request"])
+    return offered
 
 
 @register.simple_tag

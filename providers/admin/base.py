@@ -35,7 +35,14 @@ else:
     from unfold.admin import ModelAdmin
     from unfold.admin import TabularInline as UnfoldTabularInline
 
-__all__ = ["ConsoleAdmin", "ConsolePage", "ReadOnlyAdmin", "TabularInline", "remembered"]
+__all__ = [
+    "ConsoleAdmin",
+    "ConsolePage",
+    "ObjectLink",
+    "ReadOnlyAdmin",
+    "TabularInline",
+    "remembered",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +54,15 @@ class ConsolePage:
     view: str
     permission: str
     icon: str = "article"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectLink:
+    """A way from an object's page to others that belong to it."""
+
+    label: str
+    address: str
+    icon: str = "arrow_forward"
 
 
 def remembered(obj: Any, name: str, find: Callable[[], Any]) -> Any:
@@ -85,10 +101,18 @@ class ConsoleAdmin(ModelAdmin):
     is_list = True
     pages: Iterable[ConsolePage] = ()
 
-    @property
-    def empty_action_adds(self) -> bool:
-        """Whether what an empty list offers is to add something, which takes the permission to."""
-        return self.empty_action is not None and self.empty_action[0].endswith("_add")
+    def offered_when_empty(self, request: HttpRequest) -> tuple[str, str] | None:
+        """The address and label of what an empty list offers, if this person may do it."""
+        if self.empty_action is None:
+            return None
+        name, label = self.empty_action
+        for model, other in self.admin_site._registry.items():
+            stem = f"admin:{model._meta.app_label}_{model._meta.model_name}_"
+            if name == f"{stem}add" and not other.has_add_permission(request):
+                return None
+            if name == f"{stem}changelist" and not other.has_view_or_change_permission(request):
+                return None
+        return reverse(name), label
 
     def get_urls(self) -> list[URLPattern]:
         own = path(
@@ -148,6 +172,8 @@ class ConsoleAdmin(ModelAdmin):
         if obj is not None:
             context["object_actions"] = self._offered(request, obj)
             context["object_note"] = self.object_note(request, obj)
+            if self.has_view_or_change_permission(request, obj):
+                context["object_links"] = self.object_links(request, obj)
         return super().changeform_view(request, object_id, form_url, context)
 
     def render_change_form(  # noqa: PLR0917 - Django's own signature
@@ -180,6 +206,10 @@ class ConsoleAdmin(ModelAdmin):
             "pagination_required": pages.num_pages > 1,
         }
         return super().history_view(request, object_id, {**(extra_context or {}), **shown})
+
+    def object_links(self, request: HttpRequest, obj: Any) -> list[ObjectLink]:
+        """Where to go on from the object; each for those alone who may open it."""
+        return []
 
     def object_note(self, request: HttpRequest, obj: Any) -> str:
         """A sentence to show above the object, or nothing."""
@@ -245,7 +275,7 @@ class TabularInline(UnfoldTabularInline):
 class ReadOnlyAdmin(ConsoleAdmin):
     """Objects that are written by the system alone: nobody adds, changes or deletes them here."""
 
-    actions = None
+    actions: Any = None
 
     def has_add_permission(self, request: HttpRequest, *_: Any) -> bool:
         return False

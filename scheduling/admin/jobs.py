@@ -19,8 +19,9 @@ from django.utils.decorators import method_decorator
 from django.utils.html import format_html_join
 from django.views.decorators.http import require_safe
 
+from governance.admin.call_links import calls_links
 from governance.zones import zone
-from providers.admin.base import ConsoleAdmin, remembered
+from providers.admin.base import ConsoleAdmin, ObjectLink, remembered
 from providers.display import NOTHING, link, moment, muted, object_link, two_lines
 from scheduling import jobs
 from scheduling.admin.drafts import DraftPage
@@ -161,6 +162,9 @@ class CronJobAdmin(DraftPage, JobOperations, ConsoleAdmin):
         if obj is not None and obj.runs.exists():
             return False
         return super().has_delete_permission(request, obj)
+
+    def object_links(self, request: HttpRequest, obj: CronJob) -> list[ObjectLink]:
+        return calls_links(request, q=obj.pk)
 
     def object_note(self, request: HttpRequest, obj: CronJob) -> str:
         if obj.last_error:

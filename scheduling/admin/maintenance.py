@@ -75,6 +75,7 @@ class MaintenanceJobAdmin(ReadOnlyAdmin):
     search_fields = ("name",)
     search_help_text = "Name"
     empty_text = "A scheduler makes these when it starts. Start Palyra with “palyra up”."
+    empty_action = ("admin:governance_processheartbeat_changelist", "See processes")
     object_actions = ("run_now", "pause", "resume", "reschedule")
     fields = readonly_fields = (
         "title",

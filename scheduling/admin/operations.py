@@ -16,6 +16,7 @@ from django.utils.decorators import method_decorator
 from django.views.decorators.http import require_http_methods
 
 from providers.admin.actions import ObjectAction, object_action
+from providers.admin.base import ObjectLink
 from scheduling import handling, jobs, trials
 from scheduling.forms import ParametersForm, PauseForm
 from scheduling.models import CronJob
@@ -65,7 +66,8 @@ class JobOperations(Base):
             context["review"] = reviewable(obj)
             if self.has_run_permission(request, obj):
                 address = reverse("admin:scheduling_cronjob_try", args=[quote(obj.pk)])
-                context["object_links"] = [{"address": address, **TRY}]
+                tried = ObjectLink(address=address, **TRY)
+                context["object_links"] = [tried, *context.get("object_links", [])]
         return super().render_change_form(request, context, add, change, form_url, obj)
 
     def has_run_permission(self, request: HttpRequest, obj: CronJob | None = None) -> bool:

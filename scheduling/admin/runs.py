@@ -12,10 +12,11 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 
+from governance.admin.call_links import calls_links
 from governance.admin.periods import PeriodFilter
 from governance.display import delivery_badge, dollars
 from providers.admin.actions import object_action
-from providers.admin.base import ReadOnlyAdmin
+from providers.admin.base import ObjectLink, ReadOnlyAdmin
 from providers.display import (
     NOTHING,
     badge,
@@ -112,6 +113,9 @@ class CronRunAdmin(ReadOnlyAdmin):
 
     def has_cancel_permission(self, request: HttpRequest, obj: CronRun | None = None) -> bool:
         return request.user.has_perm("scheduling.change_cronjob")
+
+    def object_links(self, request: HttpRequest, obj: CronRun) -> list[ObjectLink]:
+        return calls_links(request, q=obj.pk)
 
     def object_note(self, request: HttpRequest, obj: CronRun) -> str:
         if obj.needs_review:

@@ -18,25 +18,29 @@ from tests.support.databases import own_database
 from tests.support.processes import REPOSITORY, ChildProcess, eventually, free_port
 
 ADMINISTRATOR, VIEWER, MEMBER = "ada", "victor", "mira"
+OPERATOR = "oscar"
 PASSWORD = "looking-around-1"
 FOREIGN = re.compile(r"^(PALYRA_|DJANGO_|DATABASE_URL|REDIS_URL|PYTEST_)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Console:
-    """Where it is. `ADMINISTRATOR`, `VIEWER` and `MEMBER` sign in with `PASSWORD`."""
+    """Where it is. `ADMINISTRATOR`, `VIEWER`, `OPERATOR` and `MEMBER` sign in with `PASSWORD`."""
 
     base_url: str
 
 
 @contextmanager
-def console(*, seeded: bool = True) -> Iterator[Console]:
-    """Serve a console until the block ends; without `seeded` it has an administrator only."""
+def console(*, seeded: bool = True, **settings: str) -> Iterator[Console]:
+    """Serve a console until the block ends; without `seeded` it has an administrator only.
+
+    `settings` are Palyra's own, by their variables' names.
+    """
     with tempfile.TemporaryDirectory(prefix="palyra-console-") as directory:
         data_dir = Path(directory)
         with own_database(data_dir) as database_url:
             port = free_port()
-            environment = _environment(data_dir, database_url, port)
+            environment = {**_environment(data_dir, database_url, port), **settings}
             _prepare(environment, seeded)
             command = [sys.executable, "manage.py", "web", "--port", str(port)]
             with ChildProcess("console", command, environment=environment):

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
-from django.contrib.auth.models import Group, Permission, User
+from django.contrib.auth.models import Group, User
 from django.utils import timezone
 
 from governance import approvals, keys
@@ -26,6 +26,7 @@ from governance.models import (
     Approval,
     BudgetPolicy,
     CallStatus,
+    CallText,
     Channel,
     Membership,
     ModelCall,
@@ -35,6 +36,8 @@ from governance.models import (
     governance_settings,
 )
 from governance.snapshot import load, policy_entry
+from palyra_site.access.groups import give_role
+from palyra_site.access.roles import Role
 from providers.identifiers import new_id
 from providers.models import (
     Credential,
@@ -54,7 +57,7 @@ from scheduling.models import (
     RunStatus,
     RunTrigger,
 )
-from tests.browser.console import ADMINISTRATOR, MEMBER, PASSWORD, VIEWER
+from tests.browser.console import ADMINISTRATOR, MEMBER, OPERATOR, PASSWORD, VIEWER
 from tests.browser.seed_ledger import DAYS, Ledger, give_holds_to_latest
 from tests.support.ledger_rows import add_up
 
@@ -95,6 +98,7 @@ def seed(now: datetime | None = None, *, calls_made: int = CALLS) -> Seeded:
     _fit_to_what_was_used()
     give_holds_to_latest()
     pending = _approvals(teams, member, administrator, now)
+    _texts(teams[1])
     _alerts(teams, now)
     _careful_job(teams[0], administrator, now)
     _maintenance(now)
@@ -110,6 +114,29 @@ def seed(now: datetime | None = None, *, calls_made: int = CALLS) -> Seeded:
             "admitted_at"
         ),
     )
+
+
+def _texts(team: Team) -> None:
+    """What the last calls of a team that wants it kept asked and were answered."""
+    team.text_days = 30
+    team.save()
+    asked = {
+        "passages": [
+            ["Settings", '{"temperature": 0.2}'],
+            ["System", "You sort findings of a literature search. Answer in one paragraph."],
+            ["User", "Which of these papers measure the effect directly, and which model it?"],
+        ],
+        "cut": False,
+    }
+    said = "Two measure it directly: Okafor (2024) and Lindqvist (2025). The other three model it."
+    for call in ModelCall.objects.filter(team=team, status=CallStatus.SUCCEEDED)[:20]:
+        CallText.objects.create(
+            pk=call.pk,
+            team=team,
+            admitted_at=call.admitted_at,
+            asked=asked,
+            answered={"passages": [["Model", said]], "cut": False},
+        )
 
 
 def _alerts(teams: tuple[Team, ...], now: datetime) -> None:
@@ -170,9 +197,12 @@ def people() -> tuple[User, User, User]:
     viewer = User.objects.create_user(
         VIEWER, "victor@example.com", PASSWORD, first_name="Victor", is_staff=True
     )
-    lookers = Group.objects.create(name="Auditors")
-    lookers.permissions.set(Permission.objects.filter(codename__startswith="view_"))
-    viewer.groups.add(lookers)
+    give_role(viewer, Role.AUDITOR)
+    operator = User.objects.create_user(
+        OPERATOR, "oscar@example.com", PASSWORD, first_name="Oscar", last_name="Lind"
+    )
+    give_role(operator, Role.OPERATOR)
+    Group.objects.create(name="On call")
     member = User.objects.create_user(
         MEMBER, "mira@example.com", PASSWORD, first_name="Mira", last_name="Okafor"
     )

@@ -129,8 +129,8 @@ def test_the_sign_in_page_is_accessible(chromium: Browser, seeded: Console, look
         found = violations(page)
         page.get_by_label("Username").fill("ada")
         page.get_by_label("Password").fill("not the password")
-        page.get_by_role("button", name="Log in").click()
-        page.locator(".errornote").first.wait_for()
+        page.get_by_role("button", name="Sign in", exact=True).click()
+        page.get_by_role("alert").wait_for()
         found += violations(page)
 
     assert not found, "\n".join(found)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.contrib import admin
 from django.contrib.auth.models import Permission, User
 from django.test import Client
 from django.urls import reverse
 
 from governance.models import ModelCall
+from providers.admin.base import ConsoleAdmin
 from tests.browser.seed import Seeded
 from tests.console.conftest import signed_in, staff
 from tests.console.pages import filled, text_of
@@ -163,20 +165,40 @@ def test_users_are_added_and_given_access(browser: Client) -> None:
     add = reverse("admin:auth_user_add")
     sent = filled(browser.get(add).content.decode(), "user_form")
     password = "a-long-password-1"
-    browser.post(add, {**sent, "username": "nina", "password1": password, "password2": password})
+    new = {"username": "nina", "role": "Member", "password1": password, "password2": password}
+    browser.post(add, {**sent, **new})
     user = User.objects.get(username="nina")
     page = reverse("admin:auth_user_change", args=[user.pk])
     form = filled(browser.get(page).content.decode(), "user_form")
 
-    browser.post(page, {**form, "is_staff": "on", "first_name": "Nina"})
+    browser.post(page, {**form, "role": "Operator", "first_name": "Nina"})
 
     user.refresh_from_db()
     assert (user.first_name, user.is_staff) == ("Nina", True)
+    assert [group.name for group in user.groups.all()] == ["Operator"]
     assert user.check_password(password)
 
 
 def test_the_sign_in_page_stands_alone(client: Client, db: None) -> None:
-    html = client.get("/admin/login/").content.decode()
+    html = client.get("/admin/login/", follow=True).content.decode()
 
     assert "Palyra" in text_of(html)
     assert "nav-sidebar" not in html
+
+
+def test_every_empty_list_says_why_and_offers_one_thing(db: None) -> None:
+    """As a class attribute: some lists are never empty for somebody who looks."""
+    for model, model_admin in admin.site._registry.items():
+        assert isinstance(model_admin, ConsoleAdmin)
+        if model_admin.is_list:
+            assert model_admin.empty_text != ConsoleAdmin.empty_text, model
+            assert model_admin.empty_action is not None, model
+
+
+def test_an_empty_list_leads_nowhere_that_is_not_allowed(db: None) -> None:
+    runs = reverse("admin:scheduling_cronrun_changelist")
+    looker = signed_in(staff("looker", "scheduling.view_cronrun"))
+    assert "See scheduled prompts" not in looker.get(runs).content.decode()
+
+    both = signed_in(staff("both", "scheduling.view_cronrun", "scheduling.view_cronjob"))
+    assert "See scheduled prompts" in both.get(runs).content.decode()
