@@ -14,27 +14,20 @@ from django.utils import timezone
 
 from governance.admin.alert_subjects import alert_subject
 from governance.alerts import handling
+from governance.display import severity_badge
 from governance.models import (
     Alert,
-    AlertSeverity,
 )
 from providers.admin.actions import object_action
 from providers.admin.base import ReadOnlyAdmin
 from providers.display import (
     NOTHING,
-    Tone,
     badge,
     moment,
     moment_text,
     muted,
     two_lines,
 )
-
-SEVERITY_TONES: dict[str, Tone] = {
-    AlertSeverity.INFO: "quiet",
-    AlertSeverity.WARNING: "warning",
-    AlertSeverity.CRITICAL: "bad",
-}
 
 
 class MuteForm(forms.Form):
@@ -174,7 +167,7 @@ class AlertAdmin(ReadOnlyAdmin):
 
     @admin.display(description="severity", ordering="severity")
     def grade(self, alert: Alert) -> str:
-        return badge(alert.get_severity_display(), SEVERITY_TONES.get(alert.severity, "quiet"))
+        return severity_badge(alert)
 
     @admin.display(description="state")
     def state(self, alert: Alert) -> str:

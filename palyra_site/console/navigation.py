@@ -10,7 +10,12 @@ from django.http import HttpRequest
 from django.urls import reverse
 
 from governance.models import Alert, Approval, ApprovalStatus
-from palyra_site.console.permissions import may_open_playground, may_view, may_view_calls
+from palyra_site.console.permissions import (
+    may_open_playground,
+    may_view,
+    may_view_calls,
+    may_view_processes,
+)
 from scheduling.models import CronRun
 
 Permitted = Callable[[HttpRequest], bool]
@@ -75,12 +80,16 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
 
 # The pages that are no lists, before those of their group: title, icon, address, who may open it.
 PAGES: dict[str, tuple[tuple[str, str, str, Permitted], ...]] = {
-    "Use": (("Playground", "science", "admin:playground", may_open_playground),),
+    "Use": (
+        ("Playground", "science", "admin:playground", may_open_playground),
+        ("Spend", "payments", "admin:spend", may_view_calls),
+    ),
     "Routing": (
         ("Decisions", "route", "admin:governance_routing_decisions", may_view_calls),
         ("Modes", "alt_route", "admin:governance_routing_mode", may_view_calls),
         ("Savings", "savings", "admin:governance_routing_savings", may_view_calls),
     ),
+    "System": (("System status", "monitor_heart", "admin:system", may_view_processes),),
 }
 
 

@@ -98,6 +98,8 @@ def _walk() -> Iterator[tuple[str, str]]:
                 yield f"{_of(model)}_{view}", reverse(f"admin:{_of(model)}_{view}", args=[key])
             for name in (*model_admin.object_actions, "no-such-action"):
                 yield f"{_of(model)}_do", reverse(f"admin:{_of(model)}_do", args=[key, name])
+    yield "spend", "/admin/spend/"
+    yield "system", "/admin/system/"
     yield "scheduling_cronjob_preview", "/admin/scheduling/cronjob/preview/?zone=UTC"
     yield "providers_provider_presets", "/admin/providers/provider/presets/"
     yield "providers_provider_preset", "/admin/providers/provider/presets/ollama/"
