@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from threading import get_ident
-from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -182,36 +181,6 @@ async def test_an_answer_that_was_cut_says_so(sent: Sent) -> None:
     found = await sent.send(max_output_tokens="7")
 
     assert "cut at the most output tokens" in found[-1][1]["note"]
-
-
-class Silent:
-    """An answer of no words."""
-
-    provider, model, cached = "here", "nice", False
-    decision: Any = SimpleNamespace(explanation=())
-
-    def __init__(self) -> None:
-        self.closed = False
-
-    async def __aiter__(self) -> AsyncIterator[dict[str, Any]]:
-        yield {"choices": [{"delta": {"role": "assistant"}, "finish_reason": "stop"}]}
-
-    async def aclose(self) -> None:
-        self.closed = True
-
-
-async def test_an_answer_of_no_words_says_so(sent: Sent, monkeypatch: pytest.MonkeyPatch) -> None:
-    stream = Silent()
-
-    async def opened(*_: Any, **__: Any) -> Silent:
-        return stream
-
-    monkeypatch.setattr(sending, "open_stream", opened)
-
-    found = await sent.send()
-
-    assert found[-1] == ("ended", {"note": "The model answered without a word."})
-    assert stream.closed
 
 
 async def test_what_it_cost_can_be_looked_up_by_its_name(sent: Sent) -> None:
