@@ -97,6 +97,7 @@ def test_a_person_sets_their_zone_and_every_page_is_in_it(page: Page) -> None:
 
 
 def test_the_palette_opens_a_page_that_no_menu_has(page: Page) -> None:
+    page.wait_for_load_state("networkidle")
     page.keyboard.press("Control+k")
     field = page.locator("#search-input-command")
     expect(field).to_be_focused()
