@@ -32,7 +32,8 @@ COMMAND_LINE = "command line"
 CONSOLE = "console"
 TEAM_PAGES = "team pages"
 API = "api"
-SURFACES = (CONSOLE, TEAM_PAGES, API, COMMAND_LINE, SYSTEM)
+SIGN_IN = "sign-in"
+SURFACES = (CONSOLE, TEAM_PAGES, API, SIGN_IN, COMMAND_LINE, SYSTEM)
 
 Find = Callable[[], Acting]
 _find: ContextVar[Find | None] = ContextVar("palyra_acting", default=None)

@@ -1,4 +1,5 @@
-from django.apps import AppConfig
+from django.apps import AppConfig, apps
+from django.db.models.signals import post_migrate
 
 # Not when a person last signed in: that is no change.
 PERSON = (
@@ -24,8 +25,13 @@ class PalyraSiteConfig(AppConfig):
         from django.contrib.auth.models import Group, User  # noqa: PLC0415 - once there are models
 
         from governance import audit  # noqa: PLC0415
+        from palyra_site.access import cache, groups, records  # noqa: PLC0415
         from palyra_site.checks import register_checks  # noqa: PLC0415 - settings must be read first
 
         register_checks()
         audit.track(User, *PERSON, secret={"password"})
         audit.track(Group, "name", "permissions")
+        records.connect()
+        last = apps.get_app_config(groups.LAST)
+        post_migrate.connect(groups.make_roles, sender=last, dispatch_uid="palyra-roles")
+        post_migrate.connect(cache.make_table, sender=last, dispatch_uid="palyra-access-cache")

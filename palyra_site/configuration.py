@@ -8,6 +8,7 @@ described in `.env.example` and `docs/settings.md`; a test keeps the three the s
 from __future__ import annotations
 
 import io
+import ipaddress
 import os
 import re
 import ssl
@@ -38,6 +39,7 @@ WORDS = {"1": True, "true": True, "yes": True, "on": True} | {
 }
 HIGHEST_PORT = 65535
 SHORTEST_SECRET = 32
+LONGEST_NAME = 60
 # Days that things are kept if nothing else is said.
 RETENTION = {
     "runs": 90,
@@ -48,7 +50,10 @@ RETENTION = {
     "metrics": 90,
 }
 # Values of these may hold a credential, so a fault does not repeat them.
-CONFIDENTIAL = ("_KEY", "_URL")
+CONFIDENTIAL = ("_KEY", "_URL", "_SECRET")
+# The names by which this machine calls itself.
+LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
+WHO_MUST = ("nobody", "administrators", "everyone")
 # Read elsewhere: by `up` and its children, by the tests, and by a person's own curl lines.
 NOT_OURS = (
     "PALYRA_ROLE",
@@ -67,6 +72,20 @@ class ConfigurationError(Exception):
     def __init__(self, *faults: str) -> None:
         self.faults = faults
         super().__init__("\n".join(faults))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SingleSignOn:
+    """The identity provider that people may sign in with (OpenID Connect).
+
+    `domains` are those of e-mail addresses whose owners get an account at their first sign-in.
+    """
+
+    issuer: str
+    client_id: str
+    client_secret: str = field(repr=False)
+    name: str
+    domains: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +111,10 @@ class Configuration:
     email: dict[str, Any] = field(repr=False)
     email_from: str
     retention: dict[str, int]
+    trusted_proxies: tuple[str, ...]
+    session_hours: int
+    require_two_step: str
+    oidc: SingleSignOn | None
     # Where the secrets above came from. None of these is lent to a provider.
     own_files: tuple[Path, ...] = field(default=(), compare=False)
 
@@ -107,11 +130,13 @@ class _Reader:
     def __init__(self, source: Mapping[str, str]) -> None:
         self.source = source
         self.names: list[str] = []
+        self.defaults: dict[str, str] = {}
         self.faults: list[str] = []
 
     def text(self, name: str, default: str = "") -> str:
         """The variable's text; an empty one counts as not given."""
         self.names.append(name)
+        self.defaults[name] = default
         try:
             return self.source.get(name, "").strip() or default
         except (OSError, UnicodeDecodeError) as error:
@@ -173,6 +198,15 @@ def names() -> tuple[str, ...]:
     return (ENV_FILE, *reader.names)
 
 
+def layers(environment: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+    """The variables given, with what `.env` gives below the environment; and the default of each
+    variable that is read."""
+    given, _ = _over_env_file(dict(environment))
+    reader = _Reader({})
+    _read(reader)
+    return given, {ENV_FILE: str(_env_file(environment)), **reader.defaults}
+
+
 def unknown_names(environment: Mapping[str, str] | None = None) -> tuple[str, ...]:
     """The PALYRA_ variables given that nothing reads: most likely misspelt."""
     given, _ = _over_env_file(dict(os.environ if environment is None else environment))
@@ -198,17 +232,17 @@ def _read(reader: _Reader) -> Configuration:
         reader.faults.append(f"PALYRA_DATA_DIR: {data_dir} cannot hold Palyra's files: {reason}.")
     host = reader.parsed("PALYRA_HOST", "127.0.0.1", _host, "a host name or an IP address")
     port = reader.parsed("PALYRA_PORT", "8000", _port, "a whole number from 1 to 65535")
+    public_url = reader.parsed(
+        "PALYRA_PUBLIC_URL",
+        "",
+        _public_url,
+        "an http or https address without a path, such as https://palyra.example",
+    ) or local_url(host, port)
     return Configuration(
         data_dir=data_dir,
         host=host,
         port=port,
-        public_url=reader.parsed(
-            "PALYRA_PUBLIC_URL",
-            "",
-            _public_url,
-            "an http or https address without a path, such as https://palyra.example",
-        )
-        or local_url(host, port),
+        public_url=public_url,
         database=reader.parsed(
             "DATABASE_URL",
             f"sqlite:///{data_dir / 'palyra.sqlite3'}",
@@ -232,8 +266,11 @@ def _read(reader: _Reader) -> Configuration:
         log_level=reader.parsed(
             "PALYRA_LOG_LEVEL", "INFO", _log_level, "DEBUG, INFO, WARNING or ERROR"
         ),
-        allowed_hosts=reader.parsed(
-            "PALYRA_ALLOWED_HOSTS", "*", _host_names, "a list of host names with commas between"
+        allowed_hosts=_allowed_hosts(
+            reader.parsed(
+                "PALYRA_ALLOWED_HOSTS", "", _host_names, "a list of host names with commas between"
+            ),
+            public_url,
         ),
         worker_count=reader.parsed(
             "PALYRA_WORKERS", "2", _between(1, 64, int), "a whole number from 1 to 64"
@@ -266,6 +303,51 @@ def _read(reader: _Reader) -> Configuration:
             "PALYRA_EMAIL_FROM", "palyra@localhost", _email_from, "an e-mail address"
         ),
         retention=_retention(reader),
+        trusted_proxies=reader.parsed(
+            "PALYRA_TRUSTED_PROXIES",
+            "127.0.0.1,::1",
+            _addresses,
+            "a list of IP addresses or networks with commas between",
+        ),
+        session_hours=reader.parsed(
+            "PALYRA_SESSION_HOURS", "24", _between(1, 2160, int), "a number of hours from 1 to 2160"
+        ),
+        require_two_step=reader.parsed(
+            "PALYRA_REQUIRE_TWO_STEP", "nobody", _who_must, "nobody, administrators or everyone"
+        ),
+        oidc=_single_sign_on(reader),
+    )
+
+
+def _single_sign_on(reader: _Reader) -> SingleSignOn | None:
+    """The identity provider, if one is given; then its three parts must be."""
+    issuer = reader.parsed(
+        "PALYRA_OIDC_ISSUER",
+        "",
+        _issuer,
+        "the https address of an identity provider, such as https://login.example/realm",
+    )
+    client_id = reader.text("PALYRA_OIDC_CLIENT_ID")
+    client_secret = reader.text("PALYRA_OIDC_CLIENT_SECRET")
+    name = reader.parsed(
+        "PALYRA_OIDC_NAME", "single sign-on", _short, f"a text of {LONGEST_NAME} characters or less"
+    )
+    domains = reader.parsed(
+        "PALYRA_OIDC_DOMAINS", "", _domains, "a list of domains with commas between"
+    )
+    parts = {
+        "PALYRA_OIDC_ISSUER": issuer,
+        "PALYRA_OIDC_CLIENT_ID": client_id,
+        "PALYRA_OIDC_CLIENT_SECRET": client_secret,
+    }
+    missing = [variable for variable, text in parts.items() if not text]
+    given = next((variable for variable in parts if variable not in missing), None)
+    if given and missing:
+        reader.faults.append(f"{given}: it also takes {' and '.join(missing)}.")
+    if missing:
+        return None
+    return SingleSignOn(
+        issuer=issuer, client_id=client_id, client_secret=client_secret, name=name, domains=domains
     )
 
 
@@ -332,11 +414,60 @@ def _host(raw: str) -> str:
     return raw
 
 
+def _allowed_hosts(given: tuple[str, ...], public_url: str) -> tuple[str, ...]:
+    """The names given, this machine's own, and the one that people are told."""
+    told = urlsplit(public_url).hostname or ""
+    told = f"[{told}]" if ":" in told else told
+    return tuple(dict.fromkeys((*given, told, *LOOPBACK_NAMES)))
+
+
+def _names(raw: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in raw.split(",") if name.strip())
+
+
 def _host_names(raw: str) -> tuple[str, ...]:
-    hosts = tuple(name.strip() for name in raw.split(",") if name.strip())
-    if not hosts or not all(re.fullmatch(r"\*|\.?[A-Za-z0-9._:\[\]-]+", name) for name in hosts):
+    hosts = _names(raw)
+    usable = all(re.fullmatch(r"\*|\.?[A-Za-z0-9._:\[\]-]+", name) for name in hosts)
+    if not usable or (raw and not hosts):
         raise ValueError(raw)
     return hosts
+
+
+def _addresses(raw: str) -> tuple[str, ...]:
+    """Addresses and networks, each checked; ValueError is what the check raises."""
+    found = _names(raw)
+    for one in found:
+        ipaddress.ip_network(one)
+    return found
+
+
+def _who_must(raw: str) -> str:
+    if raw.lower() not in WHO_MUST:
+        raise ValueError(raw)
+    return raw.lower()
+
+
+def _domains(raw: str) -> tuple[str, ...]:
+    found = tuple(name.lower().removeprefix("@") for name in _names(raw))
+    if not all(re.fullmatch(r"[a-z0-9-]+(\.[a-z0-9-]+)+", name) for name in found):
+        raise ValueError(raw)
+    return found
+
+
+def _short(raw: str) -> str:
+    if len(raw) > LONGEST_NAME:
+        raise ValueError(raw)
+    return raw
+
+
+def _issuer(raw: str) -> str:
+    """What says who somebody is must not be spoken to in clear, but on this machine."""
+    parts = urlsplit(raw)
+    near = parts.scheme == "http" and parts.hostname in {"localhost", "127.0.0.1", "::1"}
+    safe = parts.scheme == "https" or near
+    if raw and (not safe or not parts.hostname or parts.query or parts.fragment or parts.username):
+        raise ValueError(raw)
+    return raw.rstrip("/")
 
 
 def _port(raw: str) -> int:

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import django_stubs_ext
-from django.urls import reverse_lazy
 
 from palyra_site import configuration as palyra_configuration
+from palyra_site.access.settings import APPS as ACCESS_APPS
+from palyra_site.access.settings import YEAR, access_settings
 from palyra_site.console.settings import UNFOLD  # noqa: F401 - a setting
 from palyra_site.keyfiles import read_or_create
 
@@ -57,6 +58,7 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
+    *ACCESS_APPS,
     "ninja",
     "django_q",
     "providers",
@@ -75,7 +77,9 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "governance.audit.middleware.ActingMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
+    "palyra_site.access.two_step.RequiredMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 
@@ -150,8 +154,11 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
-LOGIN_URL = reverse_lazy("team:sign-in")
-LOGIN_REDIRECT_URL = reverse_lazy("admin:index")
+globals().update(access_settings(CONFIGURATION))
+PALYRA_REQUIRE_TWO_STEP: str = CONFIGURATION.require_two_step
+PALYRA_OIDC_DOMAINS: tuple[str, ...] = CONFIGURATION.oidc.domains if CONFIGURATION.oidc else ()
+# How long browsers remember to come by https only; 0 where Palyra is not reached by it.
+PALYRA_HSTS_SECONDS: int = YEAR if CONFIGURATION.public_url.startswith("https://") else 0
 
 LANGUAGE_CODE = "en-us"
 TIME_ZONE = "UTC"
@@ -164,9 +171,6 @@ STATICFILES_DIRS = [BASE_DIR / "palyra_site" / "static"]
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = DEBUG
 
-SESSION_COOKIE_HTTPONLY = True
-SESSION_COOKIE_SAMESITE = "Lax"
-SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = CONFIGURATION.public_url.startswith("https://")
 X_FRAME_OPTIONS = "DENY"
 SECURE_REFERRER_POLICY = "same-origin"
 DEFAULT_EXCEPTION_REPORTER_FILTER = "palyra_site.error_pages.SecretsStayIn"

@@ -18,6 +18,7 @@ from django.urls import URLPattern, path
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
+from django.views.generic import RedirectView
 
 from governance import views as governance_views
 from governance.access import TeamAccess, team_page, teams_of
@@ -42,19 +43,11 @@ CONTENT_SECURITY_POLICY = (
 )
 
 
-class SignIn(auth_views.LoginView):
-    """Sign in, then go where one was going, if that is on this site, or to one's team."""
-
-    template_name = "team/sign_in.html"
-    next_page = "team:index"
-    redirect_authenticated_user = True
-
-
 class SignOut(auth_views.LogoutView):
     """Sign out, on POST only, so that no link elsewhere can do it."""
 
     http_method_names = ["post", "options"]
-    next_page = "team:sign-in"
+    next_page = "account_login"
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         response = super().post(request, *args, **kwargs)
@@ -135,13 +128,15 @@ def _route(route: str, view: Callable[..., Any], name: str) -> URLPattern:
     return path(route, _page(view), name=name)
 
 
+# Where it was before there was one page for all.
+TO_SIGN_IN = RedirectView.as_view(pattern_name="account_login", query_string=True)
 SCHEDULE = "<slug:team>/schedules/<uuid:job_id>/"
 RUN = SCHEDULE + "runs/<uuid:run_id>/"
 CALENDAR = "<slug:team>/calendars/<int:calendar_id>/"
 
 urlpatterns = [
     _route("", index, "index"),
-    _route("sign-in/", SignIn.as_view(), "sign-in"),
+    _route("sign-in/", TO_SIGN_IN, "sign-in"),
     _route("sign-out/", SignOut.as_view(), "sign-out"),
     _route("<slug:team>/", home, "home"),
     _route("<slug:team>/schedules/", scheduling_views.schedule_list, "schedules"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -11,6 +12,7 @@ from django.conf import settings
 from governance.runtime import Runtime
 from palyra_site.openai_endpoint.application import OpenAIEndpoint
 from palyra_site.openai_endpoint.requests import Receive, Scope, Send
+from palyra_site.serving import KEY, Serving
 
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
@@ -24,7 +26,7 @@ class WebApplication:
 
     def __init__(self, django: Application) -> None:
         self._django = django
-        self._runtime: Runtime | None = None
+        self._serving: Serving | None = None
         self._openai = OpenAIEndpoint(
             lambda: self.runtime, body_limit=settings.PALYRA_REQUEST_BODY_LIMIT
         )
@@ -32,9 +34,9 @@ class WebApplication:
     @property
     def runtime(self) -> Runtime:
         """The runtime; there is one once the server has started."""
-        if self._runtime is None:
+        if self._serving is None:
             raise RuntimeError("The server must run with its lifespan on.")
-        return self._runtime
+        return self._serving.runtime
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send a request to the chain that its path belongs to."""
@@ -47,7 +49,7 @@ class WebApplication:
         elif scope["path"] == "/v1" or scope["path"].startswith("/v1/"):
             await self._openai(scope, receive, send)
         else:
-            await self._django(scope, receive, send)
+            await self._django({**scope, KEY: self._serving}, receive, send)
 
     async def _live(self, receive: Receive, send: Send) -> None:
         while True:
@@ -59,12 +61,14 @@ class WebApplication:
                 return
 
     async def _start(self) -> None:
-        self._runtime = await Runtime.start(role="web")
+        self._serving = Serving(await Runtime.start(role="web"))
 
     async def _stop(self) -> None:
-        if self._runtime is not None:
-            await self._openai.finish(LAST_SECONDS)
-            await self._runtime.stop()
+        if self._serving is not None:
+            await asyncio.gather(
+                self._openai.finish(LAST_SECONDS), self._serving.under_way.finish(LAST_SECONDS)
+            )
+            await self._serving.runtime.stop()
 
 
 async def _report(step: Callable[[], Awaitable[None]], send: Send, name: str) -> None:

@@ -14,7 +14,7 @@ from scheduling.prompting.evaluating import fill_in
 from scheduling.prompting.values import MAX_NUMBER, MAX_TEXT, PromptFault, too_long
 from scheduling.storable_text import UNSTORABLE
 
-__all__ = ["PromptContext", "PromptFault", "faults", "parameter_faults", "render"]
+__all__ = ["PromptContext", "PromptFault", "faults", "literal", "parameter_faults", "render"]
 
 MOST_PARAMETERS = 50
 LONGEST_PARAMETERS = 20_000
@@ -52,6 +52,11 @@ def render(text: str, context: PromptContext) -> str:
     if len(made) > MAX_TEXT:
         raise PromptFault(too_long())
     return made
+
+
+def literal(text: str) -> str:
+    """A template that says `text` as it is: what looks like a tag in it fills nothing in."""
+    return reading.TAG.sub(lambda found: f"{{{{ '{found[0]}' }}}}", text)
 
 
 def faults(text: str) -> list[str]:

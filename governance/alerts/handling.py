@@ -52,6 +52,11 @@ def mute(alert: Alert, until: datetime, now: datetime) -> None:
     Alert.objects.filter(pk=alert.pk).update(muted_until=until)
 
 
+def unmute(alert: Alert) -> None:
+    """Send what comes of it again."""
+    Alert.objects.filter(pk=alert.pk).update(muted_until=None)
+
+
 def resolve(alert: Alert, now: datetime) -> None:
     """Close it. It is raised again only if it becomes true anew."""
     known = {KNOWN: True} if alert.kind == WITHOUT_BEGINNING else {}
@@ -184,12 +189,15 @@ def save_channel(channel: Channel, secret: str) -> None:
 def delete_channel(channel: Channel) -> None:
     """Delete it with the log of its deliveries, its signing secret and its chat's address."""
     with transaction.atomic():
-        secrets = [one for one in (channel.secret, channel.address) if one is not None]
         channel.delete()
-        for secret in secrets:
-            # Somebody may have chosen it for something else as well.
-            with suppress(ProtectedError):
-                secret.delete()
+
+
+def forget_secrets(instance: Channel, **_: Any) -> None:
+    """Delete what only the channel knew, once it is deleted: alone, or with its team."""
+    for secret in Secret.objects.filter(pk__in=[instance.secret_id, instance.address_id]):
+        # Somebody may have chosen it for something else as well.
+        with suppress(ProtectedError):
+            secret.delete()
 
 
 def _kept(row: Secret | None, text: str) -> Secret:

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 
-from governance.acting import API, CONSOLE, TEAM_PAGES, Acting, acting
+from governance.acting import API, CONSOLE, SIGN_IN, TEAM_PAGES, Acting, acting
 from governance.actors import Actor
 
 NOBODY = "nobody signed in"
@@ -41,4 +41,8 @@ def who(request: HttpRequest) -> Acting:
 
 def _pages(request: HttpRequest) -> str:
     match = request.resolver_match
-    return CONSOLE if match is not None and "admin" in match.app_names else TEAM_PAGES
+    if match is None:
+        return TEAM_PAGES
+    if match.route.startswith("account/"):
+        return SIGN_IN
+    return CONSOLE if "admin" in match.app_names else TEAM_PAGES

@@ -71,7 +71,8 @@ def _column(model: type[models.Model] | None, name: str) -> Any:
 
 def _field_name(model: type[models.Model] | None, name: str) -> str:
     column = _column(model, name)
-    return name if column is None else str(column.verbose_name)
+    # Rows of another table that belong to this one have a name of their own only.
+    return str(getattr(column, "verbose_name", name))
 
 
 def _in_words(value: Any) -> str:

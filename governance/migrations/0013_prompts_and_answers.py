@@ -13,7 +13,7 @@ import governance.zones
 class Migration(migrations.Migration):
     dependencies = [
         ("auth", "0012_alter_user_first_name_max_length"),
-        ("governance", "0011_deliveries_of_runs"),
+        ("governance", "0012_playground_permission"),
     ]
 
     operations = [

@@ -132,6 +132,7 @@ class ModelCall(models.Model):
     class Meta:
         ordering = ["-admitted_at", "-id"]
         verbose_name = "call"
+        permissions = [("use_playground", "Can send prompts from the playground")]
         indexes = [
             models.Index(fields=["team", "-admitted_at"], name="call_by_team"),
             models.Index(fields=["api_key", "-admitted_at"], name="call_by_key"),

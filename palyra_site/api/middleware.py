@@ -50,7 +50,8 @@ class ProblemMiddleware(MiddlewareMixin):
 
 def _replaced(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
     status = HTTPStatus(response.status_code)
-    detail = _DETAILS.get(status, status.description or status.phrase)
+    said = getattr(response, "problem_detail", "")
+    detail = said or _DETAILS.get(status, status.description or status.phrase)
     if status == HTTPStatus.METHOD_NOT_ALLOWED:
         detail = f"{request.method} is not possible here, only {response.headers['Allow']}."
     kept = {name: value for name, value in response.headers.items() if name.lower() not in _DROPPED}

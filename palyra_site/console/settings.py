@@ -43,7 +43,9 @@ UNFOLD: dict[str, Any] = {
     "SHOW_BACK_BUTTON": True,
     "ENVIRONMENT": "palyra_site.console.navigation.environment",
     "DASHBOARD_CALLBACK": "palyra_site.console.overview.dashboard",
-    "STYLES": [_file("console.css"), _file("calls.css")],
+    "STYLES": [
+        *(_file("console.css"), _file("overview.css"), _file("calls.css"), _file("budgets.css"))
+    ],
     "SCRIPTS": [_file("console.js")],
     "COLORS": {
         "primary": PETROL,
@@ -65,5 +67,6 @@ UNFOLD: dict[str, Any] = {
         "show_all_applications": False,
         "navigation": "palyra_site.console.navigation.entries",
     },
+    "ACCOUNT": {"navigation": [{"title": "Your account", "link": reverse_lazy("mfa_index")}]},
     "LOGIN": {"redirect_after": reverse_lazy("admin:index")},
 }

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from django import template
 
 from governance import display as governance_display
-from governance.models import ModelCall
+from governance.models import Alert, ModelCall
 from governance.standing import Standing
 from providers import display
 from scheduling.display import run_status
@@ -40,6 +40,12 @@ def separated(value: Any) -> str:
 def lasting(seconds: float) -> str:
     """A length of time: 90 s, 5 min."""
     return display.duration(seconds)
+
+
+@register.filter
+def dollars(amount: int | None) -> str:
+    """US dollars; an unknown cost is not zero."""
+    return governance_display.dollars(amount)
 
 
 @register.simple_tag
@@ -77,3 +83,9 @@ def call_badge(call: ModelCall) -> str:
 def run_badge(run: CronRun) -> str:
     """A run's status."""
     return run_status(run)
+
+
+@register.simple_tag
+def severity_badge(alert: Alert) -> str:
+    """How soon somebody should look at an alert."""
+    return governance_display.severity_badge(alert)

@@ -275,7 +275,7 @@ class TabularInline(UnfoldTabularInline):
 class ReadOnlyAdmin(ConsoleAdmin):
     """Objects that are written by the system alone: nobody adds, changes or deletes them here."""
 
-    actions = None
+    actions: Any = None
 
     def has_add_permission(self, request: HttpRequest, *_: Any) -> bool:
         return False

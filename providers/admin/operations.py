@@ -21,11 +21,13 @@ from providers import discovery, metrics
 from providers.admin.actions import faults_of, object_action
 from providers.admin.condition_facts import breaker_facts, metric_rows, probe_fact
 from providers.admin.discovery_rows import discovery_rows
-from providers.condition import condition, reset, trip
+from providers.admin.reliability_facts import reliability
+from providers.condition import OPERATING, condition, reset, trip
 from providers.discovery.price_book import price_book
 from providers.display import number
 from providers.health import check_now
 from providers.models import Breaker, BreakerState, Provider, ProviderKind, ProviderModel
+from providers.used_by import uses_of
 
 if TYPE_CHECKING:
     from providers.admin.base import ConsoleAdmin as Base
@@ -79,6 +81,10 @@ class ProviderOperations(Base):
         )
         return [own, *super().get_urls()]
 
+    def has_operate_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Whether this person may test the provider and take it out of use for a while."""
+        return any(request.user.has_perm(one) for one in OPERATING)
+
     def has_discover_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Whether this person may ask the host for its models, and take them over."""
         return all(request.user.has_perm(one) for one in discovery.TAKING_OVER)
@@ -91,7 +97,7 @@ class ProviderOperations(Base):
         extra_context: dict[str, Any] | None = None,
     ) -> Any:
         obj = self.get_object(request, unquote(object_id)) if object_id else None
-        shown = {} if obj is None else self._condition_context(obj)
+        shown = {} if obj is None else self._condition_context(obj, request.GET.get("span", ""))
         return super().changeform_view(
             request, object_id, form_url, {**shown, **(extra_context or {})}
         )
@@ -105,7 +111,7 @@ class ProviderOperations(Base):
             return HttpResponseRedirect(_discover_page(unquote(object_id)))
         return response
 
-    @object_action(label="Test connection", permission="change", icon="network_check")
+    @object_action(label="Test connection", permission="operate", icon="network_check")
     def test_connection(self, _request: HttpRequest, provider: Provider, _data: Any) -> str:
         """Say of each credential whether the host takes it, and how soon it answered."""
         if not _is_remote(provider):
@@ -129,7 +135,7 @@ class ProviderOperations(Base):
 
     @object_action(
         label="Trip breaker",
-        permission="change",
+        permission="operate",
         icon="power_off",
         tone="danger",
         consequence=what_tripping_does,
@@ -142,7 +148,7 @@ class ProviderOperations(Base):
 
     @object_action(
         label="Reset breaker",
-        permission="change",
+        permission="operate",
         icon="restart_alt",
         consequence="Calls go to this provider again at once. If it is still not well, the calls "
         "until its breaker opens again fail, or go on elsewhere.",
@@ -205,12 +211,14 @@ class ProviderOperations(Base):
         permission = price_book().permission
         return bool(permission) and request.user.has_perm(permission)
 
-    def _condition_context(self, provider: Provider) -> dict[str, Any]:
+    def _condition_context(self, provider: Provider, span: str) -> dict[str, Any]:
         now = timezone.now()
         found = condition(provider, now)
         measured = metrics.summaries(since=now - MEASURED)
         return {
             "condition": found,
+            "uses": uses_of(provider),
+            "reliability": reliability(provider, span, now),
             "breaker_facts": breaker_facts(found, now),
             "probe_fact": probe_fact(found),
             "metric_rows": metric_rows(one for one in measured if one.provider == provider.name),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest
 from django.utils import timezone
 from ninja import Query, Router, Schema
@@ -25,7 +26,7 @@ from providers.api.health_schemas import (
     MetricsOut,
 )
 from providers.api.operations import ActorRequest
-from providers.condition import condition, reset, trip
+from providers.condition import OPERATING, condition, reset, trip
 from providers.discovery.price_book import price_book
 from providers.health import check_now
 from providers.models import Provider
@@ -60,8 +61,8 @@ def get_provider_health(request: ActorRequest, name: str) -> HealthOut:
 )
 def test_provider_connection(request: ActorRequest, name: str) -> ConnectionTestOut:
     """Asks the host for its models with each credential, which spends no tokens. What goes wrong is
-    part of the answer. Needs `providers.change_provider`."""
-    request.auth.require("providers.change_provider")
+    part of the answer. Needs `providers.operate_provider` or `providers.change_provider`."""
+    _require_operating(request)
     return ConnectionTestOut.of(check_now(_provider(name)))
 
 
@@ -73,8 +74,8 @@ def test_provider_connection(request: ActorRequest, name: str) -> ConnectionTest
 )
 def set_provider_breaker(request: ActorRequest, name: str, body: BreakerIn) -> HealthOut:
     """Tripped, no call goes to the provider until they are reset; reset, calls go through again.
-    Needs `providers.change_provider`."""
-    request.auth.require("providers.change_provider")
+    Needs `providers.operate_provider` or `providers.change_provider`."""
+    _require_operating(request)
     provider = _provider(name)
     if body.action == "trip":
         trip(provider, by=_name_of(request))
@@ -144,3 +145,12 @@ def _provider(name: str) -> Provider:
 def _name_of(request: HttpRequest) -> str:
     """Who asks, for whoever wonders later why the provider is out of use."""
     return str(getattr(request, "user", "")) or "the API"
+
+
+def _require_operating(request: ActorRequest) -> None:
+    """Raise `PermissionDenied` unless they may test providers and use their levers."""
+    only, more = OPERATING
+    try:
+        request.auth.require(only)
+    except PermissionDenied:
+        request.auth.require(more)

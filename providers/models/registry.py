@@ -131,6 +131,7 @@ class Provider(Versioned):
 
     class Meta:
         ordering = ["name"]
+        permissions = [("operate_provider", "Can test a provider, trip and reset its breaker")]
         constraints = [
             models.CheckConstraint(
                 name="provider_base_url_when_remote",

@@ -24,6 +24,7 @@ from governance.zones import zone
 from providers.admin.base import ConsoleAdmin, ObjectLink, remembered
 from providers.display import NOTHING, link, moment, muted, object_link, two_lines
 from scheduling import jobs
+from scheduling.admin.drafts import DraftPage
 from scheduling.admin.forms import JobAdminForm
 from scheduling.admin.operations import REVIEWS, JobOperations
 from scheduling.display import job_badge, marks, run_status, zone_of
@@ -84,7 +85,7 @@ class JobList(ChangeList):
 
 
 @admin.register(CronJob)
-class CronJobAdmin(JobOperations, ConsoleAdmin):
+class CronJobAdmin(DraftPage, JobOperations, ConsoleAdmin):
     """Prompts that run by themselves: when, as which team, with which model."""
 
     form = JobAdminForm

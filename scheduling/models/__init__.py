@@ -2,16 +2,15 @@
 
 from scheduling.models.calendars import MAX_CALENDAR_DATES, ExclusionCalendar, day_of
 from scheduling.models.deliveries import DeliverOn, RunDelivery
-from scheduling.models.jobs import (
-    DISPATCH_FIELDS,
+from scheduling.models.jobs import DISPATCH_FIELDS, CronJob
+from scheduling.models.maintenance import MaintenanceJob, MaintenanceStatus
+from scheduling.models.policies import (
     MAX_PROMPT_LENGTH,
-    CronJob,
     MisfirePolicy,
     OutputFormat,
     OverlapPolicy,
     ScheduleKind,
 )
-from scheduling.models.maintenance import MaintenanceJob, MaintenanceStatus
 from scheduling.models.runs import (
     ACTIVE,
     NOT_RUN,

@@ -19,18 +19,25 @@ from providers.identifiers import new_id
 from scheduling import outputs, prompts
 from scheduling import schedule as schedules
 from scheduling.models.calendars import ExclusionCalendar
+from scheduling.models.policies import (
+    DEFAULT_RUNTIME_SECONDS,
+    MAX_ATTEMPTS,
+    MAX_BACKOFF_SECONDS,
+    MAX_CATCH_UP,
+    MAX_CATCH_UP_HOURS,
+    MAX_JITTER_SECONDS,
+    MAX_PARALLEL,
+    MAX_PROMPT_LENGTH,
+    MAX_RUNTIME_SECONDS,
+    MisfirePolicy,
+    OutputFormat,
+    OverlapPolicy,
+    ScheduleKind,
+    between,
+)
 from scheduling.planning import due_time
 from scheduling.wakeups import JOBS_CHANGED, announce
 
-MAX_PROMPT_LENGTH = 100_000
-MAX_PARALLEL = 20
-MAX_ATTEMPTS = 16
-MAX_BACKOFF_SECONDS = 60
-MAX_RUNTIME_SECONDS = 3600
-DEFAULT_RUNTIME_SECONDS = 600
-MAX_JITTER_SECONDS = 3600
-MAX_CATCH_UP = 100
-MAX_CATCH_UP_HOURS = 30 * 24
 TIMING_FIELDS = (
     "schedule_kind",
     "cron",
@@ -55,43 +62,6 @@ DISPATCH_FIELDS = frozenset(
         "failures_in_a_row",
     }
 )
-
-
-def _between(low: int, high: int) -> list[MinValueValidator | MaxValueValidator]:
-    return [MinValueValidator(low), MaxValueValidator(high)]
-
-
-class ScheduleKind(models.TextChoices):
-    """How a job says when it runs."""
-
-    CRON = "cron", "Cron expression"
-    EVERY = "every", "Every so often"
-    AT = "at", "Once, at a time"
-
-
-class OverlapPolicy(models.TextChoices):
-    """What becomes of a run that is due while another of the job has not ended."""
-
-    FORBID = "forbid", "Skip it"
-    QUEUE_ONE = "queue_one", "Let one wait"
-    REPLACE = "replace", "Cancel the one under way"
-    ALLOW = "allow", "Run beside it"
-
-
-class MisfirePolicy(models.TextChoices):
-    """What becomes of scheduled times at which no scheduler was running."""
-
-    SKIP = "skip", "Skip them"
-    RUN_ONCE = "run_once", "Run once for all"
-    CATCH_UP = "catch_up", "Catch up"
-    REVIEW = "review", "Ask a person"
-
-
-class OutputFormat(models.TextChoices):
-    """What the answer is to be."""
-
-    TEXT = "text", "Text"
-    JSON = "json", "JSON"
 
 
 class CronJob(models.Model):
@@ -124,7 +94,7 @@ class CronJob(models.Model):
     max_runs = models.PositiveIntegerField(
         null=True,
         blank=True,
-        validators=_between(1, 1_000_000),
+        validators=between(1, 1_000_000),
         help_text="After so many scheduled runs it is finished.",
     )
     calendars = models.ManyToManyField(
@@ -137,7 +107,7 @@ class CronJob(models.Model):
         "jitter",
         default=0,
         db_default=0,
-        validators=_between(0, MAX_JITTER_SECONDS),
+        validators=between(0, MAX_JITTER_SECONDS),
         help_text="Seconds over which its beginning is spread: the same for each scheduled time.",
     )
 
@@ -152,7 +122,7 @@ class CronJob(models.Model):
         "runs at once",
         default=2,
         db_default=2,
-        validators=_between(2, MAX_PARALLEL),
+        validators=between(2, MAX_PARALLEL),
         help_text="At most, where runs may run beside each other.",
     )
     misfire = models.CharField(
@@ -165,27 +135,27 @@ class CronJob(models.Model):
     catch_up_limit = models.PositiveSmallIntegerField(
         default=3,
         db_default=3,
-        validators=_between(1, MAX_CATCH_UP),
+        validators=between(1, MAX_CATCH_UP),
         help_text="How many missed times are caught up with at most.",
     )
     catch_up_hours = models.PositiveSmallIntegerField(
         default=24,
         db_default=24,
-        validators=_between(1, MAX_CATCH_UP_HOURS),
+        validators=between(1, MAX_CATCH_UP_HOURS),
         help_text="How long ago these may have been.",
     )
     max_attempts = models.PositiveSmallIntegerField(
         "attempts",
         default=1,
         db_default=1,
-        validators=_between(1, MAX_ATTEMPTS),
+        validators=between(1, MAX_ATTEMPTS),
         help_text="How often a run is tried, where its failure may pass.",
     )
     backoff_seconds = models.PositiveSmallIntegerField(
         "first pause",
         default=10,
         db_default=10,
-        validators=_between(1, MAX_BACKOFF_SECONDS),
+        validators=between(1, MAX_BACKOFF_SECONDS),
         help_text="Seconds before the second attempt; doubled for each one after it.",
     )
     retry_unconfirmed = models.BooleanField(
@@ -198,21 +168,21 @@ class CronJob(models.Model):
         "longest run",
         default=DEFAULT_RUNTIME_SECONDS,
         db_default=DEFAULT_RUNTIME_SECONDS,
-        validators=_between(1, MAX_RUNTIME_SECONDS),
+        validators=between(1, MAX_RUNTIME_SECONDS),
         help_text="Seconds after which an attempt is given up.",
     )
     expected_seconds = models.PositiveIntegerField(
         "expected to take",
         null=True,
         blank=True,
-        validators=_between(1, MAX_RUNTIME_SECONDS),
+        validators=between(1, MAX_RUNTIME_SECONDS),
         help_text="Seconds; a run that takes longer is marked as slow.",
     )
     pause_after_failures = models.PositiveSmallIntegerField(
         "pause after failures",
         null=True,
         blank=True,
-        validators=_between(1, 1000),
+        validators=between(1, 1000),
         help_text="So many in a row.",
     )
     task_class = models.CharField(

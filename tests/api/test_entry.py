@@ -114,7 +114,7 @@ def test_a_session_writes_only_with_the_csrf_token(administrator: User) -> None:
     assert "X-CSRFToken" in problem["detail"]
     assert not Team.objects.exists()
 
-    client.get("/admin/login/")
+    client.get("/account/sign-in/")
     page = client.get("/api/v1/docs")
     token = str(page.context["csrf_token"])
     with_token = Caller(client, {"X-CSRFToken": token})
@@ -154,7 +154,7 @@ def test_a_member_acts_for_their_teams(team: Team) -> None:
 def test_the_docs_are_for_people_signed_in(administrator: User, integration: Caller) -> None:
     sent_away = Client().get("/api/v1/docs")
     assert sent_away.status_code == 302
-    assert sent_away.headers["Location"] == "/team/sign-in/?next=/api/v1/docs"
+    assert sent_away.headers["Location"] == "/account/sign-in/?next=/api/v1/docs"
     assert integration.get("/docs").status_code == 302
 
     page = signed_in(administrator).get("/docs")

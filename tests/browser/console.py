@@ -18,26 +18,28 @@ from tests.support.databases import own_database
 from tests.support.processes import REPOSITORY, ChildProcess, eventually, free_port
 
 ADMINISTRATOR, VIEWER, MEMBER = "ada", "victor", "mira"
+OPERATOR = "oscar"
 PASSWORD = "looking-around-1"
 FOREIGN = re.compile(r"^(PALYRA_|DJANGO_|DATABASE_URL|REDIS_URL|PYTEST_)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Console:
-    """Where it is. `ADMINISTRATOR`, `VIEWER` and `MEMBER` sign in with `PASSWORD`."""
+    """Where it is. `ADMINISTRATOR`, `VIEWER`, `OPERATOR` and `MEMBER` sign in with `PASSWORD`."""
 
     base_url: str
 
 
 @contextmanager
-def console(*, seeded: bool = True) -> Iterator[Console]:
-    """Serve a console until the block ends; without `seeded` it has an administrator only."""
+def console(*, seeded: bool = True, demo: bool = False, **settings: str) -> Iterator[Console]:
+    """Serve a console until the block ends; without `seeded` it has an administrator only, and with
+    `demo` what `palyra demo` makes. `settings` are Palyra's own, by their variables' names."""
     with tempfile.TemporaryDirectory(prefix="palyra-console-") as directory:
         data_dir = Path(directory)
         with own_database(data_dir) as database_url:
             port = free_port()
-            environment = _environment(data_dir, database_url, port)
-            _prepare(environment, seeded)
+            environment = {**_environment(data_dir, database_url, port), **settings}
+            _prepare(environment, "demo" if demo else "seeded" if seeded else "empty")
             command = [sys.executable, "manage.py", "web", "--port", str(port)]
             with ChildProcess("console", command, environment=environment):
                 base_url = f"http://127.0.0.1:{port}"
@@ -58,8 +60,7 @@ def _environment(data_dir: Path, database_url: str, port: int) -> dict[str, str]
     }
 
 
-def _prepare(environment: dict[str, str], seeded: bool) -> None:
-    what = "seeded" if seeded else "empty"
+def _prepare(environment: dict[str, str], what: str) -> None:
     subprocess.run(
         [sys.executable, "-m", "tests.browser.fill", what],
         cwd=REPOSITORY,

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
-from django.contrib.auth.models import Group, Permission, User
+from django.contrib.auth.models import Group, User
 from django.utils import timezone
 
 from governance import approvals, keys
@@ -36,6 +36,8 @@ from governance.models import (
     governance_settings,
 )
 from governance.snapshot import load, policy_entry
+from palyra_site.access.groups import give_role
+from palyra_site.access.roles import Role
 from providers.identifiers import new_id
 from providers.models import (
     Credential,
@@ -55,7 +57,7 @@ from scheduling.models import (
     RunStatus,
     RunTrigger,
 )
-from tests.browser.console import ADMINISTRATOR, MEMBER, PASSWORD, VIEWER
+from tests.browser.console import ADMINISTRATOR, MEMBER, OPERATOR, PASSWORD, VIEWER
 from tests.browser.seed_ledger import DAYS, Ledger, give_holds_to_latest
 from tests.support.ledger_rows import add_up
 
@@ -195,9 +197,12 @@ def people() -> tuple[User, User, User]:
     viewer = User.objects.create_user(
         VIEWER, "victor@example.com", PASSWORD, first_name="Victor", is_staff=True
     )
-    lookers = Group.objects.create(name="Auditors")
-    lookers.permissions.set(Permission.objects.filter(codename__startswith="view_"))
-    viewer.groups.add(lookers)
+    give_role(viewer, Role.AUDITOR)
+    operator = User.objects.create_user(
+        OPERATOR, "oscar@example.com", PASSWORD, first_name="Oscar", last_name="Lind"
+    )
+    give_role(operator, Role.OPERATOR)
+    Group.objects.create(name="On call")
     member = User.objects.create_user(
         MEMBER, "mira@example.com", PASSWORD, first_name="Mira", last_name="Okafor"
     )

@@ -72,7 +72,8 @@ def test_lists_and_forms_are_accessible(page: Page, app: str) -> None:
 def test_the_frame_and_its_pages_are_accessible(page: Page) -> None:
     found: list[str] = []
     history = reverse("admin:auth_user_history", args=[1])
-    for address in ("/admin/", "/admin/password_change/", "/admin/governance/", history):
+    own = ("/admin/?period=x", "/admin/spend/?by=model&provider=openai", "/admin/system/")
+    for address in ("/admin/", "/admin/password_change/", "/admin/governance/", history, *own):
         page.goto(address)
         found += page_faults(page)
 
@@ -129,8 +130,8 @@ def test_the_sign_in_page_is_accessible(chromium: Browser, seeded: Console, look
         found = violations(page)
         page.get_by_label("Username").fill("ada")
         page.get_by_label("Password").fill("not the password")
-        page.get_by_role("button", name="Log in").click()
-        page.locator(".errornote").first.wait_for()
+        page.get_by_role("button", name="Sign in", exact=True).click()
+        page.get_by_role("alert").wait_for()
         found += violations(page)
 
     assert not found, "\n".join(found)

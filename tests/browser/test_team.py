@@ -32,7 +32,7 @@ PAGES = (
 
 def _sign_in(page: Page) -> None:
     page.goto("/team/")
-    expect(page).to_have_url(re.compile(r"/team/sign-in/\?next=/team/$"))
+    expect(page).to_have_url(re.compile(r"/account/sign-in/\?next=/team/$"))
     page.get_by_label("Username").fill(MEMBER)
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Sign in").click()
@@ -66,7 +66,7 @@ def mine(watched: Watched) -> Page:
 def test_every_page_is_accessible_and_fits(chromium: Browser, seeded: Console, looks: str) -> None:
     with watched_page(chromium, seeded.base_url, looks) as watching:
         page = watching.page
-        page.goto("/team/sign-in/")
+        page.goto("/account/sign-in/")
         faults = violations(page)
         _sign_in(page)
         for address in (*PAGES, *_pages_of_things(page)):

@@ -23,6 +23,8 @@ from tests.console.conftest import signed_in
 from tests.console.pages import filled
 from tests.console.test_permissions import _walk
 
+# Every page is looked at: once is enough.
+pytestmark = pytest.mark.any_database
 # By the console's form, by the API and from a preset; each marked, so that a find says which.
 SECRETS = {way: f"sk-stays-in-{way}-0123456789" for way in ("form", "api", "preset")}
 ADD = "admin:providers_secret_add"

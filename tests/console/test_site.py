@@ -11,12 +11,15 @@ from django.test import Client
 from django.urls import reverse
 
 from governance.models import ModelCall
+from palyra_site.console.navigation import GROUPS, PAGES
 from providers.admin.base import ConsoleAdmin
 from tests.browser.seed import Seeded
 from tests.console.conftest import signed_in, staff
 from tests.console.pages import filled, text_of
 
 SEARCH = "/admin/search/"
+FIRST = ("Overview", "Playground", "Spend")
+ROUTING = ("Decisions", "Modes", "Savings")
 
 
 def _entries(client: Client) -> list[str]:
@@ -31,19 +34,22 @@ def test_an_administrator_is_offered_everything(browser: Client) -> None:
         "",
         "Use",
         "Budgets",
+        "Routing",
         "Alerts",
         "Providers",
         "Access",
         "System",
     ]
-    assert len(_entries(browser)) == 24
+    lists = sum(len(entries) for _, entries in GROUPS)
+    assert len(_entries(browser)) == 1 + lists + sum(len(pages) for pages in PAGES.values())
 
 
 @pytest.mark.parametrize(
     ("permissions", "entries"),
     [
         ((), ["Overview"]),
-        (("governance.view_modelcall",), ["Overview", "Calls"]),
+        (("governance.view_modelcall",), [*FIRST, "Calls", *ROUTING]),
+        (("governance.use_playground",), ["Overview", "Playground"]),
         (("governance.change_team", "auth.view_user"), ["Overview", "Teams", "Users"]),
     ],
 )
@@ -164,20 +170,22 @@ def test_users_are_added_and_given_access(browser: Client) -> None:
     add = reverse("admin:auth_user_add")
     sent = filled(browser.get(add).content.decode(), "user_form")
     password = "a-long-password-1"
-    browser.post(add, {**sent, "username": "nina", "password1": password, "password2": password})
+    new = {"username": "nina", "role": "Member", "password1": password, "password2": password}
+    browser.post(add, {**sent, **new})
     user = User.objects.get(username="nina")
     page = reverse("admin:auth_user_change", args=[user.pk])
     form = filled(browser.get(page).content.decode(), "user_form")
 
-    browser.post(page, {**form, "is_staff": "on", "first_name": "Nina"})
+    browser.post(page, {**form, "role": "Operator", "first_name": "Nina"})
 
     user.refresh_from_db()
     assert (user.first_name, user.is_staff) == ("Nina", True)
+    assert [group.name for group in user.groups.all()] == ["Operator"]
     assert user.check_password(password)
 
 
 def test_the_sign_in_page_stands_alone(client: Client, db: None) -> None:
-    html = client.get("/admin/login/").content.decode()
+    html = client.get("/admin/login/", follow=True).content.decode()
 
     assert "Palyra" in text_of(html)
     assert "nav-sidebar" not in html

@@ -14,7 +14,7 @@ from jinja2 import nodes
 
 from scheduling.prompting.evaluating import fill_in
 from scheduling.prompting.values import MAX_TEXT
-from scheduling.prompts import PromptContext, PromptFault, faults, parameter_faults, render
+from scheduling.prompts import PromptContext, PromptFault, faults, literal, parameter_faults, render
 
 PRAGUE = ZoneInfo("Europe/Prague")
 # Several times what the dearest template takes on an idle core: other work goes on beside this.
@@ -325,3 +325,12 @@ def test_a_stored_number_that_is_too_large_is_refused_when_it_is_used() -> None:
 def test_parameters_of_every_kind_can_be_used() -> None:
     assert parameter_faults(PARAMETERS) == []
     assert parameter_faults({}) == []
+
+
+@given(st.text(alphabet="-{}%#'\"\\ \nax-"))
+def test_a_text_taken_literally_says_itself(text: str) -> None:
+    assert render(literal(text), context()) == text
+
+
+def test_a_text_without_tags_is_a_template_as_it_is() -> None:
+    assert literal("{ a } 'b' }}") == "{ a } 'b' }}"

@@ -47,7 +47,12 @@ def test_all_are_registered() -> None:
 
 def test_every_check_is_reached_through_django(given: Any, monkeypatch: Any) -> None:
     monkeypatch.setenv("PALYRA_PROT", "81")
-    given(DEBUG=True, PALYRA_PUBLIC_URL="http://palyra.example", PALYRA_VAULT_KEY="broken")
+    given(
+        DEBUG=True,
+        ALLOWED_HOSTS=["*"],
+        PALYRA_PUBLIC_URL="http://palyra.example",
+        PALYRA_VAULT_KEY="broken",
+    )
     found = {str(one.id) for one in run_checks(include_deployment_checks=True)}
     expected = {"palyra.E001", "palyra.W001", "palyra.W003", "palyra.W004", "palyra.W005"}
     assert expected <= found

@@ -48,8 +48,18 @@ TAKEN: list[tuple[str, str, str, Any]] = [
         "PALYRA_ALLOWED_HOSTS",
         "a.example, .b.example,",
         "allowed_hosts",
-        ("a.example", ".b.example"),
+        ("a.example", ".b.example", "127.0.0.1", "localhost", "[::1]"),
     ),
+    (
+        "PALYRA_PUBLIC_URL",
+        "https://palyra.example",
+        "allowed_hosts",
+        ("palyra.example", "localhost", "127.0.0.1", "[::1]"),
+    ),
+    ("PALYRA_TRUSTED_PROXIES", "10.0.0.0/8, ::1", "trusted_proxies", ("10.0.0.0/8", "::1")),
+    ("PALYRA_SESSION_HOURS", "8", "session_hours", 8),
+    ("PALYRA_REQUIRE_TWO_STEP", "Administrators", "require_two_step", "administrators"),
+    ("PALYRA_OIDC_NAME", "Example", "oidc", None),
     ("PALYRA_WORKERS", "64", "worker_count", 64),
     ("PALYRA_REQUEST_BODY_LIMIT", "1024", "request_body_limit", 1024),
     ("PALYRA_OWNER_TIMEOUT", "2.5", "owner_timeout", 2.5),
@@ -91,6 +101,18 @@ REFUSED = [
     ("PALYRA_LOG_LEVEL", "LOUD"),
     ("PALYRA_ALLOWED_HOSTS", ","),
     ("PALYRA_ALLOWED_HOSTS", "https://a.example"),
+    ("PALYRA_TRUSTED_PROXIES", "proxy.example"),
+    ("PALYRA_TRUSTED_PROXIES", "10.0.0.1/8"),
+    ("PALYRA_SESSION_HOURS", "0"),
+    ("PALYRA_SESSION_HOURS", "2161"),
+    ("PALYRA_REQUIRE_TWO_STEP", "yes"),
+    ("PALYRA_OIDC_ISSUER", "http://login.example"),
+    ("PALYRA_OIDC_ISSUER", "https://login.example"),
+    ("PALYRA_OIDC_CLIENT_ID", "palyra"),
+    ("PALYRA_OIDC_CLIENT_SECRET", "hunter2"),
+    ("PALYRA_OIDC_NAME", "x" * 61),
+    ("PALYRA_OIDC_DOMAINS", "example"),
+    ("PALYRA_OIDC_DOMAINS", "someone@example.com"),
     ("PALYRA_WORKERS", "0"),
     ("PALYRA_WORKERS", "65"),
     ("PALYRA_WORKERS", "two"),
@@ -132,7 +154,9 @@ def test_what_is_so_when_nothing_is_given(settings_of: Read, data_dir: Path) -> 
     assert found.database["ENGINE"] == "django.db.backends.sqlite3"
     assert found.database["NAME"] == str(data_dir.resolve() / "palyra.sqlite3")
     assert (found.redis_url, found.secret_key, found.vault_key) == ("", "", "")
-    assert (found.debug, found.log_level, found.allowed_hosts) == (False, "INFO", ("*",))
+    assert (found.debug, found.log_level) == (False, "INFO")
+    assert found.allowed_hosts == ("127.0.0.1", "localhost", "[::1]")
+    assert (found.session_hours, found.require_two_step, found.oidc) == (24, "nobody", None)
     assert (found.worker_count, found.request_body_limit) == (2, 10_485_760)
     assert found.owner_timeout == 15
     assert (found.environment_proxies, found.ca_file) == (False, "")
@@ -143,6 +167,19 @@ def test_what_is_taken(
     settings_of: Read, name: str, given: str, field: str, becomes: object
 ) -> None:
     assert getattr(settings_of(**{name: given}), field) == becomes
+
+
+def test_an_identity_provider_takes_three_settings(settings_of: Read) -> None:
+    found = settings_of(
+        PALYRA_OIDC_ISSUER="https://login.example/realm/",
+        PALYRA_OIDC_CLIENT_ID="palyra",
+        PALYRA_OIDC_CLIENT_SECRET="hunter2",
+        PALYRA_OIDC_DOMAINS="Example.com, @other.example",
+    ).oidc
+    assert found is not None
+    assert (found.issuer, found.name) == ("https://login.example/realm", "single sign-on")
+    assert found.domains == ("example.com", "other.example")
+    assert "hunter2" not in repr(found)
 
 
 @pytest.mark.parametrize(("name", "given"), REFUSED)

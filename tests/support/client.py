@@ -43,14 +43,14 @@ class Person:
         self._sign_in(username, password)
 
     def _sign_in(self, username: str, password: str) -> None:
-        self.http.get("/admin/login/").raise_for_status()
+        self.http.get("/account/sign-in/").raise_for_status()
         form = {
-            "username": username,
+            "login": username,
             "password": password,
             "next": "/admin/",
             "csrfmiddlewaretoken": self.http.cookies["csrftoken"],
         }
-        reply = self.http.post("/admin/login/", data=form, headers={"Referer": self._origin})
+        reply = self.http.post("/account/sign-in/", data=form, headers={"Referer": self._origin})
         assert reply.status_code == 302, f"could not sign in: {reply.status_code}"
 
     @property

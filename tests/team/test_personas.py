@@ -130,7 +130,7 @@ def test_who_is_not_signed_in_is_sent_to_sign_in(
     assert sent
     for answer in sent:
         assert answer.status_code == 302
-        assert answer.headers["Location"] == f"/team/sign-in/?next={where}"
+        assert answer.headers["Location"] == f"/account/sign-in/?next={where}"
     assert _everything() == before
 
 

@@ -22,7 +22,7 @@ def person(people: People) -> User:
 
 def _sign_in(client: Client, **fields: str) -> str:
     response = client.post(
-        reverse("team:sign-in"), {"username": "member", "password": PASSWORD, **fields}
+        reverse("account_login"), {"login": "member", "password": PASSWORD, **fields}
     )
     assert response.status_code == 302
     return str(response.headers["Location"])
@@ -36,7 +36,7 @@ def test_signing_in_leads_to_the_only_team(client: Client, person: User, team: T
 
 def test_signing_in_goes_on_to_where_one_was_going(client: Client, person: User) -> None:
     wanted = reverse("team:keys", args=["blue"])
-    assert wanted in client.get(f"{reverse('team:sign-in')}?next={wanted}").content.decode()
+    assert wanted in client.get(f"{reverse('account_login')}?next={wanted}").content.decode()
     assert _sign_in(client, next=wanted) == wanted
 
 
@@ -49,7 +49,7 @@ def test_signing_in_never_leads_off_the_site(client: Client, person: User, elsew
 
 
 def test_a_wrong_password_says_so_and_signs_nobody_in(client: Client, person: User) -> None:
-    response = client.post(reverse("team:sign-in"), {"username": "member", "password": "no"})
+    response = client.post(reverse("account_login"), {"login": "member", "password": "no"})
     assert response.status_code == 200
     assert 'role="alert"' in response.content.decode()
     assert "_auth_user_id" not in client.session

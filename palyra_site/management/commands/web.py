@@ -63,6 +63,9 @@ def _server() -> uvicorn.Server:
             log_config=None,
             log_level="warning",
             access_log=False,
+            # Whom to believe about where a request came from, and that it came by https.
+            proxy_headers=True,
+            forwarded_allow_ips=list(settings.CONFIGURATION.trusted_proxies),
             server_header=False,
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=GRACE_SECONDS,

@@ -25,6 +25,7 @@ from governance.alerts.deliveries import (
 )
 from governance.models import Channel, ChannelFormat, Delivery, DeliveryStatus
 from providers.hosts import with_transport
+from providers.models import Secret
 from tests.governance.alerts.receiver import SECRET, Receiver, is_signed, receiving
 from tests.support.factories import make_secret, make_team
 
@@ -207,3 +208,16 @@ def test_what_becomes_of_a_chats_message_never_names_its_address(
     send_due(NOON)
     assert "127.0.0.1" in Delivery.objects.get(tries=1).log[0]["fault"]
     assert "token" not in caplog.text + str(list(Delivery.objects.values_list("log", "body")))
+
+
+def test_no_secret_outlives_its_channel_though_it_goes_with_its_team() -> None:
+    team, shared, own, address = make_team(), make_secret(), make_secret(), make_secret()
+    make_channel(team=team, secret=own, address=address)
+    make_channel(team=team, name="other", secret=shared)
+    kept = make_channel(name="kept", secret=shared)
+
+    team.delete()
+
+    assert list(Channel.objects.all()) == [kept]
+    mine = Secret.objects.filter(pk__in=[shared.pk, own.pk, address.pk])
+    assert list(mine) == [shared]

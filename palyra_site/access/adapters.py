@@ -1,0 +1,208 @@
+"""Palyra's answers to what allauth asks: who may sign in, how often one may try, whose account."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.core.cache import cache
+from django.core.exceptions import ValidationError
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils.text import slugify
+
+from palyra_site.access import attempts, outbound, sealing
+from palyra_site.access.claims import Claim, Outcome, judge
+from palyra_site.access.groups import role_of
+from palyra_site.access.landing import landing_of
+from palyra_site.access.records import record_refused_single_sign_on
+from palyra_site.access.two_step import must_use
+
+if TYPE_CHECKING:
+    AccountAdapter: Any = object
+    MFAAdapter: Any = object
+    SocialAdapter: Any = object
+else:
+    from allauth.account.adapter import DefaultAccountAdapter as AccountAdapter
+    from allauth.mfa.adapter import DefaultMFAAdapter as MFAAdapter
+    from allauth.socialaccount.adapter import DefaultSocialAccountAdapter as SocialAdapter
+
+TOO_MANY = "too_many_login_attempts"
+APP = "allauth.account"
+WRONG = "The username or the password is not right."
+
+
+class Accounts(AccountAdapter):  # type: ignore[misc]
+    """Signing in with a password."""
+
+    error_messages = {
+        **getattr(AccountAdapter, "error_messages", {}),
+        "username_password_mismatch": WRONG,
+        "incorrect_password": "That is not your password.",
+        "incorrect_code": "That code is not right. Codes change every half a minute and work once.",
+    }
+
+    def is_open_for_signup(self, request: HttpRequest) -> bool:
+        """Administrators make accounts; nobody makes their own."""
+        return False
+
+    def get_login_redirect_url(self, request: HttpRequest) -> str:
+        user: Any = request.user
+        return landing_of(user)
+
+    def get_password_change_redirect_url(self, request: HttpRequest) -> str:
+        return reverse("mfa_index")
+
+    def _get_login_attempts_cache_key(self, request: HttpRequest, **credentials: Any) -> str:
+        # Without the host name, which whoever guesses could vary.
+        return f"password:{credentials.get('username', '').casefold()}"
+
+    def pre_authenticate(self, request: HttpRequest, **credentials: Any) -> None:
+        """Refuse, saying until when, what would be one attempt too many.
+
+        The same is said whether or not there is such an account.
+        """
+        try:
+            super().pre_authenticate(request, **credentials)
+        except ValidationError:
+            key = self._get_login_attempts_cache_key(request, **credentials)
+            raise too_many(request, key) from None
+
+    def validation_error(self, code: str, *arguments: Any) -> Any:
+        """allauth's fault of that code; that one must wait is said with until when."""
+        pending = getattr(self.request, "_palyra_waits_for", None)
+        if code in {TOO_MANY, "rate_limited"} and pending is not None:
+            return too_many(self.request, pending)
+        return super().validation_error(code, *arguments)
+
+    def is_reauthentication_required(self, *, app: str) -> bool:
+        """Not of who could not: with single sign-on only, and no codes, there is nothing to ask."""
+        from allauth.account.internal.flows.reauthentication import (  # noqa: PLC0415
+            get_reauthentication_flows,
+        )
+
+        asked: bool = super().is_reauthentication_required(app=app)
+        return asked and bool(get_reauthentication_flows(self.request.user))
+
+    def send_notification_mail(self, *_: Any, **__: Any) -> None:
+        """None: the audit trail has it."""
+
+
+def too_many(request: HttpRequest, key: str) -> ValidationError:
+    """That too many attempts failed, with how long to wait."""
+    words = attempts.in_words(seconds_to_wait(request, key))
+    return ValidationError(
+        f"Too many attempts failed. Try again {words}. If this was not you, tell an administrator.",
+        code=TOO_MANY,
+    )
+
+
+def seconds_to_wait(request: HttpRequest, key: str) -> float:
+    """How long the limits on failed attempts ask for, of this account and of this address."""
+    from allauth.core.internal import ratelimit  # noqa: PLC0415 - reads settings
+
+    now = time.time()
+    waits = []
+    for rate in ratelimit.get_rates(app=APP, action="login_failed"):
+        name = ratelimit.get_cache_key(
+            request, app=APP, action="login_failed", rate=rate, key=key, user=None
+        )
+        limit = attempts.Limit(amount=rate.amount, seconds=rate.duration)
+        waits.append(attempts.wait(cache.get(name, []), limit, now))
+    return attempts.longest(waits)
+
+
+class TwoStep(MFAAdapter):  # type: ignore[misc]
+    """The second step: one-time codes."""
+
+    error_messages = {
+        **getattr(MFAAdapter, "error_messages", {}),
+        "incorrect_code": Accounts.error_messages["incorrect_code"],
+        "cannot_delete_authenticator": "Two-step sign-in is required of you, so it stays on.",
+    }
+
+    def can_delete_authenticator(self, authenticator: Any) -> bool:
+        """Not while it is required of them."""
+        role = role_of(authenticator.user)
+        return not must_use(settings.PALYRA_REQUIRE_TWO_STEP, role)
+
+    def encrypt(self, text: str) -> str:
+        return sealing.seal(text)
+
+    def decrypt(self, encrypted_text: str) -> str:
+        return sealing.unseal(encrypted_text)
+
+    def get_totp_label(self, user: User) -> str:
+        return user.get_username()
+
+
+class SingleSignOn(SocialAdapter):  # type: ignore[misc]
+    """Signing in through an identity provider."""
+
+    def pre_social_login(self, request: HttpRequest, sociallogin: Any) -> None:
+        """Let in whom the identity provider vouches for, if they are known or may be new.
+
+        Whoever was linked before is known by what the provider calls them; at first, by a verified
+        address that exactly one account has.
+        """
+        from allauth.core.exceptions import ImmediateHttpResponse  # noqa: PLC0415
+
+        if sociallogin.is_existing:
+            return
+        claim = _claim(sociallogin)
+        outcome = judge(claim)
+        if outcome is Outcome.KNOWN:
+            sociallogin.connect(request, User.objects.get(pk=claim.holders[0]))
+        elif outcome is not Outcome.NEW:
+            record_refused_single_sign_on(claim, outcome)
+            raise ImmediateHttpResponse(_refusal(request, claim, outcome))
+
+    def is_open_for_signup(self, request: HttpRequest, sociallogin: Any) -> bool:
+        """Only those whom `pre_social_login` found to be new and welcome come this far."""
+        return judge(_claim(sociallogin)) is Outcome.NEW
+
+    def save_user(self, request: HttpRequest, sociallogin: Any, form: Any = None) -> User:
+        """A new account, with no rights: an administrator gives a team or a role."""
+        user: User = sociallogin.user
+        user.is_staff = user.is_superuser = False
+        saved: User = super().save_user(request, sociallogin, form)
+        return saved
+
+    def populate_user(self, request: HttpRequest, sociallogin: Any, data: Any) -> User:
+        user: User = super().populate_user(request, sociallogin, data)
+        name = slugify((user.email or "").partition("@")[0]) or slugify(user.username)
+        user.username = name[:140]
+        return user
+
+    def get_requests_session(self) -> Any:
+        return outbound.session()
+
+    def on_authentication_error(
+        self,
+        request: HttpRequest,
+        provider: Any,
+        error: Any = None,
+        exception: Any = None,
+        extra_context: Any = None,
+    ) -> None:
+        outbound.log_failure(exception)
+
+
+def _claim(sociallogin: Any) -> Claim:
+    addresses = [(one.email.lower(), bool(one.verified)) for one in sociallogin.email_addresses]
+    address, verified = addresses[0] if addresses else ("", False)
+    holders = User.objects.filter(email__iexact=address) if address else User.objects.none()
+    return Claim(
+        address=address,
+        verified=verified,
+        holders=tuple(holders.order_by("pk").values_list("pk", flat=True)[:2]),
+        domains=tuple(settings.PALYRA_OIDC_DOMAINS),
+    )
+
+
+def _refusal(request: HttpRequest, claim: Claim, outcome: Outcome) -> HttpResponse:
+    context = {"outcome": outcome, "address": claim.address}
+    return render(request, "access/not_welcome.html", context, status=403)

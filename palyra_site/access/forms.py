@@ -1,0 +1,58 @@
+"""The forms of signing in: allauth's, without its hints inside the fields."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    LoginForm: Any = object
+    AuthenticateForm: Any = object
+    ReauthenticateForm: Any = object
+    ActivateTOTPForm: Any = object
+else:
+    from allauth.account.forms import LoginForm
+    from allauth.mfa.base.forms import AuthenticateForm, ReauthenticateForm
+    from allauth.mfa.totp.forms import ActivateTOTPForm
+
+
+class _Plain:
+    """Labels above the fields say what belongs there."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for field in self.fields.values():  # type: ignore[attr-defined]
+            field.widget.attrs.pop("placeholder", None)
+            field.help_text = ""
+
+
+class SignInForm(_Plain, LoginForm):  # type: ignore[misc]
+    """Username and password."""
+
+
+class _Code(_Plain):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        code = self.fields["code"]  # type: ignore[attr-defined]
+        code.label = "Code"
+        code.widget.attrs |= {"inputmode": "numeric", "autofocus": True}
+
+    def clean_code(self) -> str:
+        """As allauth does; told to wait, people are told for how long."""
+        from allauth.core import context  # noqa: PLC0415
+
+        user = self.user  # type: ignore[attr-defined]
+        context.request._palyra_waits_for = f"mfa-auth-user-{user.pk}"
+        code: str = super().clean_code()  # type: ignore[misc]
+        return code
+
+
+class CodeForm(_Code, AuthenticateForm):  # type: ignore[misc]
+    """The second step of signing in."""
+
+
+class ConfirmByCodeForm(_Code, ReauthenticateForm):  # type: ignore[misc]
+    """That it is still them, by a code."""
+
+
+class ActivateForm(_Code, ActivateTOTPForm):  # type: ignore[misc]
+    """The first code, which proves that the app is set up."""
