@@ -66,13 +66,6 @@ def standing_resets(standing: Standing) -> str:
     return governance_display.resets(standing)
 
 
-@register.simple_tag(takes_context=True)
-def offered_when_empty(context: Any, changelist: Any) -> tuple[str, str] | None:
-    """What an empty list offers this person to do next: its address and label."""
-    offered: tuple[str, str] | None = changelist.model_admin.offered_when_empty(context["request"])
-    return offered
-
-
 @register.simple_tag
 def call_badge(call: ModelCall) -> str:
     """A call's status."""
