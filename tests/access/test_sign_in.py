@@ -56,7 +56,7 @@ def test_the_session_is_a_new_one(client: Client, person: User) -> None:
     session = client.session
     session["before"] = "signing in"
     session.save()
-    planted = session.session_key
+    planted = str(session.session_key)
     client.cookies["sessionid"] = planted
     sign_in(client)
     assert client.session.session_key != planted

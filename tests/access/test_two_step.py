@@ -23,7 +23,7 @@ from tests.access.conftest import PASSWORD, is_signed_in, sign_in, text
 
 def code_of(secret: str, step: int = 0) -> str:
     """What the app shows now; `step` half minutes later."""
-    return format_hotp_value(hotp_value(secret, int(time.time()) // 30 + step))
+    return str(format_hotp_value(hotp_value(secret, int(time.time()) // 30 + step)))
 
 
 def set_up(client: Client) -> tuple[str, list[str]]:

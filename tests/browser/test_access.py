@@ -25,7 +25,7 @@ def _fits(page: Page) -> list[str]:
 
 
 def _code(secret: str, step: int) -> str:
-    return format_hotp_value(hotp_value(secret, int(time.time()) // 30 + step))
+    return str(format_hotp_value(hotp_value(secret, int(time.time()) // 30 + step)))
 
 
 def test_a_member_sets_up_two_step_sign_in_and_uses_it(chromium: Browser, seeded: Console) -> None:
