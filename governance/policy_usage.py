@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import Count, F, Q, Sum, Value
+from django.db.models import Count, F, Sum, Value
 from django.db.models.functions import Coalesce
 
 from governance.ledger.opening import COLUMNS, COUNTED, TOKEN_COLUMNS
@@ -30,13 +30,7 @@ _KEYS: Mapping[str, tuple[str, ...]] = {
     BudgetScope.PROVIDER: ("provider",),
     BudgetScope.MODEL: ("provider", "model"),
 }
-_HELD = {
-    "cost": Sum("estimate_upper"),
-    "requests": Count("pk"),
-    "tokens": Sum("token_bound"),
-    "input_tokens": Sum(F("token_bound") - F("output_bound")),
-    "output_tokens": Sum("output_bound"),
-}
+HELD_COLUMNS = ("team_id", "admitted_at", "estimate_upper", "token_bound", "output_bound")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,48 +105,65 @@ def _value(key: Sequence[Any]) -> str:
 
 
 def _held(policy: BudgetPolicy, span: Period) -> dict[str, int]:
-    """What calls under way hold. There are few of them at any moment."""
-    which = Q(admitted_at__gte=span.starts_at)
-    if policy.team_id is not None:
-        which &= Q(team_id=policy.team_id)
+    """What calls under way hold. There are few of them at any moment, and they are added up here:
+    grouped by the database, SQLite would read the whole ledger in the order of the groups."""
     is_session = policy.scope == BudgetScope.SESSION
     keys = ("team_id", "session") if is_session else _KEYS[policy.scope]
     columns = ["job_id" if one == "job" else one for one in keys]
-    rows = in_flight().filter(which).values(*columns).annotate(amount=_HELD[policy.metric])
     found: dict[str, int] = {}
-    for row in rows.values_list(*columns, "amount"):
-        *key, amount = row
-        if all(key) and amount:
-            joined = ":".join(map(str, key)) if is_session else _value(key)
-            found[joined] = found.get(joined, 0) + int(amount)
+    rows = in_flight().values_list(*HELD_COLUMNS, *columns)
+    for team_id, admitted_at, cost, tokens, output, *key in rows:
+        is_counted = admitted_at >= span.starts_at and policy.team_id in (None, team_id)
+        if not is_counted or not all(key):
+            continue
+        held = {
+            "cost": cost or 0,
+            "requests": 1,
+            "tokens": tokens,
+            "input_tokens": tokens - output,
+            "output_tokens": output,
+        }
+        value = ":".join(map(str, key)) if is_session else _value(key)
+        found[value] = found.get(value, 0) + held[policy.metric]
     return found
 
 
 def _of_sessions(policy: BudgetPolicy, span: Period) -> dict[str, int]:
-    """Of the sessions that were used since, exactly what each used: two queries."""
-    calls = ModelCall.objects.filter(admitted_at__gte=span.starts_at)
-    if policy.team_id is not None:
-        calls = calls.filter(team_id=policy.team_id)
-    named = policy.value.partition(":")[2]
-    names = [named] if named else _sessions(policy, span)
-    if not names:
-        return {}
-    rows = (
-        _counted(calls.filter(session__in=names), policy.metric)
-        .order_by()
-        .values_list("team_id", "session")
-        .annotate(amount=_amount(policy.metric))
-    )
-    return {f"{team}:{session}": int(amount or 0) for team, session, amount in rows}
-
-
-def _sessions(policy: BudgetPolicy, span: Period) -> list[str]:
+    """Of the sessions that were used since, exactly what each used: two queries. What of one was
+    used before is only looked up of those that began before."""
     rows = UsageSession.objects.filter(last_at__gte=span.starts_at)
     if policy.team_id is not None:
         rows = rows.filter(team_id=policy.team_id)
+    if policy.value:
+        rows = rows.filter(session=policy.value.partition(":")[2])
     columns = COLUMNS.get(policy.metric, ("requests",))
     rows = rows.annotate(amount=sum((F(one) for one in columns), start=Value(0)))
-    return list(rows.order_by("-amount").values_list("session", flat=True)[:MOST_SESSIONS])
+    found: dict[str, int] = {}
+    older: list[str] = []
+    names = ("team_id", "session", "first_at", "amount")
+    for team_id, session, first_at, amount in rows.order_by("-amount").values_list(*names)[
+        :MOST_SESSIONS
+    ]:
+        if first_at >= span.starts_at:
+            found[f"{team_id}:{session}"] = int(amount)
+        else:
+            older.append(session)
+    return found | _of_older_sessions(policy, span, older) if older else found
+
+
+def _of_older_sessions(policy: BudgetPolicy, span: Period, names: list[str]) -> dict[str, int]:
+    # The index by session has no calls without one, which SQLite must be told.
+    calls = ModelCall.objects.exclude(session="").filter(session__in=names)
+    calls = calls.filter(admitted_at__gte=span.starts_at)
+    if policy.team_id is not None:
+        calls = calls.filter(team_id=policy.team_id)
+    rows = (
+        _counted(calls, policy.metric)
+        .order_by()
+        .values_list("session", "team_id")
+        .annotate(amount=_amount(policy.metric))
+    )
+    return {f"{team_id}:{session}": int(amount or 0) for session, team_id, amount in rows}
 
 
 def _counted(calls: Any, metric: str) -> Any:

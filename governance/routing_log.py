@@ -98,8 +98,10 @@ class ModeTotals:
 
 
 def decisions(question: Question) -> tuple[list[Decision], tuple[datetime, UUID] | None]:
-    """A page of decisions, the latest first, and where the next begins: two queries."""
-    rows = list(_found(question)[: ON_A_PAGE + 1])
+    """A page of decisions, the latest first, and where the next begins: three queries."""
+    keys = list(_found(question).values_list("pk", flat=True)[: ON_A_PAGE + 1])
+    found = ModelCall.objects.filter(pk__in=keys).order_by("-admitted_at", "-id")
+    rows = list(found.annotate(**_FACTS).values(*_COLUMNS, *_FACTS))
     shown = [_decision(row) for row in rows[:ON_A_PAGE]]
     following = (shown[-1].at, shown[-1].call_id) if len(rows) > ON_A_PAGE else None
     return shown, following
@@ -118,7 +120,11 @@ def by_mode(since: datetime, now: datetime) -> list[ModeTotals]:
 
 def _found(question: Question) -> Any:
     latest = ModelCall.objects.order_by("-admitted_at", "-id")
-    oldest = latest.values_list("admitted_at", flat=True)[LOOKED_AT : LOOKED_AT + 1].first()
+    oldest = (
+        latest.order_by("-admitted_at")
+        .values_list("admitted_at", flat=True)[LOOKED_AT : LOOKED_AT + 1]
+        .first()
+    )
     rows = latest if oldest is None else latest.filter(admitted_at__gt=oldest)
     if question.before is not None:
         at, call_id = question.before
@@ -135,14 +141,14 @@ def _found(question: Question) -> Any:
     if question.model:
         provider, _, model = question.model.partition("/")
         rows = rows.filter(provider=provider, model=model)
-    rows = rows.annotate(**_FACTS)
     if question.moved:
+        rows = rows.annotate(**{name: _FACTS[name] for name in ("recommended", "used", "other")})
         enforced = Q(routing_mode=RoutingMode.ENFORCED.value)
         rows = rows.filter(
             (enforced & Q(other__isnull=False) & ~Q(other=F("used")))
             | (~enforced & ~Q(recommended=F("used")))
         )
-    return rows.values(*_COLUMNS, *_FACTS)
+    return rows
 
 
 _COLUMNS = (

@@ -16,6 +16,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
+from django.utils.text import Truncator
 
 from governance import approval_words, approvals, overrides
 from governance.admin.approval_effects import (
@@ -52,6 +53,10 @@ from providers.display import (
 )
 
 __all__ = ["ApprovalAdmin", "asked_for"]
+
+
+# A list shows the beginning of why somebody asks.
+SHOWN_OF_REASON = 90
 
 
 class CommentForm(forms.Form):
@@ -103,7 +108,7 @@ class ApprovalAdmin(ReadOnlyAdmin):
     change_form_outer_after_template = "admin/governance/approval_after.html"
     object_actions = ("approve", "deny", "end")
     readonly_fields = (
-        "what",
+        "budget",
         "whose",
         "team",
         "amount_asked",
@@ -125,7 +130,7 @@ class ApprovalAdmin(ReadOnlyAdmin):
             {
                 "fields": (
                     "team",
-                    "what",
+                    "budget",
                     "whose",
                     "amount_asked",
                     "lasts",
@@ -231,6 +236,11 @@ class ApprovalAdmin(ReadOnlyAdmin):
 
     @admin.display(description="budget", ordering="policy__name")
     def what(self, approval: Approval) -> str:
+        reason = Truncator(approval.reason).chars(SHOWN_OF_REASON)
+        return two_lines(approval.policy.name, muted(reason))
+
+    @admin.display(description="budget")
+    def budget(self, approval: Approval) -> str:
         return approval.policy.name
 
     @admin.display(description="more", ordering="amount")

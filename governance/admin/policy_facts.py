@@ -49,6 +49,7 @@ class History:
     """The last windows of one scope value: a chart, and the same as a table."""
 
     whose: str
+    unit: str
     chart: Chart | None
     rows: tuple[HistoryRow, ...]
     choices: tuple[Choice, ...]
@@ -84,6 +85,7 @@ def history_shown(policy: BudgetPolicy, asked: str | None, now: datetime) -> His
     windows = history(policy, value, now) if values else []
     return History(
         whose=names.whose(policy.scope, value) if values else "",
+        unit="" if policy.metric == BudgetMetric.COST else units_text(policy.metric),
         chart=_chart(policy, windows) if len(windows) > 1 else None,
         rows=tuple(_row(policy, one) for one in reversed(windows)),
         choices=tuple(
@@ -118,11 +120,17 @@ def _row(policy: BudgetPolicy, window: PastWindow) -> HistoryRow:
         address=reverse("admin:governance_budgetwindow_change", args=[window.window_id])
         if known
         else "",
-        used=amount_text(policy.metric, window.consumed) if window.consumed else "Nothing",
-        held=amount_text(policy.metric, window.held) if window.held else NOTHING,
-        limit=NOTHING if window.limit is None else amount_text(policy.metric, window.limit),
+        used=_amount(policy, window.consumed) if window.consumed else "Nothing",
+        held=_amount(policy, window.held) if window.held else NOTHING,
+        limit=NOTHING if window.limit is None else _amount(policy, window.limit),
         percent=NOTHING if window.percent is None else f"{window.percent} %",
     )
+
+
+def _amount(policy: BudgetPolicy, amount: int) -> str:
+    """The figure alone where its unit is said above the table."""
+    is_cost = policy.metric == BudgetMetric.COST
+    return amount_text(policy.metric, amount) if is_cost else f"{amount:,}"
 
 
 def _chart(policy: BudgetPolicy, windows: list[PastWindow]) -> Chart:

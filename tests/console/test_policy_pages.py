@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.contrib.auth.models import User
@@ -157,6 +158,46 @@ def test_the_preview_tells_when_a_budget_runs_out() -> None:
         standing(5 * DOLLAR), now
     )
     assert "At this pace it comes to $6.20 by then, 62 %." in sentences(standing(2 * DOLLAR), now)
+
+
+def test_of_a_session_only_what_is_in_the_window_counts(browser: Client) -> None:
+    team, now = make_team(), timezone.now()
+    spent(team, 5 * DOLLAR, now - timedelta(days=400), session="old")
+    spent(team, DOLLAR, now, session="old")
+    spent(team, DOLLAR // 2, now, session="new")
+
+    text = said(browser, scope="session", interval="day", rolling="on", hard_limit="4")
+    assert "Session old would now stand at 25 %." in text
+    assert "Session new: 12 %" in text
+    in_total = said(browser, scope="session", hard_limit="4")
+    assert "Session old would now stand at 150 %." in in_total
+
+
+def test_what_calls_under_way_hold_counts(browser: Client) -> None:
+    team = make_team(name="Blue")
+    spent(team, DOLLAR)
+    ModelCall.objects.create(
+        team=team,
+        surface="openai",
+        task_class="primary_interactive",
+        status="in_flight",
+        owner=UUID(int=1),
+        expires_at=timezone.now(),
+        admitted_at=timezone.now(),
+        estimate_upper=2 * DOLLAR,
+        token_bound=70,
+        output_bound=30,
+    )
+
+    assert "$1.00 consumed, $2.00 held of $4.00" in said(browser, hard_limit="4")
+    assert "100 input tokens consumed, 40 input tokens held" in said(
+        browser, metric="input_tokens", hard_limit="400"
+    )
+    assert "1 request consumed, 1 request held" in said(
+        browser, metric="requests", scope="global", hard_limit="4"
+    )
+    other = make_team(name="Other")
+    assert "Other would now stand at 0 %" in said(browser, team=str(other.pk), hard_limit="4")
 
 
 def test_a_stored_policys_preview_has_what_was_approved(browser: Client) -> None:
