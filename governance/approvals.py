@@ -193,10 +193,19 @@ def _pending(approval: Approval) -> QuerySet[Approval]:
 
 
 def decide(
-    *, approval_id: UUID, decided_by: User, approve: bool, comment: str, now: datetime
+    *,
+    approval_id: UUID,
+    decided_by: User,
+    approve: bool,
+    comment: str,
+    now: datetime,
+    until: str = "",
 ) -> Approval:
     """Approve or deny a request, once. Approving one that lasts until the window resets raises the
     window of now; a call that waits for it goes on.
+
+    A request for one call may be approved `until` the window resets instead: then it raises the
+    window for everyone whom it counts, by what that call asked for.
 
     Raises `ApprovalNotAllowed` for one's own request, without the permission
     `governance.decide_approval`, or when the budget can no longer be raised;
@@ -208,6 +217,9 @@ def decide(
             pk=approval_id
         )
         _refuse_unless_allowed(approval, decided_by)
+        if approve and until:
+            _refuse_unless_it_may_last(approval, until)
+            approval.until = until
         approval.status = ApprovalStatus.APPROVED if approve else ApprovalStatus.DENIED
         approval.decided_by = decided_by
         approval.decided_at = now
@@ -217,7 +229,8 @@ def decide(
             # Before anything is locked, as `bump` asks for.
             bump()
         columns = {"status": approval.status, "decided_by": decided_by, "decided_at": now}
-        decided = _write_once(approval, columns | {"comment": approval.comment})
+        columns |= {"comment": approval.comment, "until": approval.until}
+        decided = _write_once(approval, columns)
         if not decided:
             raise ApprovalAlreadyDecided
         if approve:
@@ -245,6 +258,20 @@ def _refuse_unless_allowed(approval: Approval, decided_by: User) -> None:
         raise ApprovalNotAllowed("You do not have the permission to decide requests for budget.")
     if is_own(approval, decided_by):
         raise ApprovalNotAllowed(OWN)
+
+
+def _refuse_unless_it_may_last(approval: Approval, until: str) -> None:
+    if until == approval.until:
+        return
+    if approval.until != ApprovalUntil.CALL or until != ApprovalUntil.RESET:
+        raise ApprovalNotAllowed(
+            "Only a request for one call can be approved for longer than it asked, and only until "
+            "the window resets."
+        )
+    if approval.policy.interval == BudgetInterval.RUN:
+        raise ApprovalNotAllowed(
+            "Each run has a budget of its own, which nothing resets: approve it for the call only."
+        )
 
 
 def _let(approval: Approval, now: datetime) -> None:

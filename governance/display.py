@@ -8,7 +8,15 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from governance.amounts import amount_text
-from governance.models import ApprovalStatus, CallStatus, Delivery, DeliveryStatus, ModelCall
+from governance.models import (
+    Alert,
+    AlertSeverity,
+    ApprovalStatus,
+    CallStatus,
+    Delivery,
+    DeliveryStatus,
+    ModelCall,
+)
 from governance.money import dollars_text
 from governance.standing import Standing
 from providers.display import NOTHING, Tone, badge, bar, moment_text
@@ -32,6 +40,11 @@ DELIVERY_TONES: dict[str, Tone] = {
     DeliveryStatus.PENDING: "busy",
     DeliveryStatus.DELIVERED: "good",
     DeliveryStatus.FAILED: "bad",
+}
+SEVERITY_TONES: dict[str, Tone] = {
+    AlertSeverity.INFO: "quiet",
+    AlertSeverity.WARNING: "warning",
+    AlertSeverity.CRITICAL: "bad",
 }
 STANDING_TONES: dict[str, tuple[str, Tone]] = {
     "ok": ("Within limits", "good"),
@@ -95,3 +108,8 @@ def resets(standing: Standing) -> str:
 def delivery_badge(delivery: Delivery) -> SafeString:
     """Where a message stands, as a coloured word."""
     return badge(delivery.get_status_display(), DELIVERY_TONES.get(delivery.status, "quiet"))
+
+
+def severity_badge(alert: Alert) -> SafeString:
+    """How soon somebody should look at an alert, as a coloured word."""
+    return badge(alert.get_severity_display(), SEVERITY_TONES[alert.severity])

@@ -25,6 +25,7 @@ from governance.models import (
     ApiKey,
     Approval,
     ApprovalStatus,
+    ApprovalUntil,
     CallStatus,
     KeptCall,
     ModelCall,
@@ -198,7 +199,10 @@ def _read(call_id: UUID, written: dict[str, Any]) -> CallRequest:
     caller = dict(written.pop("caller"))
     for name in ("job_id", "run_id"):
         caller[name] = UUID(caller[name]) if caller[name] else None
-    given = Approval.objects.filter(call_id=call_id, status=ApprovalStatus.APPROVED)
+    # One that was approved until the window resets has raised that already.
+    given = Approval.objects.filter(
+        call_id=call_id, status=ApprovalStatus.APPROVED, until=ApprovalUntil.CALL
+    )
     return CallRequest(
         caller=Caller(**caller),
         **written,

@@ -9,18 +9,23 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare, salted_hmac
 
-from governance.models import ApiKey, Team
+from governance.models import ApiKey, BudgetPolicy, BudgetScope, Team
 
 PREFIX = "ply"
 PUBLIC_ID_BYTES = 8
 SECRET_BYTES = 32
+LONGEST_NAME = 100
+# What the old text's own key is called, behind the name of the key it was of.
+REPLACED = " (replaced)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +89,61 @@ def revoke(key: ApiKey, *, now: datetime | None = None) -> bool:
         revoked_at=now or timezone.now()
     )
     return bool(changed)
+
+
+def rotate(key: ApiKey, *, grace: timedelta, now: datetime) -> NewKey:
+    """Give `key` another text. What names the key, budgets and calls, goes on as it is.
+
+    The text it had is refused from now on or, with a `grace`, works that much longer as a key of
+    its own. Raises `ValidationError` in words if the key no longer works, or if it has a budget,
+    which the two texts would then have each for itself.
+    """
+    with transaction.atomic():
+        row = ApiKey.objects.select_for_update(no_key=True).select_related("team").get(pk=key.pk)
+        fault = _rotation_fault(row, grace, now)
+        if fault:
+            raise ValidationError(fault)
+        before = (row.public_id, row.secret_hash, row.last_four)
+        secret = secrets.token_hex(SECRET_BYTES)
+        row.public_id = secrets.token_hex(PUBLIC_ID_BYTES)
+        row.secret_hash, row.last_four = secret_hash(secret), secret[-4:]
+        row.save(update_fields=["public_id", "secret_hash", "last_four"])
+        if grace:
+            _keep_old_text(row, before, now + grace)
+    return NewKey(row, f"{PREFIX}_{row.public_id}_{secret}")
+
+
+def _rotation_fault(row: ApiKey, grace: timedelta, now: datetime) -> str:
+    if row.revoked_at is not None or (row.expires_at is not None and row.expires_at <= now):
+        return "This key no longer works; create another."
+    if grace and _has_budget(row):
+        return (
+            "A budget counts this key's calls, and the old text would have another for itself. "
+            "Rotate it with the old text refused at once."
+        )
+    return ""
+
+
+def _has_budget(row: ApiKey) -> bool:
+    of_keys = BudgetPolicy.objects.filter(
+        Q(team=None) | Q(team=row.team_id), scope=BudgetScope.API_KEY, value__in=["", str(row.pk)]
+    )
+    return bool(of_keys.exists())
+
+
+def _keep_old_text(row: ApiKey, before: tuple[str, str, str], until: datetime) -> None:
+    public_id, stored_hash, last_four = before
+    lasts = until if row.expires_at is None else min(until, row.expires_at)
+    ApiKey.objects.create(
+        team=row.team,
+        name=f"{row.name[: LONGEST_NAME - len(REPLACED)]}{REPLACED}",
+        public_id=public_id,
+        secret_hash=stored_hash,
+        last_four=last_four,
+        created_by=row.created_by,
+        routing_mode=row.routing_mode,
+        expires_at=lasts,
+    )
 
 
 def parse(text: str) -> ParsedKey | None:

@@ -130,11 +130,13 @@ class _Reader:
     def __init__(self, source: Mapping[str, str]) -> None:
         self.source = source
         self.names: list[str] = []
+        self.defaults: dict[str, str] = {}
         self.faults: list[str] = []
 
     def text(self, name: str, default: str = "") -> str:
         """The variable's text; an empty one counts as not given."""
         self.names.append(name)
+        self.defaults[name] = default
         try:
             return self.source.get(name, "").strip() or default
         except (OSError, UnicodeDecodeError) as error:
@@ -194,6 +196,15 @@ def names() -> tuple[str, ...]:
     reader = _Reader({})
     _read(reader)
     return (ENV_FILE, *reader.names)
+
+
+def layers(environment: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+    """The variables given, with what `.env` gives below the environment; and the default of each
+    variable that is read."""
+    given, _ = _over_env_file(dict(environment))
+    reader = _Reader({})
+    _read(reader)
+    return given, {ENV_FILE: str(_env_file(environment)), **reader.defaults}
 
 
 def unknown_names(environment: Mapping[str, str] | None = None) -> tuple[str, ...]:

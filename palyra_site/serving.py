@@ -44,7 +44,7 @@ class UnderWay:
             return
         _, left = await asyncio.wait(tasks, timeout=patience)
         if left:
-            logger.error("%d answers have not ended.", len(left))
+            logger.error("Of the answers under way, %d have not ended.", len(left))
 
 
 @dataclass(frozen=True, slots=True)

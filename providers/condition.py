@@ -203,3 +203,20 @@ def _says(status: Status, view: breaker.BreakerView) -> str:
     if view.verdict is Verdict.PROBE:
         return "Held back until now: the next call finds out whether it is well again."
     return view.message
+
+
+def breaker_words(provider: Provider, now: datetime) -> tuple[str, bool]:
+    """What the provider's breakers do with calls now, in a word or two, and whether calls go
+    through. Reads what `trouble` reads."""
+    in_use = [one.pk for one in provider.credentials.all() if one.enabled]
+    keys: list[int | None] = [*in_use] or [None]
+    kept = {one.credential_id: one for one in provider.breakers.all()}
+    lets = [_breaker(kept.get(key), "", now) for key in keys]
+    refusing = [one for one in lets if one.lets == Verdict.REFUSE.value]
+    if len(refusing) == len(lets):
+        by_hand = all(one.tripped_by for one in lets)
+        return ("Tripped by hand" if by_hand else "Open"), False
+    if refusing:
+        return f"{len(refusing)} of {len(lets)} open", True
+    probing = any(one.lets == Verdict.PROBE.value for one in lets)
+    return ("Half open" if probing else "Closed"), True

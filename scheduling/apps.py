@@ -9,6 +9,7 @@ class SchedulingConfig(AppConfig):
         """Have what operators do to scheduled prompts in the audit trail, let budgets ask what they
         are called, and have calls that were kept made by the workers."""
         from governance import audit, kept_calls, scope_names  # noqa: PLC0415 - after models
+        from providers.used_by import register_use_finder  # noqa: PLC0415
         from scheduling.job_book import ScheduledJobs  # noqa: PLC0415
         from scheduling.messages import tell_of_kept_call  # noqa: PLC0415
         from scheduling.models import (  # noqa: PLC0415
@@ -18,9 +19,11 @@ class SchedulingConfig(AppConfig):
             MaintenanceJob,
             RunDelivery,
         )
+        from scheduling.provider_uses import SchedulingUses  # noqa: PLC0415
 
         kept_calls.register_teller(tell_of_kept_call)
         scope_names.register_job_book(ScheduledJobs())
+        register_use_finder(SchedulingUses())
         operated = ("cron", "every_seconds", "enabled", "paused_reason")
         audit.track(MaintenanceJob, *operated, by_people_only=True)
         own = {*DISPATCH_FIELDS, "revision"}

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from typing import Any, cast
+from urllib.parse import urlencode
 from uuid import UUID
 
 from django import forms
 from django.contrib import admin
+from django.contrib.admin.utils import unquote
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.db.models import Case, QuerySet, Value, When
@@ -14,16 +16,47 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
+from django.utils.text import Truncator
 
-from governance import approval_words, approvals
+from governance import approval_words, approvals, overrides
+from governance.admin.approval_effects import (
+    asked_for,
+    is_kept,
+    is_pending,
+    raises_now,
+    what_approving_does,
+    what_denying_does,
+    what_ending_does,
+)
+from governance.admin.policy_facts import History, history_of_request
 from governance.amounts import amount_text
 from governance.approvals import ApprovalAlreadyDecided, ApprovalNotAllowed
 from governance.display import APPROVAL_TONES, resets, standing_badge, standing_meter
-from governance.models import Approval, ApprovalStatus, ApprovalUntil, KeptCall
+from governance.models import (
+    Approval,
+    ApprovalStatus,
+    ApprovalUntil,
+    BudgetInterval,
+)
 from governance.standing import Standing, standings
-from providers.admin.actions import object_action
+from providers.admin.actions import ObjectAction, object_action
 from providers.admin.base import ReadOnlyAdmin, remembered
-from providers.display import NOTHING, badge, moment, muted, preformatted, two_lines
+from providers.display import (
+    NOTHING,
+    badge,
+    link,
+    moment,
+    moment_text,
+    muted,
+    preformatted,
+    two_lines,
+)
+
+__all__ = ["ApprovalAdmin", "asked_for"]
+
+
+# A list shows the beginning of why somebody asks.
+SHOWN_OF_REASON = 90
 
 
 class CommentForm(forms.Form):
@@ -38,48 +71,18 @@ class CommentForm(forms.Form):
     )
 
 
-def _is_pending(approval: Approval) -> bool:
-    return approval.status == ApprovalStatus.PENDING
+class ApproveForm(CommentForm):
+    """The same, and for how long a request for one call is approved."""
 
-
-def _what_approving_does(approval: Approval) -> str:
-    more, policy = asked_for(approval), approval.policy
-    if approval.until == ApprovalUntil.CALL:
-        does = (
-            f"Lets one call take “{policy}” past its limit, by {more} at most, and nobody else. "
-            f"{_which_call(approval)}"
-        )
-    else:
-        whose = approval_words.whose(approval)
-        does = (
-            f"Raises the limit of “{policy}” for {whose} by {more} "
-            f"{approval_words.lasts(approval)}; then the limit is the policy's own again."
-        )
-    return f"{does} A decision cannot be taken back."
-
-
-def _which_call(approval: Approval) -> str:
-    if _is_kept(approval):
-        return "The call waits and is made at once, unless it needs another approval as well."
-    return "Whoever was refused may repeat the call with this request's identifier, once."
-
-
-def _what_denying_does(approval: Approval) -> str:
-    if approval.until == ApprovalUntil.CALL and _is_kept(approval):
-        return "The call that waits is not made, and whoever asks for its answer is told so."
-    return "The limit stays as it is, and the team is told so with your comment."
-
-
-def _is_kept(approval: Approval) -> bool:
-    if approval.call_id is None:
-        return False
-    waits = KeptCall.objects.filter(pk=approval.call_id, ended_at__isnull=True)
-    return bool(remembered(approval, "kept", waits.exists))
-
-
-def asked_for(approval: Approval) -> str:
-    """The amount asked for, in the metric of its policy."""
-    return amount_text(approval.policy.metric, approval.amount)
+    until = forms.ChoiceField(
+        required=False,
+        label="For how long",
+        choices=(
+            (ApprovalUntil.CALL.value, "Once: for this call only"),
+            (ApprovalUntil.RESET.value, "Until the window resets: for everyone it counts"),
+        ),
+    )
+    field_order = ("until", "comment")
 
 
 @admin.register(Approval)
@@ -99,12 +102,13 @@ class ApprovalAdmin(ReadOnlyAdmin):
     list_filter = ("status", "until", "team", "policy")
     search_fields = ("team__name", "policy__name", "reason", "requested_by__username")
     search_help_text = "Team, budget, reason or person"
-    list_select_related = ("team", "policy", "requested_by", "decided_by")
+    list_select_related = ("team", "policy", "requested_by", "decided_by", "ended_by", "window")
     empty_text = "Nobody has asked for more. Teams ask on their own pages when a budget is short."
     empty_action = ("admin:governance_budgetpolicy_changelist", "See policies")
-    object_actions = ("approve", "deny")
+    change_form_outer_after_template = "admin/governance/approval_after.html"
+    object_actions = ("approve", "deny", "end")
     readonly_fields = (
-        "what",
+        "budget",
         "whose",
         "team",
         "amount_asked",
@@ -126,7 +130,7 @@ class ApprovalAdmin(ReadOnlyAdmin):
             {
                 "fields": (
                     "team",
-                    "what",
+                    "budget",
                     "whose",
                     "amount_asked",
                     "lasts",
@@ -141,6 +145,27 @@ class ApprovalAdmin(ReadOnlyAdmin):
         ("Decision", {"fields": ("state", "decision", "said")}),
     )
 
+    def form_of_action(self, action: ObjectAction, obj: Approval) -> forms.Form:
+        """Only what is asked for one call can be approved for longer."""
+        form = super().form_of_action(action, obj)
+        longer = obj.until == ApprovalUntil.CALL and obj.policy.interval != BudgetInterval.RUN
+        if action.name == "approve" and not longer:
+            del form.fields["until"]
+        return form
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> Any:
+        obj = self.get_object(request, unquote(object_id)) if object_id else None
+        shown = {} if obj is None else {"history": _history(obj), "object_links": _links(obj)}
+        return super().changeform_view(
+            request, object_id, form_url, {**shown, **(extra_context or {})}
+        )
+
     def get_queryset(self, request: HttpRequest) -> QuerySet[Approval]:
         found: QuerySet[Approval] = super().get_queryset(request)
         return found.select_related(*self.list_select_related)
@@ -154,8 +179,15 @@ class ApprovalAdmin(ReadOnlyAdmin):
         own = obj is not None and approvals.is_own(obj, request.user)
         return not own and request.user.has_perm(approvals.DECIDE_PERMISSION)
 
+    def has_end_permission(self, request: HttpRequest, obj: Approval | None = None) -> bool:
+        """Whoever may decide may take back; also what they asked for themselves."""
+        return request.user.has_perm(approvals.DECIDE_PERMISSION)
+
     def object_note(self, request: HttpRequest, obj: Approval) -> str:
-        if not _is_pending(obj) or self.has_decide_permission(request, obj):
+        if obj.ended_at is not None:
+            by = _person(obj.ended_by) if obj.ended_by else "somebody since deleted"
+            return f"It was ended before its time by {by}, {moment_text(obj.ended_at)}."
+        if not is_pending(obj) or self.has_decide_permission(request, obj):
             return ""
         if approvals.is_own(obj, request.user):
             return approvals.OWN
@@ -165,10 +197,10 @@ class ApprovalAdmin(ReadOnlyAdmin):
         label="Approve",
         permission="decide",
         icon="check",
-        consequence=_what_approving_does,
+        consequence=what_approving_does,
         tone="primary",
-        form_class=CommentForm,
-        applies=_is_pending,
+        form_class=ApproveForm,
+        applies=is_pending,
     )
     def approve(self, request: HttpRequest, approval: Approval, data: dict[str, Any]) -> str:
         decided = _decide(request, approval, data, approve=True)
@@ -180,16 +212,35 @@ class ApprovalAdmin(ReadOnlyAdmin):
         label="Deny",
         permission="decide",
         icon="close",
-        consequence=_what_denying_does,
+        consequence=what_denying_does,
         form_class=CommentForm,
-        applies=_is_pending,
+        applies=is_pending,
     )
     def deny(self, request: HttpRequest, approval: Approval, data: dict[str, Any]) -> str:
         _decide(request, approval, data, approve=False)
         return f"Denied: the limit of “{approval.policy}” stays as it is."
 
+    @object_action(
+        label="End early",
+        permission="end",
+        icon="timer_off",
+        consequence=what_ending_does,
+        applies=raises_now,
+    )
+    def end(self, request: HttpRequest, approval: Approval, _data: Any) -> str:
+        try:
+            overrides.end(approval_id=approval.pk, by=cast(User, request.user), now=timezone.now())
+        except (overrides.OverrideIsOver, ApprovalNotAllowed) as refused:
+            raise ValidationError(str(refused)) from None
+        return f"Ended: the limit of “{approval.policy}” is the policy's own again."
+
     @admin.display(description="budget", ordering="policy__name")
     def what(self, approval: Approval) -> str:
+        reason = Truncator(approval.reason).chars(SHOWN_OF_REASON)
+        return two_lines(approval.policy.name, muted(reason))
+
+    @admin.display(description="budget")
+    def budget(self, approval: Approval) -> str:
         return approval.policy.name
 
     @admin.display(description="more", ordering="amount")
@@ -209,9 +260,9 @@ class ApprovalAdmin(ReadOnlyAdmin):
     def call(self, approval: Approval) -> str:
         if approval.call_id is None:
             return NOTHING
-        link = _call_link(approval.call_id)
-        waits = _is_pending(approval) and _is_kept(approval)
-        return two_lines(link, muted("It waits for this")) if waits else link
+        shown = _call_link(approval.call_id)
+        waits = is_pending(approval) and is_kept(approval)
+        return two_lines(shown, muted("It waits for this")) if waits else shown
 
     @admin.display(description="reason")
     def why(self, approval: Approval) -> str:
@@ -227,7 +278,8 @@ class ApprovalAdmin(ReadOnlyAdmin):
 
     @admin.display(description="state", ordering="status")
     def state(self, approval: Approval) -> str:
-        return badge(approval.get_status_display(), APPROVAL_TONES.get(approval.status, "quiet"))
+        shown = badge(approval.get_status_display(), APPROVAL_TONES.get(approval.status, "quiet"))
+        return two_lines(shown, muted("ended early")) if approval.ended_at else shown
 
     @admin.display(description="decided", ordering="decided_at")
     def decision(self, approval: Approval) -> str:
@@ -251,7 +303,7 @@ class ApprovalAdmin(ReadOnlyAdmin):
     @admin.display(description="limit if approved")
     def would_be(self, approval: Approval) -> str:
         standing = _standing(approval)
-        if not _is_pending(approval) or standing is None or standing.hard_limit is None:
+        if not is_pending(approval) or standing is None or standing.hard_limit is None:
             return NOTHING
         if approval.until == ApprovalUntil.CALL:
             return "As now, but for this one call"
@@ -260,6 +312,16 @@ class ApprovalAdmin(ReadOnlyAdmin):
     @admin.display(description="earlier requests")
     def before(self, approval: Approval) -> str:
         return str(remembered(approval, "earlier", lambda: _earlier(approval)))
+
+
+def _history(approval: Approval) -> History:
+    value = approval_words.scope_value(approval)
+    return history_of_request(approval.policy, value, timezone.now())
+
+
+def _links(approval: Approval) -> list[dict[str, str]]:
+    address = reverse("admin:governance_budgetpolicy_change", args=[approval.policy_id])
+    return [{"address": address, "icon": "speed", "label": "The policy"}]
 
 
 def _earlier(approval: Approval) -> str:
@@ -271,7 +333,13 @@ def _earlier(approval: Approval) -> str:
     )
     approved = earlier.filter(status=ApprovalStatus.APPROVED).count()
     denied = earlier.filter(status=ApprovalStatus.DENIED).count()
-    return f"{approved} approved, {denied} denied" if approved or denied else "There are none"
+    if not approved and not denied:
+        return "There are none"
+    query = urlencode(
+        {"policy__id__exact": approval.policy_id, "team__id__exact": approval.team_id}
+    )
+    address = f"{reverse('admin:governance_approval_changelist')}?{query}"
+    return link(address, f"{approved} approved, {denied} denied")
 
 
 def _decide(
@@ -283,6 +351,7 @@ def _decide(
             decided_by=cast(User, request.user),
             approve=approve,
             comment=data["comment"],
+            until=data.get("until") or "" if approval.until == ApprovalUntil.CALL else "",
             now=timezone.now(),
         )
     except (ApprovalAlreadyDecided, ApprovalNotAllowed) as refused:

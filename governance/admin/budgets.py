@@ -16,6 +16,7 @@ from django.utils.html import format_html
 from governance import scope_names
 from governance.admin.call_links import calls_links
 from governance.admin.policy_form import PolicyForm
+from governance.admin.policy_pages import PolicyPages
 from governance.admin.teams import ZoneInput
 from governance.admin.window_limits import limits_of
 from governance.amounts import amount_text
@@ -78,7 +79,7 @@ def tightest_by_policy(found: list[Standing]) -> dict[int, tuple[Standing, int]]
 
 
 @admin.register(BudgetPolicy)
-class BudgetPolicyAdmin(ConsoleAdmin):
+class BudgetPolicyAdmin(PolicyPages, ConsoleAdmin):
     """Limits: whose calls, what is counted, how long, how much."""
 
     form = PolicyForm
@@ -109,6 +110,7 @@ class BudgetPolicyAdmin(ConsoleAdmin):
         ("How long", {"fields": ("interval", "rolling", "zone")}),
         ("What then", {"fields": ("action", "thresholds", "routing_mode")}),
     )
+    previewed: Any = (("Where it would stand", {"fields": ("preview",)}),)
     # What is filled in stays in sight, so that it can be taken out again.
     conditional_fields = {
         "team": "scope != 'global' || team",
@@ -120,13 +122,17 @@ class BudgetPolicyAdmin(ConsoleAdmin):
         return PolicyList
 
     def get_fieldsets(self, request: HttpRequest, obj: BudgetPolicy | None = None) -> Any:
-        found = super().get_fieldsets(request, obj)
+        found: Any = super().get_fieldsets(request, obj)
+        may_write = obj is None or self.has_change_permission(request, obj)
+        if may_write:
+            # After the limits, before what depends on them.
+            found = (*found[:4], *self.previewed, *found[4:])
         return found if obj is None else (("Now", {"fields": ("says", "standing_now")}), *found)
 
     def get_readonly_fields(self, request: HttpRequest, obj: BudgetPolicy | None = None) -> Any:
         if obj is None:
-            return ()
-        return ("says", "standing_now", *(FIXED if _has_counted(obj) else ()))
+            return ("preview",)
+        return ("says", "standing_now", "preview", *(FIXED if _has_counted(obj) else ()))
 
     def render_change_form(  # noqa: PLR0917 - Django's own signature
         self,

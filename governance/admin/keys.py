@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
+from urllib.parse import urlencode
 from uuid import uuid4
 
 from django import forms
 from django.contrib import admin, messages
+from django.contrib.admin.utils import unquote
 from django.core.exceptions import ValidationError
 from django.db.models import OuterRef, Q, QuerySet, Subquery
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -67,6 +70,22 @@ class NewKeyForm(forms.ModelForm[ApiKey]):
         """There is nothing more to save."""
 
 
+class RotateForm(forms.Form):
+    """How much longer the old text works."""
+
+    grace = forms.TypedChoiceField(
+        coerce=int,
+        label="The old text is refused",
+        choices=((0, "At once"), (1, "In an hour"), (24, "In a day"), (24 * 7, "In a week")),
+        initial=24,
+    )
+
+
+def _works(key: ApiKey) -> bool:
+    lasts = key.expires_at is None or key.expires_at > timezone.now()
+    return key.revoked_at is None and lasts
+
+
 class StateFilter(admin.SimpleListFilter):
     """Keys that work, and those that no longer do."""
 
@@ -100,7 +119,7 @@ class ApiKeyAdmin(ConsoleAdmin):
     empty_action = ("admin:governance_apikey_add", "Create the first key")
     actions = ("revoke_selected",)
     change_form_before_template = "admin/governance/apikey/once.html"
-    object_actions = ("revoke",)
+    object_actions = ("rotate", "revoke")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ApiKey]:
         found: QuerySet[ApiKey] = super().get_queryset(request)
@@ -113,6 +132,31 @@ class ApiKeyAdmin(ConsoleAdmin):
 
     def has_revoke_permission(self, request: HttpRequest, obj: ApiKey | None = None) -> bool:
         return self.has_change_permission(request, obj)
+
+    def has_rotate_permission(self, request: HttpRequest, obj: ApiKey | None = None) -> bool:
+        """Whoever may make keys: they are shown the new text."""
+        return self.has_add_permission(request) and self.has_change_permission(request, obj)
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> Any:
+        obj = self.get_object(request, unquote(object_id)) if object_id else None
+        shown = {} if obj is None else {"object_links": _links(request, obj)}
+        return super().changeform_view(
+            request, object_id, form_url, {**shown, **(extra_context or {})}
+        )
+
+    def object_action_view(
+        self, request: HttpRequest, object_id: str, action_name: str
+    ) -> HttpResponse:
+        """As everywhere; the new text of a key is shown on the answer, and nowhere again."""
+        response = super().object_action_view(request, object_id, action_name)
+        new = getattr(request, "rotated_key", None)
+        return response if new is None else self._shown_once(request, new, "Key rotated")
 
     def get_form(
         self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any
@@ -162,13 +206,16 @@ class ApiKeyAdmin(ConsoleAdmin):
         """Show the key, here and nowhere again: its text is not kept, not even for a redirect."""
         seen = [*request.session.get(SUBMITTED, []), request.POST.get("once", "")]
         request.session[SUBMITTED] = seen[-REMEMBERED_SUBMISSIONS:]
+        return self._shown_once(request, keys.NewKey(obj, obj.shown_once), "Key created")
+
+    def _shown_once(self, request: HttpRequest, new: keys.NewKey, title: str) -> HttpResponse:
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,
-            "title": "Key created",
-            "key": obj,
-            "text": obj.shown_once,
-            "curl": curl_line(obj.shown_once),
+            "title": title,
+            "key": new.record,
+            "text": new.text,
+            "curl": curl_line(new.text),
         }
         return TemplateResponse(request, "admin/governance/apikey/created.html", context)
 
@@ -208,6 +255,20 @@ class ApiKeyAdmin(ConsoleAdmin):
         return moment(key.revoked_at)
 
     @object_action(
+        label="Rotate",
+        permission="rotate",
+        icon="autorenew",
+        consequence="The key gets another text, shown once. Its calls and budgets stay its own. "
+        "Where the old text works a while longer, it is listed as a key by itself until then.",
+        form_class=RotateForm,
+        applies=_works,
+    )
+    def rotate(self, request: Any, key: ApiKey, data: dict[str, Any]) -> str:
+        grace = timedelta(hours=data["grace"])
+        request.rotated_key = keys.rotate(key, grace=grace, now=timezone.now())
+        return f"{key.name} has another text: copy it now."
+
+    @object_action(
         label="Revoke",
         permission="revoke",
         icon="key_off",
@@ -229,3 +290,17 @@ class ApiKeyAdmin(ConsoleAdmin):
                 self.log_change(request, key, "Revoked.")
         one = revoked == 1
         messages.success(request, f"{revoked} {'key is' if one else 'keys are'} revoked.")
+
+
+def _links(request: HttpRequest, key: ApiKey) -> list[dict[str, str]]:
+    """To the key's calls and budgets, and to a new budget of its own."""
+    links = []
+    if request.user.has_perm("governance.view_modelcall"):
+        address = reverse("admin:governance_modelcall_changelist")
+        calls = {"icon": "forum", "label": "Its calls"}
+        links.append({**calls, "address": f"{address}?api_key__id__exact={key.pk}"})
+    if request.user.has_perm("governance.add_budgetpolicy"):
+        given = {"scope": "api_key", "team": key.team_id, "value": key.public_id}
+        address = f"{reverse('admin:governance_budgetpolicy_add')}?{urlencode(given)}"
+        links.append({"icon": "speed", "label": "Give it a budget", "address": address})
+    return links

@@ -107,7 +107,7 @@ class PolicyForm(forms.ModelForm[BudgetPolicy]):
             return _as_written(value, self.instance.metric)
         if field_name == "thresholds" and isinstance(value, list):
             return ", ".join(str(one) for one in value)
-        if field_name == "value" and value:
+        if field_name == "value" and value and self.instance.pk is not None:
             return written_value(self.instance)
         return value
 

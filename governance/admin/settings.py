@@ -7,12 +7,13 @@ from typing import Any
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 
+from governance.admin.routing_pages import RoutingPages
 from governance.models import GovernanceSettings, governance_settings
 from providers.admin.base import ConsoleAdmin
 
 
 @admin.register(GovernanceSettings)
-class GovernanceSettingsAdmin(ConsoleAdmin):
+class GovernanceSettingsAdmin(RoutingPages, ConsoleAdmin):
     """Routing, the least output worth a call, and when prices and costs are worth an alert."""
 
     is_list = False

@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.contrib import admin
+from django.contrib.admin.utils import unquote
 from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
 
+from governance import scope_names
 from governance.admin.call_links import calls_links
-from governance.models import ApiKey, Membership, ModelCall, Team
+from governance.models import ApiKey, BudgetScope, Membership, ModelCall, Team
 from governance.routing.exclusions import allows
 from governance.zones import zone_names
 from providers import registry
@@ -89,6 +91,28 @@ class MembersInline(TabularInline):
     autocomplete_fields = ("user",)
 
 
+def what_disabling_does(team: Team) -> str:
+    """What no longer works once the team is disabled, with how much that is."""
+    keys = live_keys(team).count()
+    jobs = len(list(scope_names.of_team(team, None, [BudgetScope.JOB]).jobs))
+    members = team.memberships.count()
+    counted = (
+        f"It has {keys} live {'key' if keys == 1 else 'keys'}, {jobs} scheduled "
+        f"{'prompt' if jobs == 1 else 'prompts'} and {members} "
+        f"{'member' if members == 1 else 'members'}."
+    )
+    return (
+        f"The team's keys are refused within a second, until it is enabled again. {counted} Calls "
+        "under way finish. Nothing is deleted."
+    )
+
+
+def live_keys(team: Team) -> QuerySet[ApiKey]:
+    """The team's keys that work now."""
+    lasts = Q(expires_at__isnull=True) | Q(expires_at__gt=timezone.now())
+    return ApiKey.objects.filter(lasts, team=team, revoked_at__isnull=True)
+
+
 @admin.register(Team)
 class TeamAdmin(ConsoleAdmin):
     """Groups of people and integrations that share budgets."""
@@ -126,6 +150,19 @@ class TeamAdmin(ConsoleAdmin):
         return teams.annotate(
             member_count=Count("memberships", distinct=True),
             key_count=Count("api_keys", filter=live, distinct=True),
+        )
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> Any:
+        obj = self.get_object(request, unquote(object_id)) if object_id else None
+        shown = {} if obj is None else {"object_links": team_links(request, obj)}
+        return super().changeform_view(
+            request, object_id, form_url, {**shown, **(extra_context or {})}
         )
 
     def formfield_for_dbfield(self, db_field: Any, request: Any, **kwargs: Any) -> Any:
@@ -181,13 +218,12 @@ class TeamAdmin(ConsoleAdmin):
         label="Disable",
         permission="change",
         icon="block",
-        consequence="The team's keys are refused within a second, until it is enabled again. Calls "
-        "under way finish. Nothing is deleted.",
+        consequence=what_disabling_does,
         applies=lambda team: team.enabled,
     )
     def disable(self, _request: HttpRequest, team: Team, _data: Any) -> str:
         Team.objects.filter(pk=team.pk).update(enabled=False)
-        live = ApiKey.objects.filter(team=team, revoked_at__isnull=True).count()
+        live = live_keys(team).count()
         keys = "key is" if live == 1 else "keys are"
         return f"{team} is disabled: its {live} {keys} refused."
 
@@ -197,3 +233,24 @@ class TeamAdmin(ConsoleAdmin):
     def enable(self, _request: HttpRequest, team: Team, _data: Any) -> str:
         Team.objects.filter(pk=team.pk).update(enabled=True)
         return f"{team} is enabled: its keys are accepted."
+
+
+# What a team's page leads to: a list, an icon and what the link says.
+LEADS_TO = (
+    ("governance.apikey", "key", "Keys"),
+    ("governance.budgetpolicy", "speed", "Budgets"),
+    ("governance.modelcall", "forum", "Calls"),
+    ("governance.approval", "approval", "Requests for more"),
+)
+
+
+def team_links(request: HttpRequest, team: Team) -> list[dict[str, str]]:
+    """To what is the team's, as far as this person may see it."""
+    links = []
+    for model, icon, label in LEADS_TO:
+        app, _, name = model.partition(".")
+        if request.user.has_perm(f"{app}.view_{name}"):
+            address = reverse(f"admin:{app}_{name}_changelist")
+            query = f"?team__id__exact={team.pk}"
+            links.append({"icon": icon, "label": label, "address": f"{address}{query}"})
+    return links

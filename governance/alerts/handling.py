@@ -52,6 +52,11 @@ def mute(alert: Alert, until: datetime, now: datetime) -> None:
     Alert.objects.filter(pk=alert.pk).update(muted_until=until)
 
 
+def unmute(alert: Alert) -> None:
+    """Send what comes of it again."""
+    Alert.objects.filter(pk=alert.pk).update(muted_until=None)
+
+
 def resolve(alert: Alert, now: datetime) -> None:
     """Close it. It is raised again only if it becomes true anew."""
     known = {KNOWN: True} if alert.kind == WITHOUT_BEGINNING else {}

@@ -79,6 +79,15 @@ class Approval(models.Model):
     )
     decided_at = models.DateTimeField(null=True)
     comment = models.CharField(max_length=500, blank=True)
+    ended_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.SET_NULL,
+        null=True,
+        editable=False,
+        related_name="+",
+        help_text="Who ended before its time what was approved.",
+    )
+    ended_at = models.DateTimeField(null=True, editable=False)
     window = models.ForeignKey(
         BudgetWindow, on_delete=models.SET_NULL, null=True, related_name="approvals"
     )

@@ -1,4 +1,5 @@
-"""Adding up what a frame names: one statement for each grain that it reads, three at most."""
+"""Adding up what a frame names: one statement for each grain that it reads, three at most; of a
+grain that it reads in more than a hundred ranges, one for each hundred."""
 
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ from governance.usage.frames import Frame, Range
 
 # A key like the dimensions: the number of the frame's step, from 0.
 STEP = "step"
-# So many ranges of calls are looked up by one statement.
+# So many ranges are looked up by one statement.
 AT_ONCE = 100
 Key = tuple[Any, ...]
 Amounts = tuple[int, ...]
@@ -76,15 +77,16 @@ def _step(value: Any, bounds: Sequence[datetime]) -> int:
 
 
 def _of_sums(frame: Frame, sums: Sequence[str]) -> Iterator[tuple[_Source, ...]]:
+    """One for each range: with many ranges in one condition, SQLite would read the whole table."""
     for table, moment, ranges in (
         ("governance_usageday", "day", frame.days),
         ("governance_usagehour", "hour", frame.hours),
     ):
-        if ranges:
-            within = " OR ".join(f"({moment} >= %s AND {moment} < %s)" for _ in ranges)
-            keys = {**{name: name for name in DIMENSIONS}, STEP: moment}
-            added = {name: f"SUM({name})" for name in sums}
-            yield (_Source(table, keys, added, f"({within})", _params(ranges)),)
+        keys = {**{name: name for name in DIMENSIONS}, STEP: moment}
+        added = {name: f"SUM({name})" for name in sums}
+        within = f"{moment} >= %s AND {moment} < %s"
+        sources = (_Source(table, keys, added, within, _params([one])) for one in ranges)
+        yield from _batched(sources, AT_ONCE)
 
 
 def _of_calls(frame: Frame, sums: Sequence[str]) -> Iterator[_Source]:

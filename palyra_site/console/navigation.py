@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from django.conf import settings
@@ -9,9 +10,15 @@ from django.http import HttpRequest
 from django.urls import reverse
 
 from governance.models import Alert, Approval, ApprovalStatus
-from palyra_site.console.permissions import may_open_playground, may_view
+from palyra_site.console.permissions import (
+    may_open_playground,
+    may_view,
+    may_view_calls,
+    may_view_processes,
+)
 from scheduling.models import CronRun
 
+Permitted = Callable[[HttpRequest], bool]
 # Group by group: an entry's title, its icon and the model whose list it opens.
 GROUPS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
     (
@@ -31,6 +38,7 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
             ("Approvals", "approval", "governance.approval"),
         ),
     ),
+    ("Routing", ()),
     (
         "Alerts",
         (
@@ -69,8 +77,20 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
     ),
 )
 
-# Pages that are no lists, by the group they come first in: title, icon, address, who may open it.
-PAGES = {"Use": ("Playground", "science", "admin:playground", may_open_playground)}
+
+# The pages that are no lists, before those of their group: title, icon, address, who may open it.
+PAGES: dict[str, tuple[tuple[str, str, str, Permitted], ...]] = {
+    "Use": (
+        ("Playground", "science", "admin:playground", may_open_playground),
+        ("Spend", "payments", "admin:spend", may_view_calls),
+    ),
+    "Routing": (
+        ("Decisions", "route", "admin:governance_routing_decisions", may_view_calls),
+        ("Modes", "alt_route", "admin:governance_routing_mode", may_view_calls),
+        ("Savings", "savings", "admin:governance_routing_savings", may_view_calls),
+    ),
+    "System": (("System status", "monitor_heart", "admin:system", may_view_processes),),
+}
 
 
 def entries(request: HttpRequest) -> list[dict[str, Any]]:
@@ -78,10 +98,12 @@ def entries(request: HttpRequest) -> list[dict[str, Any]]:
     overview = {"title": "Overview", "icon": "monitoring", "link": reverse("admin:index")}
     groups: list[dict[str, Any]] = [{"items": [overview]}]
     for title, lists in GROUPS:
-        items = [_entry(request, *one) for one in lists if may_view(one[2])(request)]
-        if title in PAGES and PAGES[title][3](request):
-            name, icon, address, _ = PAGES[title]
-            items.insert(0, {"title": name, "icon": icon, "link": reverse(address)})
+        items = [
+            {"title": name, "icon": icon, "link": reverse(address)}
+            for name, icon, address, permitted in PAGES.get(title, ())
+            if permitted(request)
+        ]
+        items += [_entry(request, *one) for one in lists if may_view(one[2])(request)]
         if items:
             groups.append({"title": title, "items": items})
     return groups

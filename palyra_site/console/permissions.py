@@ -22,10 +22,13 @@ def may_view(model: str) -> Callable[[HttpRequest], bool]:
 may_view_calls = may_view("governance.modelcall")
 may_view_budgets = may_view("governance.budgetpolicy")
 may_view_approvals = may_view("governance.approval")
+may_view_alerts = may_view("governance.alert")
 may_view_providers = may_view("providers.provider")
 may_view_jobs = may_view("scheduling.cronjob")
 may_view_runs = may_view("scheduling.cronrun")
 may_view_processes = may_view("governance.processheartbeat")
+may_view_maintenance = may_view("scheduling.maintenancejob")
+may_view_settings = may_view("governance.governancesettings")
 
 
 USE_PLAYGROUND = "governance.use_playground"

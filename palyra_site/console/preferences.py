@@ -40,8 +40,7 @@ def preferences_page(request: HttpRequest, context: dict[str, Any]) -> HttpRespo
         "browsers_zone": browsers_zone(request).key,
         "now": timezone.now(),
     }
-    status = 422 if form.errors else 200
-    return TemplateResponse(request, "admin/preferences.html", shown, status=status)
+    return TemplateResponse(request, "admin/preferences.html", shown)
 
 
 def _stored(user_id: int, zone: str) -> str:

@@ -9,10 +9,11 @@ from datetime import datetime, timedelta
 from django.db.models import Count, Max, Q
 
 from governance.admin.periods import LAST_DAY
-from governance.models import CallStatus, ModelCall, UsageHour
+from governance.models import CallStatus, ModelCall, Team, UsageHour
 from governance.usage import Totals, breakdown, in_flight
-from palyra_site.console.spending import calls_address
-from providers.condition import trouble
+from palyra_site.console.dimensions import calls_address
+from providers.condition import breaker_words, trouble
+from providers.display import Tone
 from providers.models import Provider
 
 SHOWN_PROVIDERS = 8
@@ -23,14 +24,22 @@ HOUR = timedelta(hours=1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProviderRow:
-    """A provider and how it did lately."""
+    """A provider and how it did lately. `health` is in a word or two; calls, failures and those
+    under way are the team's, if one is chosen, but for `places`: how many the provider takes at
+    once, of all teams."""
 
     provider: Provider
-    trouble: str
+    health: str
+    tone: Tone
+    breaker: str
+    lets_pass: bool
     calls: int
     calls_address: str
     failures: int
     failures_address: str
+    under_way: int
+    under_way_address: str
+    places: int | None
     last_failure: str
     failed_at: datetime | None
 
@@ -43,54 +52,114 @@ class _Failure:
     at: datetime | None = None
 
 
-def provider_rows(now: datetime) -> list[ProviderRow]:
+@dataclass(frozen=True, slots=True)
+class _UnderWay:
+    """Calls under way: all, and those begun within a day."""
+
+    every: int = 0
+    lately: int = 0
+
+
+def provider_rows(now: datetime, team: Team | None = None) -> list[ProviderRow]:
     """The providers with their calls and failures of the last day: eleven queries at most."""
     known = Provider.objects.select_related("probe").prefetch_related("credentials", "breakers")
     found = list(known.order_by("-enabled", "name")[:SHOWN_PROVIDERS])
-    lately = breakdown(by="provider", since=now - DAY, until=now, most=MOST_COUNTED)
+    lately = breakdown(by="provider", since=now - DAY, until=now, team=team, most=MOST_COUNTED)
     counts = {part.named.value: part.totals for part in lately.parts}
-    lately_begun = Count("pk", filter=Q(admitted_at__gte=now - DAY))
-    under_way = dict(in_flight().values_list("provider").annotate(calls=lately_begun))
-    failures = _last_failures([name for name, totals in counts.items() if totals.failed], now)
+    under_way = _under_way(now, team)
+    failed = [name for name, totals in counts.items() if totals.failed]
+    failures = _last_failures(failed, now, team)
     return [
         _row(
             one,
             counts.get(one.name, Totals()),
-            under_way.get(one.name, 0),
+            under_way.get(one.name, _UnderWay()),
             failures.get(one.name, _Failure()),
-            now,
+            now=now,
+            team=team,
         )
         for one in found
     ]
 
 
-def _last_failures(names: Collection[str], now: datetime) -> dict[str, _Failure]:
+def _under_way(now: datetime, team: Team | None) -> dict[str, _UnderWay]:
+    whose = Q(team=team) if team else Q()
+    rows = (
+        in_flight()
+        .values_list("provider")
+        .annotate(
+            every=Count("pk", filter=whose),
+            lately=Count("pk", filter=whose & Q(admitted_at__gte=now - DAY)),
+        )
+    )
+    return {name: _UnderWay(every, lately) for name, every, lately in rows}
+
+
+def _last_failures(names: Collection[str], now: datetime, team: Team | None) -> dict[str, _Failure]:
     """The last of each provider that failed within a day: sums say in which hour to look."""
-    failing = UsageHour.objects.filter(hour__gt=now - DAY - HOUR, provider__in=names, failed__gt=0)
+    whose = Q(team_id=team.pk) if team else Q()
+    failing = UsageHour.objects.filter(
+        whose, hour__gt=now - DAY - HOUR, provider__in=names, failed__gt=0
+    )
     hours = failing.order_by().values_list("provider").annotate(last=Max("hour"))
     within = Q(pk__in=())
     for name, hour in hours:
         within |= Q(provider=name, admitted_at__gte=hour, admitted_at__lt=hour + HOUR)
-    failed = ModelCall.objects.filter(within, status=CallStatus.FAILED, admitted_at__gte=now - DAY)
+    failed = ModelCall.objects.filter(
+        whose & within, status=CallStatus.FAILED, admitted_at__gte=now - DAY
+    )
     latest = Q(pk__in=())
     for name, at in failed.order_by().values_list("provider").annotate(at=Max("admitted_at")):
         latest |= Q(provider=name, admitted_at=at)
-    rows = ModelCall.objects.filter(latest, status=CallStatus.FAILED).order_by()
+    rows = ModelCall.objects.filter(whose & latest, status=CallStatus.FAILED).order_by()
     found = rows.values_list("provider", "error", "admitted_at")
     return {name: _Failure(error, at) for name, error, at in found}
 
 
 def _row(
-    provider: Provider, totals: Totals, under_way: int, failure: _Failure, now: datetime
+    provider: Provider,
+    totals: Totals,
+    under_way: _UnderWay,
+    failure: _Failure,
+    *,
+    now: datetime,
+    team: Team | None,
 ) -> ProviderRow:
-    days = {"period": LAST_DAY, "provider": provider.name}
+    whose = {"team__id__exact": team.pk} if team else {}
+    lately = {"period": LAST_DAY, "provider": provider.name, **whose}
+    breaker, lets_pass = breaker_words(provider, now)
+    health, tone = _health(provider, now)
+    flying = CallStatus.IN_FLIGHT.value
     return ProviderRow(
         provider=provider,
-        trouble=trouble(provider, now) if provider.enabled else "",
-        calls=totals.calls - totals.blocked + under_way,
-        calls_address=calls_address(**days),
+        health=health,
+        tone=tone,
+        breaker=breaker,
+        lets_pass=lets_pass,
+        calls=totals.calls - totals.blocked + under_way.lately,
+        calls_address=calls_address(**lately, status__in=_MADE),
         failures=totals.failed,
-        failures_address=calls_address(**days, status__exact=CallStatus.FAILED.value),
+        failures_address=calls_address(**lately, status__exact=CallStatus.FAILED.value),
+        under_way=under_way.every,
+        under_way_address=calls_address(provider=provider.name, status__exact=flying, **whose),
+        places=provider.concurrency_limit,
         last_failure=failure.error,
         failed_at=failure.at,
     )
+
+
+# What budgets refused never came to a provider.
+_MADE = ",".join(
+    status.value for status in CallStatus if status not in {CallStatus.BLOCKED, CallStatus.WAITING}
+)
+
+
+def _health(provider: Provider, now: datetime) -> tuple[str, Tone]:
+    if not provider.enabled:
+        return "Disabled", "quiet"
+    amiss = trouble(provider, now)
+    if amiss:
+        return amiss, "bad"
+    probe = getattr(provider, "probe", None)
+    looked_at = probe is not None and probe.checked_at is not None
+    return ("Healthy", "good") if looked_at else ("Not looked at yet", "quiet")

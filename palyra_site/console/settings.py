@@ -43,7 +43,9 @@ UNFOLD: dict[str, Any] = {
     "SHOW_BACK_BUTTON": True,
     "ENVIRONMENT": "palyra_site.console.navigation.environment",
     "DASHBOARD_CALLBACK": "palyra_site.console.overview.dashboard",
-    "STYLES": [_file("console.css"), _file("calls.css")],
+    "STYLES": [
+        *(_file("console.css"), _file("overview.css"), _file("calls.css"), _file("budgets.css"))
+    ],
     "SCRIPTS": [_file("console.js")],
     "COLORS": {
         "primary": PETROL,

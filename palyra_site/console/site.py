@@ -12,9 +12,11 @@ from django.contrib.auth import REDIRECT_FIELD_NAME
 from django.core.paginator import Paginator
 from django.db.models import Model
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http.response import HttpResponseBase
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils import timezone
+from django.utils.module_loading import import_string
 
 from governance.audit.reading import entries_of
 from palyra_site.access.entrance import refused_console, to_sign_in
@@ -29,6 +31,12 @@ if TYPE_CHECKING:
 else:
     from unfold.sites import UnfoldAdminSite
 
+# The pages that are no model's: their names, which are their addresses too, and who makes them.
+PAGES = {
+    "preferences": "palyra_site.console.preferences.preferences_page",
+    "spend": "palyra_site.console.explorer.spend",
+    "system": "palyra_site.console.system.system",
+}
 MOST_FOUND = 50
 
 
@@ -62,19 +70,23 @@ class ConsoleSite(UnfoldAdminSite):
         """On the page of one's own account, which signs out elsewhere."""
         return HttpResponseRedirect(reverse("account_change_password"))
 
-    def get_urls(self) -> list[Any]:
-        """The pages of objects, and those that are about no kind of object."""
+    def extra_urls(self) -> list[Any]:
+        """The pages that are no model's."""
         # Imported only now: it needs the pages of objects, which register themselves here.
         from palyra_site.console.playground import pages as playground  # noqa: PLC0415
 
-        preferences = path("preferences/", self.admin_view(self.preferences), name="preferences")
-        return [preferences, *playground.urls(self.admin_view), *super().get_urls()]
+        pages = [
+            path(f"{name}/", self.admin_view(self._page(view)), name=name)
+            for name, view in PAGES.items()
+        ]
+        return [*pages, *playground.urls(self.admin_view)]
 
-    def preferences(self, request: HttpRequest) -> HttpResponse:
-        """What the person sets for themselves."""
-        from palyra_site.console.preferences import preferences_page  # noqa: PLC0415 - needs the site
+    def _page(self, view: str) -> Callable[..., HttpResponseBase]:
+        def page(request: HttpRequest) -> HttpResponseBase:
+            found: Callable[..., HttpResponseBase] = import_string(view)
+            return found(request, self.each_context(request))
 
-        return preferences_page(request, self.each_context(request))
+        return page
 
     def history_of(self, obj: Model) -> Any:
         """The audit trail's entries of an object, with their changes in words."""

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from django import template
 
 from governance import display as governance_display
-from governance.models import ModelCall
+from governance.models import Alert, ModelCall
 from governance.standing import Standing
 from providers import display
 from scheduling.display import run_status
@@ -42,6 +42,12 @@ def lasting(seconds: float) -> str:
     return display.duration(seconds)
 
 
+@register.filter
+def dollars(amount: int | None) -> str:
+    """US dollars; an unknown cost is not zero."""
+    return governance_display.dollars(amount)
+
+
 @register.simple_tag
 def standing_meter(standing: Standing) -> str:
     """Consumed and held against the limit."""
@@ -60,13 +66,6 @@ def standing_resets(standing: Standing) -> str:
     return governance_display.resets(standing)
 
 
-@register.simple_tag(takes_context=True)
-def offered_when_empty(context: Any, changelist: Any) -> tuple[str, str] | None:
-    """What an empty list offers this person to do next: its address and label."""
-    offered: tuple[str, str] | None = changelist.model_admin.offered_when_empty(context["request"])
-    return offered
-
-
 @register.simple_tag
 def call_badge(call: ModelCall) -> str:
     """A call's status."""
@@ -77,3 +76,9 @@ def call_badge(call: ModelCall) -> str:
 def run_badge(run: CronRun) -> str:
     """A run's status."""
     return run_status(run)
+
+
+@register.simple_tag
+def severity_badge(alert: Alert) -> str:
+    """How soon somebody should look at an alert."""
+    return governance_display.severity_badge(alert)

@@ -101,6 +101,13 @@ class ConsoleAdmin(ModelAdmin):
     is_list = True
     pages: Iterable[ConsolePage] = ()
 
+    def get_changelist_instance(self, request: HttpRequest) -> Any:
+        changelist: Any = super().get_changelist_instance(request)
+        if not changelist.result_count:
+            # The template of an empty list is not told whose it is.
+            changelist.offered = self.offered_when_empty(request)
+        return changelist
+
     def offered_when_empty(self, request: HttpRequest) -> tuple[str, str] | None:
         """The address and label of what an empty list offers, if this person may do it."""
         if self.empty_action is None:
@@ -275,7 +282,7 @@ class TabularInline(UnfoldTabularInline):
 class ReadOnlyAdmin(ConsoleAdmin):
     """Objects that are written by the system alone: nobody adds, changes or deletes them here."""
 
-    actions = None
+    actions: Any = None
 
     def has_add_permission(self, request: HttpRequest, *_: Any) -> bool:
         return False

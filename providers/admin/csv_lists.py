@@ -87,8 +87,9 @@ def _row(obj: Model, names: Sequence[str], admin: Any) -> list[Any]:
 
 
 def _value(name: str, obj: Model, admin: Any) -> Any:
+    """What the list shows of it, or the stored value where a file has columns of its own."""
     field, _, value = lookup_field(name, obj, admin)
-    if field is not None and getattr(field, "choices", None):
+    if field is not None and getattr(field, "choices", None) and not admin.csv_columns:
         return getattr(obj, f"get_{name}_display")()
     return value
 

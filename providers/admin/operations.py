@@ -21,11 +21,13 @@ from providers import discovery, metrics
 from providers.admin.actions import faults_of, object_action
 from providers.admin.condition_facts import breaker_facts, metric_rows, probe_fact
 from providers.admin.discovery_rows import discovery_rows
+from providers.admin.reliability_facts import reliability
 from providers.condition import OPERATING, condition, reset, trip
 from providers.discovery.price_book import price_book
 from providers.display import number
 from providers.health import check_now
 from providers.models import Breaker, BreakerState, Provider, ProviderKind, ProviderModel
+from providers.used_by import uses_of
 
 if TYPE_CHECKING:
     from providers.admin.base import ConsoleAdmin as Base
@@ -95,7 +97,7 @@ class ProviderOperations(Base):
         extra_context: dict[str, Any] | None = None,
     ) -> Any:
         obj = self.get_object(request, unquote(object_id)) if object_id else None
-        shown = {} if obj is None else self._condition_context(obj)
+        shown = {} if obj is None else self._condition_context(obj, request.GET.get("span", ""))
         return super().changeform_view(
             request, object_id, form_url, {**shown, **(extra_context or {})}
         )
@@ -209,12 +211,14 @@ class ProviderOperations(Base):
         permission = price_book().permission
         return bool(permission) and request.user.has_perm(permission)
 
-    def _condition_context(self, provider: Provider) -> dict[str, Any]:
+    def _condition_context(self, provider: Provider, span: str) -> dict[str, Any]:
         now = timezone.now()
         found = condition(provider, now)
         measured = metrics.summaries(since=now - MEASURED)
         return {
             "condition": found,
+            "uses": uses_of(provider),
+            "reliability": reliability(provider, span, now),
             "breaker_facts": breaker_facts(found, now),
             "probe_fact": probe_fact(found),
             "metric_rows": metric_rows(one for one in measured if one.provider == provider.name),

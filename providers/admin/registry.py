@@ -22,6 +22,7 @@ from providers.admin.presets import PresetPages
 from providers.condition import trouble
 from providers.display import badge, enabled_badge, link, muted, number, two_lines
 from providers.models import Credential, ModelRole, Provider, ProviderKind
+from providers.used_by import has_history, uses_of
 
 DETERMINISTIC = ProviderKind.DETERMINISTIC.value
 REMOTE = f"kind != '{DETERMINISTIC}'"
@@ -90,6 +91,7 @@ def what_disabling_does(provider: Provider) -> str:
             f"One of them is the default for {' and '.join(defaults)}: calls that ask for “auto” "
             f"are refused, unless one other model of that role is left."
         )
+    sentences += [one.says for one in uses_of(provider)]
     return " ".join([*sentences, "Calls under way finish. Nothing is deleted."])
 
 
@@ -153,6 +155,12 @@ class ProviderAdmin(ProviderOperations, PresetPages, ConsoleAdmin):
 
     def get_urls(self) -> list[URLPattern]:
         return [*self.preset_urls(), *super().get_urls()]
+
+    def has_delete_permission(self, request: HttpRequest, obj: Provider | None = None) -> bool:
+        """What calls were made at is disabled, not deleted: the account names it."""
+        if obj is not None and has_history(obj):
+            return False
+        return super().has_delete_permission(request, obj)
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
         # What is added by hand is nearly always this; the first choice is for rehearsals.

@@ -41,12 +41,14 @@ def test_a_team_is_added(organisation: Caller) -> None:
         "enabled": True,
         "allowed_models": [],
         "routing_mode": "",
+        "text_days": 0,
     }
     assert Team.objects.get().slug == "new"
 
 
 def test_a_team_is_changed(organisation: Caller, team: Team) -> None:
-    wanted = {"allowed_models": ["house/*", "openai/gpt-4.1"], "routing_mode": "enforced"}
+    models = ["house/*", "openai/gpt-4.1"]
+    wanted = {"allowed_models": models, "routing_mode": "enforced", "text_days": 30}
     changed = body_of(organisation.patch("/teams/demo", wanted))
     assert changed.items() >= wanted.items()
     team.refresh_from_db()
@@ -59,6 +61,8 @@ def test_a_team_is_changed(organisation: Caller, team: Team) -> None:
     ("changes", "fields"),
     [
         ({"allowed_models": ["gpt-4.1"]}, {"allowed_models"}),
+        ({"text_days": -1}, {"text_days"}),
+        ({"text_days": 3651}, {"text_days"}),
         ({"allowed_models": ["*"]}, {"allowed_models"}),
         ({"allowed_models": ["house/"]}, {"allowed_models"}),
         ({"allowed_models": [" house/*"]}, {"allowed_models"}),

@@ -31,17 +31,15 @@ class Console:
 
 
 @contextmanager
-def console(*, seeded: bool = True, **settings: str) -> Iterator[Console]:
-    """Serve a console until the block ends; without `seeded` it has an administrator only.
-
-    `settings` are Palyra's own, by their variables' names.
-    """
+def console(*, seeded: bool = True, demo: bool = False, **settings: str) -> Iterator[Console]:
+    """Serve a console until the block ends; without `seeded` it has an administrator only, and with
+    `demo` what `palyra demo` makes. `settings` are Palyra's own, by their variables' names."""
     with tempfile.TemporaryDirectory(prefix="palyra-console-") as directory:
         data_dir = Path(directory)
         with own_database(data_dir) as database_url:
             port = free_port()
             environment = {**_environment(data_dir, database_url, port), **settings}
-            _prepare(environment, seeded)
+            _prepare(environment, "demo" if demo else "seeded" if seeded else "empty")
             command = [sys.executable, "manage.py", "web", "--port", str(port)]
             with ChildProcess("console", command, environment=environment):
                 base_url = f"http://127.0.0.1:{port}"
@@ -62,8 +60,7 @@ def _environment(data_dir: Path, database_url: str, port: int) -> dict[str, str]
     }
 
 
-def _prepare(environment: dict[str, str], seeded: bool) -> None:
-    what = "seeded" if seeded else "empty"
+def _prepare(environment: dict[str, str], what: str) -> None:
     subprocess.run(
         [sys.executable, "-m", "tests.browser.fill", what],
         cwd=REPOSITORY,

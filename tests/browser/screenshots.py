@@ -1,4 +1,5 @@
-"""`python -m tests.browser.screenshots DIRECTORY`: pictures of the console on plausible data."""
+"""`python -m tests.browser.screenshots DIRECTORY`: pictures of the console as `palyra demo` fills
+it."""
 
 from __future__ import annotations
 
@@ -16,10 +17,13 @@ from tests.browser.console import console
 # A picture of a day that has just begun shows nothing: it is taken where it is afternoon.
 ZONES = ("Europe/Prague", "America/New_York", "America/Los_Angeles", "Asia/Tokyo", "Asia/Kolkata")
 AFTERNOON = 15
+# Named here, for Django's models are not read in this process.
+DEMO_ADMINISTRATOR = "admin"
 PAGES = {
     "overview": "/admin/",
+    "spend": "/admin/spend/?by=model",
     "calls": "/admin/governance/modelcall/",
-    "call": "/admin/governance/modelcall/?status__exact=succeeded&model=gpt-4.1-mini",
+    "call": "/admin/governance/modelcall/?status__exact=succeeded&cached__exact=0",
     "budgets": "/admin/governance/budgetpolicy/",
     "approval": "/admin/governance/approval/?status__exact=pending",
     "schedule": "/admin/scheduling/cronjob/",
@@ -33,10 +37,10 @@ def take(directory: Path) -> None:
     """Write every picture into `directory`, as PNG."""
     directory.mkdir(parents=True, exist_ok=True)
     zone = min(ZONES, key=_from_afternoon)
-    with console() as running, chromium() as browser:
+    with console(demo=True) as running, chromium() as browser:
         for looks, names in {"light": tuple(PAGES), **IN_OTHER_LOOKS}.items():
             with watched_page(browser, running.base_url, looks, zone) as watched:
-                sign_in(watched.page)
+                sign_in(watched.page, DEMO_ADMINISTRATOR)
                 for name in names:
                     _open(watched.page, name)
                     ending = "" if looks == "light" else f"-{looks}"

@@ -43,6 +43,7 @@ from providers.models import (
     Credential,
     Provider,
     ProviderKind,
+    ProviderMetric,
     ProviderModel,
     Secret,
     failover_policy,
@@ -86,6 +87,7 @@ def seed(now: datetime | None = None, *, calls_made: int = CALLS) -> Seeded:
     administrator, viewer, member = people()
     teams = _teams(member)
     _registry(now)
+    _reliability(now)
     made_keys = _keys(teams, administrator, now)
     _policies(teams)
     _policies_of_other_scopes(teams, member)
@@ -269,6 +271,23 @@ def _registry(now: datetime) -> None:
             cache_read=paid // 4 if provider is openai else None,
             source="price list",
         )
+
+
+def _reliability(now: datetime) -> None:
+    """What a day of attempts at OpenAI came to, with an hour in which it was overloaded."""
+    hour = now.replace(minute=0, second=0, microsecond=0)
+    openai = Provider.objects.get(name="openai")
+    ProviderMetric.objects.bulk_create(
+        ProviderMetric(
+            provider=openai,
+            model="gpt-4.1-mini",
+            hour=hour - timedelta(hours=ago),
+            attempts=20 + ago % 5 * 9,
+            failures={"rate_limited": 7} if ago == 4 else {"transient_upstream": 1},
+            latency={str(30 + ago % 4): 13},
+        )
+        for ago in range(20)
+    )
 
 
 def _keys(teams: tuple[Team, ...], by: User, now: datetime) -> list[ApiKey]:

@@ -72,7 +72,8 @@ def test_lists_and_forms_are_accessible(page: Page, app: str) -> None:
 def test_the_frame_and_its_pages_are_accessible(page: Page) -> None:
     found: list[str] = []
     history = reverse("admin:auth_user_history", args=[1])
-    for address in ("/admin/", "/admin/password_change/", "/admin/governance/", history):
+    own = ("/admin/?period=x", "/admin/spend/?by=model&provider=openai", "/admin/system/")
+    for address in ("/admin/", "/admin/password_change/", "/admin/governance/", history, *own):
         page.goto(address)
         found += page_faults(page)
 

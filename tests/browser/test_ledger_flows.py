@@ -35,7 +35,7 @@ def test_a_prompt_and_its_answer_are_read_and_that_is_noted(page: Page) -> None:
     expect(page.locator("#texts")).to_be_in_viewport()
     found = page_faults(page)
     page.goto(address.replace("/change/", "/history/").partition("?")[0])
-    expect(page.locator("#main")).to_contain_text("read")
+    expect(page.locator("#main")).to_contain_text("Read")
     assert not found, "\n".join(found)
 
 
@@ -97,9 +97,10 @@ def test_a_person_sets_their_zone_and_every_page_is_in_it(page: Page) -> None:
 
 
 def test_the_palette_opens_a_page_that_no_menu_has(page: Page) -> None:
+    page.wait_for_load_state("networkidle")
     page.keyboard.press("Control+k")
     field = page.locator("#search-input-command")
     expect(field).to_be_focused()
     field.press_sequentially("import prices")
-    page.locator("#command-results-list").get_by_text("Import prices").click()
+    page.locator("#command-results-list").get_by_role("link", name="Import prices • Prices").click()
     expect(page.locator("h1")).to_contain_text("price")

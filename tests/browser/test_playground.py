@@ -101,6 +101,9 @@ def test_a_call_is_explained_sent_and_found_in_the_ledger(page: Page, scene: Sce
     page.get_by_role("link", name="The call’s story").click()
     expect(page.locator(".palyra-story")).to_contain_text("Console")
     expect(page.locator(".palyra-story")).to_contain_text(ADMINISTRATOR)
+    page.go_back()
+    expect(page.get_by_label("Prompt", exact=True)).to_have_value(PROMPT)
+    expect(page.get_by_label("Model", exact=True)).to_have_value("steady")
     assert not found, "\n".join(found)
 
 

@@ -10,13 +10,14 @@ from django.urls import reverse
 from django.utils import timezone
 
 from governance.alerts import deliveries, handling
-from governance.models import Alert, AlertKind, Channel, Delivery
+from governance.models import Alert, AlertKind, BudgetWindow, Channel, Delivery
 from providers import vault
 from providers.identifiers import new_id
 from providers.models import Secret
 from tests.api.callers import Caller, items_of
 from tests.console.conftest import signed_in, staff
 from tests.governance.alerts.receiver import SECRET
+from tests.support.factories import make_model, make_policy
 
 pytestmark = pytest.mark.django_db
 CHANNEL = {
@@ -167,3 +168,66 @@ def test_a_delivery_leads_to_its_run_and_says_what_it_says(browser: Client) -> N
     listed = reverse("admin:governance_delivery_changelist")
     for query, found in (("event=run.", 2), ("event=run.succeeded", 1), ("event=alert.", 0)):
         assert browser.get(f"{listed}?{query}").context["cl"].result_count == found
+
+
+def test_alerts_are_handled_in_bulk_with_their_count(browser: Client, alert: Alert) -> None:
+    now = timezone.now()
+    done = Alert.objects.create(
+        kind=AlertKind.COST_SPIKE,
+        key="two",
+        title="Another",
+        first_seen_at=now,
+        last_seen_at=now,
+        resolved_at=now,
+    )
+    chosen = {"_selected_action": [str(alert.pk), str(done.pk)]}
+    address = reverse("admin:governance_alert_changelist")
+
+    answer = browser.post(address, {"action": "acknowledge_selected", **chosen}, follow=True)
+    assert "1 alert is acknowledged now; 1 was already." in answer.content.decode()
+    answer = browser.post(address, {"action": "resolve_selected", **chosen}, follow=True)
+    assert "1 alert is resolved now; 1 was already." in answer.content.decode()
+    assert not Alert.objects.filter(resolved_at=None).exists()
+
+
+def test_a_muted_alert_says_so_and_is_unmuted(browser: Client, alert: Alert) -> None:
+    browser.post(_do(alert, "mute"), {"mute-hours": "2"})
+    address = reverse("admin:governance_alert_changelist")
+    assert "muted until" in browser.get(address, {"state": "muted"}).content.decode()
+
+    browser.post(_do(alert, "unmute"))
+
+    alert.refresh_from_db()
+    assert alert.muted_until is None
+    assert "A spike" not in browser.get(address, {"state": "muted"}).content.decode()
+
+
+@pytest.mark.parametrize("state", ["unhandled", "open", "muted", "resolved", "nonsense"])
+def test_alerts_are_found_by_their_state(browser: Client, alert: Alert, state: str) -> None:
+    found = browser.get(reverse("admin:governance_alert_changelist"), {"state": state})
+
+    assert ("A spike" in found.content.decode()) is (state in {"unhandled", "open", "nonsense"})
+
+
+def test_an_alert_leads_to_what_it_is_about(browser: Client) -> None:
+    policy = make_policy(name="A month")
+    window = BudgetWindow.objects.create(policy=policy, starts_at="2026-03-01T00:00Z")
+    model = make_model()
+    qualified = f"{model.provider.name}/{model.name}"
+    now = timezone.now()
+    for detail, leads_to in (
+        ({"window": window.pk, "policy": "A month"}, f"budgetwindow/{window.pk}/"),
+        ({"window": 404, "policy": "A month"}, f"budgetpolicy/{policy.pk}/"),
+        ({"model": qualified, "days": 3}, f"providermodel/{model.pk}/"),
+        ({"provider": model.provider.name}, f"provider/{model.provider.pk}/"),
+    ):
+        alert = Alert.objects.create(
+            kind=AlertKind.STALE_PRICE,
+            key=str(detail),
+            title="One",
+            first_seen_at=now,
+            last_seen_at=now,
+            detail=detail,
+        )
+        page = reverse("admin:governance_alert_change", args=[alert.pk])
+        assert leads_to in browser.get(page).content.decode()

@@ -271,3 +271,75 @@ def _entry(browser: Client) -> dict[str, Any]:
     entries = [entry for group in groups for entry in group["items"]]
     found: dict[str, Any] = next(entry for entry in entries if entry["title"] == "Approvals")
     return found
+
+
+def _blocked(team: Team, policy: BudgetPolicy) -> Approval:
+    """A request that a blocked call made for itself, with somebody's key."""
+    call = ModelCall.objects.create(
+        team=team,
+        surface="openai",
+        task_class="primary_interactive",
+        status="blocked",
+        admitted_at=timezone.now(),
+    )
+    return Approval.objects.create(
+        team=team,
+        policy=policy,
+        scope_value=str(team.pk),
+        amount=3 * DOLLAR,
+        until="call",
+        call_id=call.pk,
+        reason="It was blocked.",
+    )
+
+
+def test_a_blocked_call_is_approved_once_or_until_the_window_resets(
+    browser: Client, team: Team, policy: BudgetPolicy
+) -> None:
+    once, longer = _blocked(team, policy), _blocked(team, policy)
+    page = reverse("admin:governance_approval_change", args=[once.pk])
+    assert 'name="approve-until"' in browser.get(page).content.decode()
+
+    browser.post(_do(once, "approve"), {"approve-until": "call"})
+    assert not BudgetWindow.objects.filter(raised_by__gt=0).exists()
+    browser.post(_do(longer, "approve"), {"approve-until": "reset"})
+
+    once.refresh_from_db()
+    longer.refresh_from_db()
+    assert (once.status, once.until) == ("approved", "call")
+    assert (longer.status, longer.until) == ("approved", "reset")
+    assert BudgetWindow.objects.get(raised_by=3 * DOLLAR) == longer.window
+
+
+def test_a_request_for_a_window_has_no_such_choice(browser: Client, asked: Approval) -> None:
+    page = reverse("admin:governance_approval_change", args=[asked.pk])
+    html = browser.get(page).content.decode()
+
+    assert "approve-until" not in html
+    assert "Windows so far" in html
+    browser.post(_do(asked, "approve"), {"approve-until": "call"})
+    asked.refresh_from_db()
+    assert (asked.status, asked.until) == ("approved", "reset")
+
+
+@pytest.mark.parametrize("until", ["date", "ever"])
+def test_a_call_is_not_approved_for_what_nobody_offered(
+    browser: Client, team: Team, policy: BudgetPolicy, until: str
+) -> None:
+    asked = _blocked(team, policy)
+
+    browser.post(_do(asked, "approve"), {"approve-until": until})
+
+    asked.refresh_from_db()
+    assert asked.status == "pending"
+
+
+def test_a_run_has_no_window_that_resets(browser: Client, team: Team) -> None:
+    by_run = make_policy(team=team, interval="run")
+    asked = _blocked(team, by_run)
+
+    answer = browser.post(_do(asked, "approve"), {"approve-until": "reset"}, follow=True)
+
+    asked.refresh_from_db()
+    assert asked.status == "pending"
+    assert "approve it for the call only" in text_of(answer.content.decode())

@@ -14,10 +14,10 @@ from django.urls import reverse
 from django.utils import timezone
 
 from governance import keys
-from governance.models import ApiKey, ModelCall, Team
+from governance.models import ApiKey, AuditEntry, ModelCall, Team
 from tests.browser.seed import Seeded
 from tests.console.pages import filled, text_of
-from tests.support.factories import make_team
+from tests.support.factories import make_policy, make_team
 
 ADD = "admin:governance_apikey_add"
 LIST = "admin:governance_apikey_changelist"
@@ -189,3 +189,98 @@ def test_the_list_says_when_a_key_was_last_used(seeded: Seeded, browser: Client)
     html = browser.get(reverse(LIST)).content.decode()
 
     assert last.isoformat(timespec="milliseconds") in html
+
+
+def _rotate(key: ApiKey) -> str:
+    return reverse("admin:governance_apikey_do", args=[key.pk, "rotate"])
+
+
+@pytest.mark.parametrize(("hours", "works"), [("0", False), ("24", True)])
+def test_a_rotated_key_stays_itself_with_another_text(
+    browser: Client, team: Team, hours: str, works: bool
+) -> None:
+    old = keys.create(team=team, name="Widget", routing_mode="dry_run")
+
+    response = browser.post(_rotate(old.record), {"rotate-grace": hours})
+
+    text = KEY.findall(response.content.decode())[0]
+    assert text != old.text
+    assert "no-store" in response["Cache-Control"]
+    new, before = keys.parse(text), keys.parse(old.text)
+    assert new is not None
+    assert before is not None
+    row = ApiKey.objects.get(pk=old.record.pk)
+    assert (row.public_id, row.name, row.last_four) == (new.public_id, "Widget", text[-4:])
+    assert keys.matches(new.secret, row.secret_hash)
+    kept = ApiKey.objects.filter(public_id=before.public_id).first()
+    assert (kept is not None) is works
+    if kept is not None:
+        assert keys.matches(before.secret, kept.secret_hash)
+        assert kept.name == "Widget (replaced)"
+        assert kept.routing_mode == "dry_run"
+        assert kept.expires_at is not None
+
+
+def test_an_old_text_lasts_no_longer_than_its_key(browser: Client, team: Team) -> None:
+    ends = timezone.now() + timedelta(hours=2)
+    old = keys.create(team=team, name="Widget", expires_at=ends)
+
+    browser.post(_rotate(old.record), {"rotate-grace": "168"})
+
+    assert {one.expires_at for one in ApiKey.objects.all()} == {ends}
+
+
+@pytest.mark.parametrize("value", ["", "own"])
+def test_a_key_with_a_budget_is_rotated_at_once_only(
+    browser: Client, team: Team, value: str
+) -> None:
+    old = keys.create(team=team, name="Widget")
+    make_policy(scope="api_key", team=team, value=value and str(old.record.pk))
+
+    answer = browser.post(_rotate(old.record), {"rotate-grace": "24"}, follow=True)
+    assert "with the old text refused at once" in text_of(answer.content.decode())
+    assert ApiKey.objects.get().public_id == old.record.public_id
+
+    browser.post(_rotate(old.record), {"rotate-grace": "0"})
+    assert ApiKey.objects.get().public_id != old.record.public_id
+
+
+def test_what_no_longer_works_is_not_rotated(browser: Client, team: Team) -> None:
+    old = keys.create(team=team, name="Widget")
+    keys.revoke(old.record)
+
+    browser.post(_rotate(old.record), {"rotate-grace": "0"})
+
+    assert ApiKey.objects.get().public_id == old.record.public_id
+
+
+def test_a_rotated_keys_text_is_kept_nowhere(browser: Client, team: Team) -> None:
+    old = keys.create(team=team, name="Widget")
+    answer = browser.post(_rotate(old.record), {"rotate-grace": "1"})
+    new = keys.parse(KEY.findall(answer.content.decode())[0])
+    assert new is not None
+
+    for session in Session.objects.all():
+        assert new.secret not in str(session.get_decoded())
+    for entry in LogEntry.objects.all():
+        assert new.secret not in f"{entry.object_repr}{entry.change_message}"
+    assert new.secret not in str(list(AuditEntry.objects.values()))
+
+
+def test_a_keys_page_leads_to_its_calls_and_a_budget_for_it(browser: Client, team: Team) -> None:
+    key = keys.create(team=team, name="Widget").record
+    page = browser.get(reverse("admin:governance_apikey_change", args=[key.pk]))
+
+    assert f"api_key__id__exact={key.pk}" in page.content.decode()
+    form = filled(
+        browser.get(
+            reverse("admin:governance_budgetpolicy_add"),
+            {"scope": "api_key", "team": str(team.pk), "value": key.public_id},
+        ).content.decode(),
+        "budgetpolicy_form",
+    )
+    assert (form["scope"], form["team"], form["value"]) == (
+        "api_key",
+        str(team.pk),
+        key.public_id,
+    )

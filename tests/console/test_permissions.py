@@ -16,7 +16,7 @@ from django.test import Client
 from django.urls import URLPattern, URLResolver, reverse
 
 from governance.admin.call_texts import READ
-from governance.models import AuditEntry, ModelCall, Team
+from governance.models import AuditEntry, BudgetPolicy, ModelCall, Team
 from palyra_site.access.groups import existing_permissions
 from palyra_site.access.roles import Role, permissions_of
 from providers.admin.base import ConsoleAdmin
@@ -99,12 +99,22 @@ def _walk() -> Iterator[tuple[str, str]]:
                 yield f"{_of(model)}_{view}", reverse(f"admin:{_of(model)}_{view}", args=[key])
             for name in (*model_admin.object_actions, "no-such-action"):
                 yield f"{_of(model)}_do", reverse(f"admin:{_of(model)}_do", args=[key, name])
+    yield "spend", "/admin/spend/"
+    yield "system", "/admin/system/"
     yield "scheduling_cronjob_preview", "/admin/scheduling/cronjob/preview/?zone=UTC"
     yield "providers_provider_presets", "/admin/providers/provider/presets/"
     yield "providers_provider_preset", "/admin/providers/provider/presets/ollama/"
     yield "governance_price_import", "/admin/governance/price/import/"
     for key in _keys(ModelCall):
         yield "governance_modelcall_texts", f"/admin/governance/modelcall/{key}/texts/"
+    # Budgets and routing.
+    yield "governance_budgetpolicy_preview", "/admin/governance/budgetpolicy/preview/"
+    yield "governance_routing_decisions", "/admin/governance/governancesettings/routing/decisions/"
+    yield "governance_routing_mode", "/admin/governance/governancesettings/routing/mode/"
+    yield "governance_routing_savings", "/admin/governance/governancesettings/routing/savings/"
+    for key in _keys(BudgetPolicy):
+        address = f"/admin/governance/budgetpolicy/{key}/duplicate/"
+        yield "governance_budgetpolicy_duplicate", address
     for key in _keys(CronJob):
         yield "scheduling_cronjob_try", f"/admin/scheduling/cronjob/{key}/try/"
     for key in _keys(Provider):
@@ -124,15 +134,14 @@ def _playground() -> Iterator[tuple[str, str]]:
 
 def _sent(root: Client, name: str, address: str) -> dict[str, Any]:
     """What root could send to the address with effect."""
-    if name.endswith("_delete"):
-        return {"post": "yes"}
+    fixed = next((data for ending, data in _SENT.items() if name.endswith(ending)), None)
+    if fixed is not None:
+        return fixed
     if name.endswith("_do"):
         action = address.rstrip("/").rpartition("/")[2]
         return {f"{action}-{field}": "because" for field in ("reason", "comment")}
-    if name.endswith("_preset"):
-        return {"name": "ollama", "base_url": "http://localhost:11434/v1"}
-    if name.endswith(("_discover", "_password_change")):
-        return {"all": "yes", "prices": "on", **_NEW_PASSWORD}
+    if name.endswith("_duplicate"):
+        return {"teams": list(Team.objects.values_list("pk", flat=True))}
     if name.startswith("playground_"):
         return _prompt()
     return _form(root, address) if name.endswith(("_add", "_change", "_import")) else {}
@@ -140,9 +149,18 @@ def _sent(root: Client, name: str, address: str) -> dict[str, Any]:
 
 REFUSED = (
     *("_add", "_change", "_delete", "_do", "_preset", "_discover", "_import", "_try"),
-    *("_texts", "playground_send"),
+    *("_texts", "playground_send", "_duplicate", "governance_routing_mode"),
 )
 _NEW_PASSWORD = {"password1": "another-long-one-1", "password2": "another-long-one-1"}
+# It is of a form, so it is for those who may fill that in.
+OF_FORMS = ("governance_budgetpolicy_preview",)
+_SENT: dict[str, dict[str, Any]] = {
+    "_delete": {"post": "yes"},
+    "_preset": {"name": "ollama", "base_url": "http://localhost:11434/v1"},
+    "governance_routing_mode": {"for": "installation", "mode": "dry_run"},
+    "_discover": {"all": "yes", "prices": "on"},
+    "_password_change": _NEW_PASSWORD,
+}
 
 
 def _prompt() -> dict[str, Any]:
@@ -217,10 +235,10 @@ def test_without_permission_nothing_of_the_objects_is_seen(nobody: Client) -> No
 def test_the_viewer_sees_every_list_and_page(viewer: Client) -> None:
     seen = (
         *("_changelist", "_csv", "_change", "_history", "_preview", "_import", "app_list"),
-        "playground",
+        *("_routing_decisions", "_routing_mode", "_routing_savings", "playground"),
     )
     for name, address in list(_walk()):
-        if name.endswith(seen) and not name.endswith("password_change"):
+        if name.endswith(seen) and not name.endswith("password_change") and name not in OF_FORMS:
             assert viewer.get(address).status_code == 200, address
 
 

@@ -111,8 +111,8 @@ def shown_in_lists(browser: Client) -> dict[str, str]:
     admin: Any = site._registry[Provider]
     listed = {one.name: strip_tags(admin.state(one)) for one in providers.result_list}
     for row in provider_rows(timezone.now()):
-        usual = "Enabled" if row.provider.enabled else "Disabled"
-        assert listed[row.provider.name] == (row.trouble or usual)
+        usual = row.health in {"Healthy", "Not looked at yet"}
+        assert listed[row.provider.name] == ("Enabled" if usual else row.health)
     return listed
 
 

@@ -11,12 +11,15 @@ from django.test import Client
 from django.urls import reverse
 
 from governance.models import ModelCall
+from palyra_site.console.navigation import GROUPS, PAGES
 from providers.admin.base import ConsoleAdmin
 from tests.browser.seed import Seeded
 from tests.console.conftest import signed_in, staff
 from tests.console.pages import filled, text_of
 
 SEARCH = "/admin/search/"
+FIRST = ("Overview", "Playground", "Spend")
+ROUTING = ("Decisions", "Modes", "Savings")
 
 
 def _entries(client: Client) -> list[str]:
@@ -31,19 +34,21 @@ def test_an_administrator_is_offered_everything(browser: Client) -> None:
         "",
         "Use",
         "Budgets",
+        "Routing",
         "Alerts",
         "Providers",
         "Access",
         "System",
     ]
-    assert len(_entries(browser)) == 25
+    lists = sum(len(entries) for _, entries in GROUPS)
+    assert len(_entries(browser)) == 1 + lists + sum(len(pages) for pages in PAGES.values())
 
 
 @pytest.mark.parametrize(
     ("permissions", "entries"),
     [
         ((), ["Overview"]),
-        (("governance.view_modelcall",), ["Overview", "Playground", "Calls"]),
+        (("governance.view_modelcall",), [*FIRST, "Calls", *ROUTING]),
         (("governance.use_playground",), ["Overview", "Playground"]),
         (("governance.change_team", "auth.view_user"), ["Overview", "Teams", "Users"]),
     ],

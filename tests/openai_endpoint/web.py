@@ -81,7 +81,7 @@ class DirectWeb(Web):
 
     def __init__(self, application: WebApplication, key: str) -> None:
         transport = httpx.ASGITransport(cast(Any, application))
-        super().__init__(application, _client(key, "http://palyra.test", transport=transport))
+        super().__init__(application, _client(key, "http://localhost", transport=transport))
         self._to_application: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self._from_application: asyncio.Queue[Any] = asyncio.Queue()
         self._life: asyncio.Task[None] | None = None

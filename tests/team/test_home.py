@@ -214,3 +214,9 @@ def test_budgets_of_others_are_neither_shown_nor_asked_about(
         assert "My own" in shown
         for name in ("Colleague", "Outsider", "Their key", "Their job", "Their session"):
             assert name not in shown
+
+
+def test_members_are_told_whether_their_words_are_kept(member: Client, team: Team) -> None:
+    assert "are kept for" not in _text(member)
+    Team.objects.filter(pk=team.pk).update(text_days=30)
+    assert "Prompts and answers of this team's calls are kept for 30 days." in _text(member)

@@ -38,6 +38,7 @@ ENDINGS = {
     "content_filter": "The provider cut the answer, because of its rules about content.",
     "tool_calls": "The model asked for a tool instead of answering; the playground offers none.",
 }
+NOTHING_SAID = "The model answered without a word."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,16 +121,18 @@ class Answer:
     async def _pass_on(self) -> None:
         await self._say(event("accepted", call=str(self._call.call_id)))
         stream = await open_stream(self._call, runtime=self._serving.runtime)
-        ending = ""
+        ending, is_empty = "", True
         try:
             await self._say(begun(stream))
             async for chunk in stream:
                 for piece in pieces(chunk):
+                    is_empty = False
                     await self._say(piece)
                 ending = finish_reason(chunk) or ending
         finally:
             await stream.aclose()
-        await self._say(event("ended", note=ENDINGS.get(ending, "")))
+        note = ENDINGS.get(ending, NOTHING_SAID if is_empty else "")
+        await self._say(event("ended", note=note))
 
     async def _say(self, said: bytes) -> None:
         async with asyncio.timeout(LONGEST_STALL):

@@ -81,7 +81,7 @@
     answer.hidden = false;
     answer.classList.add("playground-busy");
     text.textContent = "";
-    for (const id of ["thinking", "note", "refusal", "because"]) {
+    for (const id of ["thinking", "note", "refusal", "because", "copy"]) {
       find(id).hidden = true;
     }
     find("thinking").querySelector("pre").textContent = "";
@@ -95,6 +95,7 @@
 
   const end = () => {
     answer.classList.remove("playground-busy");
+    find("copy").hidden = text.textContent === "";
     const hadFocus = document.activeElement === stop;
     stop.hidden = true;
     send.hidden = false;
@@ -255,6 +256,36 @@
       await showSettled(seen.call, mine);
     }
   };
+
+  // What is filled in outlives a look at another page, in this tab and for this person only: the
+  // page itself may not be kept by the browser.
+  const KEPT = ["system_prompt", "prompt", "team", "model", "task_class", "routing_mode", "max_output_tokens", "approvals"];
+  const keep = () => {
+    const filled = Object.fromEntries(KEPT.map((name) => [name, form.elements[name].value]));
+    try {
+      sessionStorage.setItem(form.dataset.kept, JSON.stringify(filled));
+    } catch {
+      // A browser that keeps nothing, or not so much, is no reason to stop.
+    }
+  };
+  const restore = () => {
+    let filled = {};
+    try {
+      filled = JSON.parse(sessionStorage.getItem(form.dataset.kept)) || {};
+    } catch {
+      return;
+    }
+    const given = new URLSearchParams(window.location.search);
+    for (const name of KEPT) {
+      const field = form.elements[name];
+      const offered = !field.options || [...field.options].some((one) => one.value === filled[name]);
+      if (typeof filled[name] === "string" && offered && !given.has(name)) {
+        field.value = filled[name];
+      }
+    }
+  };
+  restore();
+  window.addEventListener("pagehide", keep);
 
   form.addEventListener("submit", (event) => {
     // What makes it a schedule is a page of its own.
