@@ -105,10 +105,16 @@ def pages(
         icon="manage_accounts",
     )
     yield Found(
-        title="Your account",
-        description="Change password, two-step sign-in, where you are signed in",
-        link=reverse("mfa_index"),
+        title="Change password",
+        description="Your account",
+        link=reverse("admin:password_change"),
         icon="password",
+    )
+    yield Found(
+        title="Your account",
+        description="Two-step sign-in, and where you are signed in",
+        link=reverse("mfa_index"),
+        icon="shield_person",
     )
 
 

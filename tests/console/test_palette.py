@@ -67,7 +67,7 @@ def _reachable(client: Client) -> set[str]:
 
 def _may_open(client: Client) -> set[str]:
     names = set(_addresses(admin.site.get_urls())) - NOT_PAGES - {"app_list"}
-    addresses = {reverse(f"admin:{name}") for name in names}
+    addresses = {reverse("mfa_index"), *(reverse(f"admin:{name}") for name in names)}
     # Some lead on at once, such as to where passwords are changed.
     return {one for one in addresses if client.get(one).status_code in {200, 302}}
 
