@@ -253,7 +253,7 @@ def _alerts(team: Team | None) -> dict[str, Any]:
     return {
         "alerts": list(found.order_by(*order)[:SHOWN_ALERTS]),
         "open_alerts": still_open.count(),
-        "alerts_address": _list("governance_alert", resolved_at__isempty=1, **whose),
+        "alerts_address": _list("governance_alert", state="open", **whose),
     }
 
 

@@ -45,7 +45,7 @@ def open_windows(teams: Iterable[Team], now: datetime) -> None:
 
 
 def decide_requests(scene: Scene, now: datetime) -> None:
-    """Five requests for more: three are decided, two wait."""
+    """Four requests for more: two are decided, two wait."""
     support = BudgetPolicy.objects.get(name="Support, a month")
     engineering = BudgetPolicy.objects.get(name="Engineering, a month")
     billing = BudgetPolicy.objects.get(name="Billing, requests a day")

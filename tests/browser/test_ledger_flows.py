@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.chromium import watched_page
 from tests.browser.conftest import sign_in
-from tests.browser.console import VIEWER, Console
+from tests.browser.console import OPERATOR, Console
 from tests.browser.test_console_pages import page_faults
 
 pytestmark = [pytest.mark.browser, pytest.mark.processes, pytest.mark.any_database]
@@ -41,7 +41,7 @@ def test_a_prompt_and_its_answer_are_read_and_that_is_noted(page: Page) -> None:
 
 def test_who_may_not_read_them_is_told_so(chromium: Browser, seeded: Console) -> None:
     with watched_page(chromium, seeded.base_url) as watched:
-        sign_in(watched.page, VIEWER)
+        sign_in(watched.page, OPERATOR)
         _open_first(watched.page)
         texts = watched.page.locator("#texts")
         expect(texts).to_contain_text("takes a permission that you do not have")
