@@ -13,6 +13,7 @@ from django.db.models.functions import Coalesce
 
 from governance.ledger.opening import COLUMNS, COUNTED, TOKEN_COLUMNS
 from governance.models import BudgetPolicy, BudgetScope, CallStatus, ModelCall, UsageSession
+from governance.scope_names import is_number
 from governance.usage.adding import STEP, add_up
 from governance.usage.frames import frame
 from governance.usage.reports import in_flight
@@ -87,7 +88,11 @@ def _where(policy: BudgetPolicy, scope_value: str) -> dict[str, Any]:
     where: dict[str, Any] = {"team_id": policy.team_id} if policy.team_id is not None else {}
     keys = _KEYS[policy.scope]
     for key, part in zip(keys, scope_value.split("/", len(keys) - 1) if keys else (), strict=True):
-        where[key] = int(part) if key.endswith("_id") else part
+        if not key.endswith("_id"):
+            where[key] = part
+        else:
+            # What is no number is nobody's: no row has the id 0.
+            where[key] = int(part) if is_number(part) else 0
     return where
 
 

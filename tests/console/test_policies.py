@@ -314,7 +314,7 @@ def test_an_unlimited_number_of_teams_costs_no_more_queries(
             policy=policy, scope_value=str(team.pk), starts_at="1970-01-01T00:00Z", consumed=number
         )
 
-    with django_assert_max_num_queries(12):
+    with django_assert_max_num_queries(13):
         response = browser.get(reverse(LIST))
 
     assert "all 30 teams" in response.content.decode()

@@ -249,7 +249,7 @@ def test_the_pages_take_no_more_queries_for_more_rows(
     for _ in range(12):
         decided(make_team())
 
-    for name, most in ((DECISIONS, 17), (MODE, 23), (SAVINGS, 30)):
+    for name, most in ((DECISIONS, 18), (MODE, 24), (SAVINGS, 31)):
         with django_assert_max_num_queries(most):
             said(browser, name)
 
