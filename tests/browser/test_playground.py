@@ -18,6 +18,7 @@ from tests.support.faults import Behaviour, Fault
 from tests.support.upstream import Upstream, start_upstream
 
 pytestmark = [pytest.mark.browser, pytest.mark.processes, pytest.mark.any_database]
+NOWHERE = "01890000-0000-7000-8000-000000000001"
 SYSTEM_PROMPT, PROMPT = "You help the help desk.", "Compare our refund policies step by step."
 
 
@@ -137,6 +138,26 @@ def test_a_refusal_leads_to_its_approval(page: Page) -> None:
     refused.get_by_role("link", name="The request for approval").click()
     expect(page.locator("#main")).to_contain_text("Ask first")
     assert not found, "\n".join(found)
+
+
+def test_what_the_ledger_does_not_have_is_not_waited_for(page: Page) -> None:
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    refusal = '{"title": "There is no such model", "message": "No.", "entered": false}'
+    events = (
+        f'event: accepted\ndata: {{"call": "{NOWHERE}"}}\n\nevent: refused\ndata: {refusal}\n\n'
+    )
+    page.route(
+        "**/playground/send/",
+        lambda route: route.fulfill(content_type="text/event-stream", body=events),
+    )
+    page.get_by_role("button", name="Send").click()
+    expect(page.get_by_role("alert")).to_contain_text("There is no such model")
+    page.unroute("**/playground/send/")
+
+    page.get_by_role("button", name="Send").click()
+    page.locator("#playground-settled dl").wait_for()
+    assert not [url for url in asked if NOWHERE in url]
 
 
 def test_a_call_is_copied_and_made_a_schedule(page: Page) -> None:

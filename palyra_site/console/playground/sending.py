@@ -176,4 +176,6 @@ def _our_fault(call: CallRequest) -> Refusal:
     return Refusal(
         title="Palyra failed",
         message=f"The log of this server says why, under call {call.call_id}.",
+        # Nobody knows how far it came: the ledger is asked.
+        entered=True,
     )

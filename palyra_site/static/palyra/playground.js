@@ -188,6 +188,10 @@
     },
     refused: (refusal) => {
       seen.ended = true;
+      // Without a row in the ledger, there is no end of it to wait for.
+      if (!refusal.entered) {
+        seen.call = "";
+      }
       refuse(refusal);
     },
   });
