@@ -178,6 +178,20 @@ def test_a_call_is_copied_and_made_a_schedule(page: Page) -> None:
     assert not found, "\n".join(found)
 
 
+def test_what_is_filled_in_outlives_a_session_and_not_signing_out(page: Page) -> None:
+    page.context.clear_cookies()
+    page.reload()
+    page.get_by_label("Username").fill(ADMINISTRATOR)
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in", exact=True).click()
+    expect(page.get_by_label("Prompt", exact=True)).to_have_value(PROMPT)
+
+    page.evaluate("document.getElementById('logout-form').requestSubmit()")
+    page.get_by_role("heading", name="Sign in", exact=True).wait_for()
+    page.wait_for_load_state()
+    assert page.evaluate("Object.keys(sessionStorage)") == []
+
+
 def test_an_auditor_has_calls_explained_only(chromium: Browser, scene: Scene) -> None:
     with watched_page(chromium, scene.console.base_url, "dark") as watched:
         page = watched.page

@@ -320,6 +320,15 @@ def test_what_is_tried_interactively_is_scheduled_as_schedules_are(
     assert filled(page.content.decode(), "cronjob_form")["task_class"] == "background_automation"
 
 
+@pytest.mark.parametrize("address", ["/admin/logout/", "/account/sign-out/", "/team/sign-out/"])
+def test_every_way_out_forgets_what_was_filled_in(browser: Client, address: str) -> None:
+    left = browser.post(address, follow=True)
+
+    # Without an address to go back to, by which the script knows a session that only ran out.
+    assert left.redirect_chain[-1][0] == "/account/sign-in/"
+    assert "palyra/signed-out." in left.content.decode()
+
+
 @pytest.mark.parametrize("address", [SEND, EXPLAIN, CODE])
 def test_what_is_for_posting_is_not_for_reading(browser: Client, address: str) -> None:
     assert browser.get(address).status_code == 405

@@ -262,7 +262,7 @@
   };
 
   // What is filled in outlives a look at another page, in this tab and for this person only: the
-  // page itself may not be kept by the browser.
+  // page itself may not be kept by the browser. Signing out forgets it: signed-out.js.
   const KEPT = ["system_prompt", "prompt", "team", "model", "task_class", "routing_mode", "max_output_tokens", "approvals"];
   const keep = () => {
     const filled = Object.fromEntries(KEPT.map((name) => [name, form.elements[name].value]));
