@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.http import HttpRequest, HttpResponse, QueryDict
 
+from governance.models import TaskClass
 from scheduling import prompts
 
 if TYPE_CHECKING:
@@ -41,6 +42,10 @@ class DraftPage(Base):
 def _filled_in(sent: QueryDict) -> QueryDict:
     """The fields of the form that were sent."""
     plain = {name: str(sent[name]) for name in PLAIN if sent.get(name)}
+    task_class = sent.get("task_class")
+    # That kind is what people try with, and seldom what a schedule is for: it keeps its own.
+    if task_class and task_class != TaskClass.PRIMARY_INTERACTIVE:
+        plain["task_class"] = str(task_class)
     literal = {name: prompts.literal(str(sent[name])) for name in LITERAL if sent.get(name)}
     fields = QueryDict(mutable=True)
     fields.update({**plain, **literal})

@@ -18,6 +18,7 @@ from tests.support.faults import Behaviour, Fault
 from tests.support.upstream import Upstream, start_upstream
 
 pytestmark = [pytest.mark.browser, pytest.mark.processes, pytest.mark.any_database]
+NOWHERE = "01890000-0000-7000-8000-000000000001"
 SYSTEM_PROMPT, PROMPT = "You help the help desk.", "Compare our refund policies step by step."
 
 
@@ -139,6 +140,26 @@ def test_a_refusal_leads_to_its_approval(page: Page) -> None:
     assert not found, "\n".join(found)
 
 
+def test_what_the_ledger_does_not_have_is_not_waited_for(page: Page) -> None:
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    refusal = '{"title": "There is no such model", "message": "No.", "entered": false}'
+    events = (
+        f'event: accepted\ndata: {{"call": "{NOWHERE}"}}\n\nevent: refused\ndata: {refusal}\n\n'
+    )
+    page.route(
+        "**/playground/send/",
+        lambda route: route.fulfill(content_type="text/event-stream", body=events),
+    )
+    page.get_by_role("button", name="Send").click()
+    expect(page.get_by_role("alert")).to_contain_text("There is no such model")
+    page.unroute("**/playground/send/")
+
+    page.get_by_role("button", name="Send").click()
+    page.locator("#playground-settled dl").wait_for()
+    assert not [url for url in asked if NOWHERE in url]
+
+
 def test_a_call_is_copied_and_made_a_schedule(page: Page) -> None:
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page.get_by_role("button", name="Copy as curl or Python").click()
@@ -155,6 +176,20 @@ def test_a_call_is_copied_and_made_a_schedule(page: Page) -> None:
     page.get_by_role("button", name="Save", exact=True).click()
     expect(page.locator("#main")).to_contain_text("was added successfully")
     assert not found, "\n".join(found)
+
+
+def test_what_is_filled_in_outlives_a_session_and_not_signing_out(page: Page) -> None:
+    page.context.clear_cookies()
+    page.reload()
+    page.get_by_label("Username").fill(ADMINISTRATOR)
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in", exact=True).click()
+    expect(page.get_by_label("Prompt", exact=True)).to_have_value(PROMPT)
+
+    page.evaluate("document.getElementById('logout-form').requestSubmit()")
+    page.get_by_role("heading", name="Sign in", exact=True).wait_for()
+    page.wait_for_load_state()
+    assert page.evaluate("Object.keys(sessionStorage)") == []
 
 
 def test_an_auditor_has_calls_explained_only(chromium: Browser, scene: Scene) -> None:

@@ -281,7 +281,13 @@ def test_sending_wants_the_forms_token(administrator: User, team: Team) -> None:
 
 def test_a_prompt_becomes_a_schedule_word_for_word(browser: Client, team: Team) -> None:
     prompt = "What is {{ job }}, {% if %} and {# this #}?\n{{{%"
-    sent = asked(team, model="small", prompt=prompt, system_prompt="Be {{ brief }}.")
+    sent = asked(
+        team,
+        model="small",
+        prompt=prompt,
+        system_prompt="Be {{ brief }}.",
+        task_class="auxiliary_summary",
+    )
 
     page = browser.post(ADD, {**sent, "max_output_tokens": "321", "_draft": "yes"})
     form = filled(page.content.decode(), "cronjob_form")
@@ -291,6 +297,7 @@ def test_a_prompt_becomes_a_schedule_word_for_word(browser: Client, team: Team) 
         "small",
         "321",
     )
+    assert form["task_class"] == "auxiliary_summary"
     assert not CronJob.objects.exists()
     assert "_draft" not in form
     saved = browser.post(
@@ -303,6 +310,23 @@ def test_a_prompt_becomes_a_schedule_word_for_word(browser: Client, team: Team) 
     assert rehearsed.faults == ()
     assert rehearsed.prompt == prompt
     assert rehearsed.system_prompt == "Be {{ brief }}."
+
+
+def test_what_is_tried_interactively_is_scheduled_as_schedules_are(
+    browser: Client, team: Team
+) -> None:
+    page = browser.post(ADD, {**asked(team), "_draft": "yes"})
+
+    assert filled(page.content.decode(), "cronjob_form")["task_class"] == "background_automation"
+
+
+@pytest.mark.parametrize("address", ["/admin/logout/", "/account/sign-out/", "/team/sign-out/"])
+def test_every_way_out_forgets_what_was_filled_in(browser: Client, address: str) -> None:
+    left = browser.post(address, follow=True)
+
+    # Without an address to go back to, by which the script knows a session that only ran out.
+    assert left.redirect_chain[-1][0] == "/account/sign-in/"
+    assert "palyra/signed-out." in left.content.decode()
 
 
 @pytest.mark.parametrize("address", [SEND, EXPLAIN, CODE])

@@ -12,6 +12,7 @@ import pytest
 
 from governance.acting import Acting
 from governance.calls import Caller, CallRequest
+from governance.errors import ProviderFailed
 from palyra_site.console.playground import sending
 from palyra_site.serving import Serving, UnderWay
 from tests.openai_endpoint.streams import PATIENCE, chunk
@@ -31,6 +32,18 @@ class Silent:
 
     async def aclose(self) -> None:
         self.closed.set()
+
+
+class Failing(Silent):
+    """An answer that breaks off after a word."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error = error
+
+    async def __aiter__(self) -> AsyncIterator[dict[str, Any]]:
+        yield chunk("one")
+        raise self.error
 
 
 class Endless(Silent):
@@ -80,6 +93,34 @@ async def test_a_browser_that_takes_nothing_any_more_has_gone_away(
         rest = [one async for one in answer]
 
     assert len(rest) == sending.MOST_WAITING
+
+
+@pytest.mark.parametrize("error", [ProviderFailed("No."), RuntimeError("No.")])
+async def test_a_browser_that_has_gone_away_need_not_take_why_it_broke_off(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    _opened(monkeypatch, Failing(error))
+    monkeypatch.setattr(sending, "LONGEST_STALL", 0.05)
+    # Full as soon as one word was said that is not taken.
+    monkeypatch.setattr(sending, "MOST_WAITING", 2)
+    answer = _unserved()
+    async with asyncio.timeout(PATIENCE):
+        await anext(answer)
+        assert answer._making is not None
+        await asyncio.wait([answer._making])
+
+    assert answer._making.exception() is None
+
+
+async def test_a_timeout_of_the_call_is_not_taken_for_the_browsers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    _opened(monkeypatch, Failing(TimeoutError()))
+
+    said = [one async for one in _unserved()]
+
+    assert said[-1].startswith(b"event: refused\n")
+    assert b"Palyra failed" in said[-1]
 
 
 async def test_an_answer_that_is_closed_before_it_begins_makes_no_call() -> None:

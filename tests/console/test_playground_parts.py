@@ -163,6 +163,7 @@ def test_a_refusal_says_what_happened_and_where_to_go(
     assert refusal.title == title
     assert [link.label for link in refusal.links] == links
     assert not refusal_of(error, viewable=()).links
+    assert refusal.as_json()["entered"] is ("The call" in links)
 
 
 def test_a_rate_says_when_there_is_room_again() -> None:

@@ -26,6 +26,7 @@ from governance.models import (
     BudgetWindow,
     ModelCall,
     ProcessHeartbeat,
+    Team,
 )
 from palyra_site.console.playground import sending
 from providers.models import Provider, ProviderModel
@@ -215,6 +216,19 @@ async def test_a_refusal_of_a_budget_is_told_with_links(sent: Sent) -> None:
     assert (row.status, row.user_id) == ("blocked", sent.person.pk)
 
 
+async def test_a_refusal_says_whether_the_ledger_has_the_call(sent: Sent) -> None:
+    await _limit(sent, hard_limit=1)
+    assert (await sent.send())[-1][1]["entered"] is True
+
+    await Team.objects.aupdate(allowed_models=["other/model"])
+    await _refresh(sent)
+    refused = (await sent.send())[-1][1]
+
+    assert refused["title"] == "The team may not use this model"
+    assert refused["entered"] is False
+    assert await ModelCall.objects.acount() == 1
+
+
 async def test_a_call_that_is_approved_is_made_when_it_is_sent_again(sent: Sent) -> None:
     await _limit(sent, hard_limit=1, action="approval")
     refused = (await sent.send())[-1][1]
@@ -285,6 +299,7 @@ async def test_a_fault_of_ours_is_told_without_its_words(
 
     assert found[-1][0] == "refused"
     assert found[-1][1]["title"] == "Palyra failed"
+    assert found[-1][1]["entered"] is True
     assert "12345" not in orjson.dumps(found).decode()
     assert found[0][1]["call"] in caplog.text
 

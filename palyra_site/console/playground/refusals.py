@@ -61,11 +61,13 @@ class Refusal:
     """What is shown in place of an answer, or under one that broke off.
 
     `approvals` are the requests to raise a budget that were made for the call: once they are
-    given, the same call is sent with them.
+    given, the same call is sent with them. `entered` says whether the ledger has a row of the call,
+    which may be waited for.
     """
 
     title: str
     message: str
+    entered: bool = False
     links: tuple[Link, ...] = ()
     approvals: tuple[str, ...] = ()
 
@@ -86,6 +88,7 @@ def refusal_of(error: CallError, *, viewable: Collection[str]) -> Refusal:
     return Refusal(
         title=title,
         message=message,
+        entered=error.call_id is not None,
         links=tuple(link for kind, link in _links(error) if kind in viewable),
         approvals=tuple(approvals),
     )

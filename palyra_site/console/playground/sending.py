@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,6 +48,10 @@ class Sender:
 
     acting: Acting
     viewable: frozenset[str]
+
+
+class _Gone(Exception):
+    """The browser takes nothing any more."""
 
 
 def event(name: str, **data: Any) -> bytes:
@@ -107,13 +112,15 @@ class Answer:
         try:
             with acting(lambda: self._sender.acting):
                 await self._pass_on()
-        except CallError as error:
-            await self._say(refused(refusal_of(error, viewable=self._sender.viewable)))
-        except TimeoutError:
+        except _Gone:
             logger.info("A browser stopped taking its answer; call %s ended.", self._call.call_id)
+        except CallError as error:
+            with suppress(_Gone):
+                await self._say(refused(refusal_of(error, viewable=self._sender.viewable)))
         except Exception:
             logger.exception("Call %s from the playground failed.", self._call.call_id)
-            await self._say(refused(_our_fault(self._call)))
+            with suppress(_Gone):
+                await self._say(refused(_our_fault(self._call)))
         finally:
             if not self._events.full():
                 self._events.put_nowait(None)
@@ -135,8 +142,11 @@ class Answer:
         await self._say(event("ended", note=note))
 
     async def _say(self, said: bytes) -> None:
-        async with asyncio.timeout(LONGEST_STALL):
-            await self._events.put(said)
+        try:
+            async with asyncio.timeout(LONGEST_STALL):
+                await self._events.put(said)
+        except TimeoutError:
+            raise _Gone from None
 
 
 def begun(stream: CallStream) -> bytes:
@@ -176,4 +186,6 @@ def _our_fault(call: CallRequest) -> Refusal:
     return Refusal(
         title="Palyra failed",
         message=f"The log of this server says why, under call {call.call_id}.",
+        # Nobody knows how far it came: the ledger is asked.
+        entered=True,
     )

@@ -188,6 +188,10 @@
     },
     refused: (refusal) => {
       seen.ended = true;
+      // Without a row in the ledger, there is no end of it to wait for.
+      if (!refusal.entered) {
+        seen.call = "";
+      }
       refuse(refusal);
     },
   });
@@ -258,7 +262,7 @@
   };
 
   // What is filled in outlives a look at another page, in this tab and for this person only: the
-  // page itself may not be kept by the browser.
+  // page itself may not be kept by the browser. Signing out forgets it: signed-out.js.
   const KEPT = ["system_prompt", "prompt", "team", "model", "task_class", "routing_mode", "max_output_tokens", "approvals"];
   const keep = () => {
     const filled = Object.fromEntries(KEPT.map((name) => [name, form.elements[name].value]));
