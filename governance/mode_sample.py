@@ -53,6 +53,10 @@ _FACTS = {
 }
 
 
+# Of the calls, those that are not looked at: nothing was sent, or nobody knows what it cost.
+_COUNTED = ("calls", "blocked", "denied", "cached", "unpriced")
+
+
 def foresee_mode(change: ModeChange, now: datetime) -> ModeForecast:
     """What the change would have come to in the last thirty days.
 
@@ -93,15 +97,14 @@ def _slices(now: datetime) -> list[_Slice]:
 
 
 def _counts(slices: list[_Slice], team_id: int | None, now: datetime) -> list[int]:
-    """How many calls were sent in each slice, from the sums: three queries at most."""
+    """How many calls that cost something were sent in each slice, from the sums: three queries at
+    most."""
     bounds = [slices[0].since, *(one.until for one in slices)]
     where = {} if team_id is None else {"team_id": team_id}
-    found = add_up(
-        frame(bounds, now), keys=(STEP,), sums=("calls", "blocked", "denied", "cached"), where=where
-    )
+    found = add_up(frame(bounds, now), keys=(STEP,), sums=_COUNTED, where=where)
     counts = []
     for number in range(len(slices)):
-        calls, *others = found.get((number,), (0, 0, 0, 0))
+        calls, *others = found.get((number,), (0,) * len(_COUNTED))
         counts.append(max(0, calls - sum(others)))
     return counts
 

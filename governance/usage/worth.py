@@ -20,7 +20,7 @@ from governance.models import Price, Team
 from governance.pricing import INPUT_BUCKETS, TOKENS_PER_PRICE, PriceEntry, effective
 from governance.snapshot import price_entry
 from governance.usage.reports import Totals, breakdown, together
-from providers.models import ModelRole, ProviderKind, ProviderModel
+from providers.models import ModelRole, ProviderModel
 
 # Far more models than anybody has; the rest would be left out of the comparison.
 MOST_MODELS = 500
@@ -155,9 +155,7 @@ def _models(now: datetime) -> dict[str, PricedModel]:
     return {
         f"{row.provider.name}/{row.name}": PricedModel(
             name=f"{row.provider.name}/{row.name}",
-            is_usable=row.enabled
-            and row.provider.enabled
-            and row.provider.kind != ProviderKind.DETERMINISTIC,
+            is_usable=row.enabled and row.provider.enabled,
             is_default=row.is_default,
             price=effective(prices.get(row.pk, ()), now),
         )

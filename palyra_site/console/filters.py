@@ -147,6 +147,8 @@ def _period(given: Mapping[str, Any], today: date, zone: tzinfo, faults: list[st
         faults.append(f"A period has {LONGEST} days at most.")
     elif chosen[0].year < today.year - 50:
         faults.append("That period is too long ago.")
+    elif chosen[1].year > today.year + 50:
+        faults.append("That period is too far ahead.")
     if faults or chosen is None:
         return _named(USUAL, today, zone)
     return Period(name=name, first=chosen[0], last=chosen[1], zone=zone)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_safe
+from django_q.brokers import Broker
 from django_q.models import OrmQ
 
 from governance.models import ProcessHeartbeat
@@ -35,6 +37,7 @@ from scheduling.maintenance import operating
 from scheduling.maintenance.catalogue import BY_NAME
 from scheduling.models import CronJob, CronRun, MaintenanceJob, MaintenanceStatus, RunTrigger
 
+logger = logging.getLogger(__name__)
 SHOWN_PROCESSES = 50
 # The lag is that of so many of the latest runs.
 RUNS_MEASURED = 200
@@ -84,7 +87,7 @@ class Queue:
     """Messages that wait for a worker, and since when the oldest does; None where that is not
     known."""
 
-    depth: int
+    depth: int | None
     waiting_since: datetime | None
     place: str
 
@@ -152,6 +155,14 @@ def _figures(
 
 
 def _queue_figure(now: datetime, found: Queue) -> Figure:
+    if found.depth is None:
+        return Figure(
+            name="Queue depth",
+            value="–",
+            note=f"{found.place} could not be asked; the log says why",
+            address="#readiness",
+            tone="bad",
+        )
     since = found.waiting_since
     oldest = f", the oldest since {distance(since, now)}" if since is not None else ""
     return Figure(
@@ -194,10 +205,19 @@ def queue(now: datetime) -> Queue:
     """What waits for workers: one query, or a question to Redis."""
     broker = messages.broker()
     if "orm" not in settings.Q_CLUSTER:
-        return Queue(int(broker.queue_size()), None, "Redis")
+        return Queue(_size(broker), None, "Redis")
     waiting = OrmQ.objects.filter(key=broker.list_key, lock__lte=now)
     found = waiting.aggregate(depth=Count("pk"), since=Min("lock"))
     return Queue(found["depth"], found["since"], "the database")
+
+
+def _size(broker: Broker) -> int | None:
+    try:
+        return int(broker.queue_size())
+    except Exception:
+        # The reason may name hosts and users, so it goes into the log and not on the page.
+        logger.warning("The queue could not be looked at", exc_info=True)
+        return None
 
 
 def lag(now: datetime) -> Lag:

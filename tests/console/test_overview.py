@@ -200,6 +200,8 @@ def test_a_filter_with_a_fault_is_refused_whole(seeded: Seeded, browser: Client)
         "?from=2026-03-02&to=2026-03-01",
         "?from=0001-01-01&to=0001-01-02",
         "?from=9999-12-31",
+        "?from=9999-12-27&to=9999-12-30&step=month",
+        "?from=9999-12-27&to=9999-12-30&step=week",
         "?from=2020-01-01&to=2026-01-01",
         "?team=%00",
         "?team=٣",

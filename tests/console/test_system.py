@@ -11,6 +11,7 @@ from django.core.checks import Error, Info, Warning  # noqa: A004
 from django.test import Client
 from django.utils import timezone
 from django_q.models import OrmQ
+from pytest_django import Settings
 
 from governance.models import ProcessHeartbeat
 from palyra_site.console.system import check_rows, lag, process_rows, queue, upkeep_rows
@@ -94,6 +95,27 @@ def test_the_queue_is_counted(db: None) -> None:
 
     assert found.depth == 2
     assert found.waiting_since == now - timedelta(minutes=3)
+
+
+class SilentBroker:
+    """Stands for Redis while it is away."""
+
+    def queue_size(self) -> int:
+        raise ConnectionError("redis://user:password@cache.example")
+
+
+def test_the_page_is_there_while_the_queue_is_away(
+    browser: Client, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.Q_CLUSTER = {"workers": 2}
+    monkeypatch.setattr(messages, "broker", SilentBroker)
+
+    page = browser.get("/admin/system/")
+
+    assert page.status_code == 200
+    html = page.content.decode()
+    assert "Redis could not be asked; the log says why" in html
+    assert "cache.example" not in html
 
 
 def test_the_lag_is_of_the_latest_runs(seeded: Seeded) -> None:

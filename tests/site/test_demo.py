@@ -27,6 +27,7 @@ from governance.models import (
 from governance.standing import standings
 from palyra_site.demo import NotEmpty, contents, fill, history
 from palyra_site.demo.history import DAYS, Habit
+from palyra_site.management.commands import demo
 from providers.models import Provider, ProviderKind
 from scheduling.models import CronJob, CronRun, RunStatus
 from tests.support.factories import make_team
@@ -138,6 +139,16 @@ def test_where_there_is_anything_it_refuses_and_changes_nothing() -> None:
         call_command("demo", stdout=io.StringIO())
     assert Team.objects.count() == 1
     assert not User.objects.exists()
+
+
+def test_a_database_of_another_version_is_not_even_migrated(
+    db: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(demo, "unapplied_migrations", lambda: 1)
+    monkeypatch.setattr(demo, "call_command", lambda *_, **__: pytest.fail("It was migrated."))
+
+    with pytest.raises(CommandError, match="of another version"):
+        call_command("demo", stdout=io.StringIO())
 
 
 def test_the_command_tells_whom_to_sign_in_as(quick: None) -> None:

@@ -9,6 +9,8 @@ from typing import Any
 from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import connection
+from django.db.migrations.recorder import MigrationRecorder
 from django.utils import timezone
 
 from palyra_site import preflight
@@ -47,8 +49,7 @@ class Command(BaseCommand):
             raise CommandError("--until is in the future: history ends now at the latest.")
         preflight.reach_database()
         with preflight.database_faults("cannot be filled"), preflight.one_at_a_time():
-            if unapplied_migrations():
-                call_command("migrate", interactive=False, verbosity=0)
+            self._migrate()
             vault_in_order()
             self._refuse_unless_empty(contents())
             password = new_password()
@@ -60,6 +61,17 @@ class Command(BaseCommand):
             f"  Password   {password}\n\n"
             f"Now run “palyra up” and sign in at {settings.PALYRA_PUBLIC_URL}/admin/\n"
         )
+
+    @staticmethod
+    def _migrate() -> None:
+        if not unapplied_migrations():
+            return
+        if MigrationRecorder(connection).applied_migrations():
+            raise CommandError(
+                "This database is of another version of Palyra, so it is in use. Nothing was "
+                "changed. Point PALYRA_DATA_DIR (or DATABASE_URL) at a new place and try again."
+            )
+        call_command("migrate", interactive=False, verbosity=0)
 
     @staticmethod
     def _refuse_unless_empty(found: list[str]) -> None:
