@@ -68,7 +68,8 @@ GRAVITY = Case(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """Something to do before the first call can be made, and whether it is done."""
+    """Something to do before the first call can be made, and whether it is done; `address` is empty
+    for those who may not."""
 
     title: str
     done: bool
@@ -111,7 +112,11 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     }
     shown |= _parts(request, now, zone, chosen, team)
     shown["sees_nothing"] = not any(
-        name in shown for name in ("used", "budgets", "waiting", "providers", "next_jobs", "alerts")
+        name in shown
+        for name in (
+            *("used", "budgets", "waiting", "providers", "next_jobs", "alerts"),
+            *("bad_runs", "missing_roles"),
+        )
     )
     return {**context, **shown}
 
@@ -126,7 +131,8 @@ def _parts(
         found = standings(now=now, team=team)
         shown["budgets"] = [_budget(one, now) for one in found[:SHOWN_BUDGETS]]
     if permissions.may_view_calls(request):
-        shown |= _use(now, zone, chosen, team, found)
+        called = ModelCall.objects.exists()
+        shown |= _use(now, zone, chosen, team, found) if called else _before_the_first(request, now)
     if permissions.may_view_alerts(request):
         shown |= _alerts(team)
     if permissions.may_view_approvals(request):
@@ -142,6 +148,10 @@ def _parts(
     return shown
 
 
+def _before_the_first(request: HttpRequest, now: datetime) -> dict[str, Any]:
+    return {"used": False, "steps": _first_steps(request, now), "curl": curl_line("ply_…")}
+
+
 def _use(
     now: datetime,
     zone: ZoneInfo,
@@ -149,8 +159,6 @@ def _use(
     team: Team | None,
     found: list[Standing] | None,
 ) -> dict[str, Any]:
-    if not ModelCall.objects.exists():
-        return {"used": False, "steps": _first_steps(now), "curl": curl_line("ply_…")}
     return {
         "used": True,
         "now_figures": now_figures(now, zone, team, found),
@@ -199,24 +207,27 @@ def spend_chart(found: Cube, zone: ZoneInfo, narrowed: dict[str, str]) -> Chart:
     return draw(found, names, linked, zone, f"Other {DIMENSIONS[found.by].many}")
 
 
-def _first_steps(now: datetime) -> list[Step]:
+def _first_steps(request: HttpRequest, now: datetime) -> list[Step]:
+    def to(name: str, permission: str) -> str:
+        return reverse(f"admin:{name}") if request.user.has_perm(permission) else ""
+
     live = Q(revoked_at__isnull=True) & (Q(expires_at__isnull=True) | Q(expires_at__gt=now))
     usable = ProviderModel.objects.filter(enabled=True, provider__enabled=True)
     return [
         Step(
             title="Register a provider and a model",
             done=usable.exists(),
-            address=reverse("admin:providers_provider_presets"),
+            address=to("providers_provider_presets", "providers.add_provider"),
         ),
         Step(
             title="Mark a model as the default, for “auto”",
             done=usable.filter(is_default=True).exists(),
-            address=reverse("admin:providers_providermodel_changelist"),
+            address=to("providers_providermodel_changelist", "providers.change_providermodel"),
         ),
         Step(
             title="Create a key for a team",
             done=ApiKey.objects.filter(live, team__enabled=True).exists(),
-            address=reverse("admin:governance_apikey_add"),
+            address=to("governance_apikey_add", "governance.add_apikey"),
         ),
     ]
 

@@ -20,6 +20,7 @@ SHOWN_PROVIDERS = 8
 MOST_COUNTED = 1000
 DAY = timedelta(days=1)
 HOUR = timedelta(hours=1)
+TROUBLED: tuple[Tone, ...] = ("bad", "warning")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,13 +64,13 @@ class _UnderWay:
 def provider_rows(now: datetime, team: Team | None = None) -> list[ProviderRow]:
     """The providers with their calls and failures of the last day: eleven queries at most."""
     known = Provider.objects.select_related("probe").prefetch_related("credentials", "breakers")
-    found = list(known.order_by("-enabled", "name")[:SHOWN_PROVIDERS])
+    found = list(known.order_by("-enabled", "name")[:MOST_COUNTED])
     lately = breakdown(by="provider", since=now - DAY, until=now, team=team, most=MOST_COUNTED)
     counts = {part.named.value: part.totals for part in lately.parts}
     under_way = _under_way(now, team)
     failed = [name for name, totals in counts.items() if totals.failed]
     failures = _last_failures(failed, now, team)
-    return [
+    rows = [
         _row(
             one,
             counts.get(one.name, Totals()),
@@ -80,6 +81,9 @@ def provider_rows(now: datetime, team: Team | None = None) -> list[ProviderRow]:
         )
         for one in found
     ]
+    # None that is in trouble is left out for want of room.
+    rows.sort(key=lambda row: row.tone not in TROUBLED and row.lets_pass)
+    return rows[:SHOWN_PROVIDERS]
 
 
 def _under_way(now: datetime, team: Team | None) -> dict[str, _UnderWay]:

@@ -20,9 +20,10 @@ from governance.snapshot import policy_entry
 from palyra_site.console.figures import Figure, compared
 from palyra_site.console.filters import PERIODS, USUAL
 from palyra_site.console.overview import STACKED
+from palyra_site.console.provider_rows import SHOWN_PROVIDERS
 from providers.condition import trip
 from providers.identifiers import new_id
-from providers.models import Provider
+from providers.models import Provider, ProviderProbe
 from tests.browser.seed import Seeded, seed
 from tests.console.conftest import signed_in, staff
 from tests.console.counted import DOLLAR, make_call
@@ -273,6 +274,38 @@ def test_before_the_first_call_it_says_how_to_make_one(browser: Client) -> None:
     assert "Make your first call" in text
     assert "curl" in text
     assert [step.done for step in response.context["steps"]] == [False, False, False]
+
+
+def test_who_may_not_do_a_step_is_not_led_to_it(db: None) -> None:
+    looker = signed_in(
+        staff(
+            "looker",
+            "governance.view_modelcall",
+            "governance.view_budgetpolicy",
+            "providers.view_provider",
+            "scheduling.view_cronjob",
+        )
+    )
+
+    page = looker.get(OVERVIEW)
+
+    assert [step.address for step in page.context["steps"]] == ["", "", ""]
+    html = page.content.decode()
+    assert "Set the first limit" not in html
+    assert "Add the first provider" not in html
+    assert "Schedule the first prompt" not in html
+    assert "Nothing is scheduled." in html
+
+
+def test_no_provider_in_trouble_is_left_out(browser: Client) -> None:
+    for number in range(SHOWN_PROVIDERS + 2):
+        sick = make_provider(name=f"p{number:02}")
+    ProviderProbe.objects.create(provider=sick, checked_at=timezone.now(), ok=False)
+
+    rows = browser.get(OVERVIEW).context["providers"]
+
+    assert len(rows) == SHOWN_PROVIDERS
+    assert rows[0].provider == sick
 
 
 def test_the_steps_are_ticked_off(browser: Client) -> None:
