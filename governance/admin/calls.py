@@ -43,7 +43,7 @@ from providers.display import NOTHING, duration, moment, muted, number, two_line
 
 # What only a call's own page shows.
 HEAVY = ("decision", "evaluations", "holds", "attempts")
-MOST_OTHERS = 100
+MOST_TOGETHER = 100
 # Of the file, by heading: more than the list has room for, and in figures to go on with.
 CSV_COLUMNS = {
     "admitted_at": "admitted_at",
@@ -100,16 +100,17 @@ class CorrectionForm(forms.Form):
 
 
 def _session_link(call: ModelCall) -> ObjectLink | None:
-    """The way to the other calls of the call's session, which is the team's own name for them."""
+    """The way to all calls of the call's session, which is the team's own name for them, if it has
+    others."""
     if not call.session:
         return None
-    of_team = ModelCall.objects.filter(team=call.team_id).exclude(pk=call.pk)
-    others = of_session(of_team, call.session).values("pk")[: MOST_OTHERS + 1].count()
-    if not others:
+    of_team = ModelCall.objects.filter(team=call.team_id)
+    together = of_session(of_team, call.session).values("pk")[: MOST_TOGETHER + 1].count()
+    if together <= 1:
         return None
-    words = f"more than {MOST_OTHERS}" if others > MOST_OTHERS else f"{others}"
+    words = f"More than {MOST_TOGETHER}" if together > MOST_TOGETHER else f"All {together}"
     return ObjectLink(
-        label=f"{words} other call{'' if others == 1 else 's'}",
+        label=f"{words} calls of this session",
         address=calls_address(in_session=call.session, team__id__exact=call.team_id),
     )
 
