@@ -141,11 +141,11 @@ def _request(run: CronRun, messages: list[dict[str, str]], *, held: bool) -> Cal
 async def make(prepared: Prepared, runtime: Runtime) -> Attempt:
     """Make the call, and say how it ended; nothing is raised, not even where it is cancelled."""
     run, request = prepared.run, prepared.request
-    if request is None:
-        return Attempt(status=RunStatus.FAILED, reason=_shortened(prepared.fault))
     seconds = run.job.max_runtime_seconds
     try:
         await asyncio.sleep(_until_start(run, timezone.now()))
+        if request is None:
+            return Attempt(status=RunStatus.FAILED, reason=_shortened(prepared.fault))
         async with asyncio.timeout(seconds):
             # Settled first, so that the ledger has the cost by the time the run shows it.
             result = await calls.execute(request, runtime=runtime, settled=True)

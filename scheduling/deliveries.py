@@ -120,7 +120,8 @@ def _explanation(run: CronRun) -> str:
     facts.append(f"It was due on {moment_text(run.slot, named_zone(run.job.zone))}.")
     used = [run.model] if run.model else []
     if run.started_at and run.finished_at:
-        used.append(duration((run.finished_at - run.started_at).total_seconds()))
+        took = (run.finished_at - run.started_at).total_seconds()
+        used.append(duration(max(0.0, took)))
     if run.total_tokens is not None:
         used.append(f"{run.total_tokens:,} tokens")
     if run.cost is not None:

@@ -45,11 +45,13 @@ def database_now() -> datetime:
 
 
 def next_due() -> datetime | None:
-    """When the next job or retry is due; None if none is."""
-    jobs = CronJob.objects.filter(enabled=True, due_at__isnull=False, retry_at=None)
-    first = jobs.order_by("due_at").values_list("due_at", flat=True).first()
+    """When the next job or retry is due, or one that was set aside; None if none is."""
+    jobs = CronJob.objects.filter(enabled=True, due_at__isnull=False)
+    first = jobs.filter(retry_at=None).order_by("due_at").values_list("due_at", flat=True).first()
+    set_aside = jobs.filter(retry_at__isnull=False).order_by("retry_at")
+    aside = set_aside.values_list("retry_at", flat=True).first()
     again = _unsent().order_by("due_at").values_list("due_at", flat=True).first()
-    return min((due for due in (first, again) if due is not None), default=None)
+    return min((due for due in (first, aside, again) if due is not None), default=None)
 
 
 def _unsent() -> QuerySet[CronRun]:

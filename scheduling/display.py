@@ -104,4 +104,5 @@ def took(run: CronRun) -> float | None:
     """Seconds a run was at work."""
     if run.started_at is None or run.finished_at is None:
         return None
-    return (run.finished_at - run.started_at).total_seconds()
+    # One that was cancelled before its time had come took none.
+    return max(0.0, (run.finished_at - run.started_at).total_seconds())

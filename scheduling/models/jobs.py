@@ -239,6 +239,9 @@ class CronJob(models.Model):
         verbose_name = "scheduled prompt"
         indexes = [
             models.Index(fields=["due_at"], name="job_due_at", condition=Q(enabled=True)),
+            models.Index(
+                fields=["retry_at"], name="job_set_aside", condition=Q(retry_at__isnull=False)
+            ),
         ]
         constraints = [
             models.UniqueConstraint(

@@ -10,7 +10,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from governance.models import AuditEntry, CallStatus, CallText, ModelCall
+from governance.models import AuditEntry, CallStatus, CallText, ModelCall, Team
 from tests.browser.seed import Seeded
 from tests.console.conftest import signed_in, staff
 from tests.console.pages import filled, text_of
@@ -20,9 +20,17 @@ ANSWERED = {"passages": [["Model", "A secret plan."]], "cut": True}
 
 
 @pytest.fixture
-def kept(seeded: Seeded) -> ModelCall:
+def called(seeded: Seeded) -> ModelCall:
+    """A call of which nothing is kept."""
+    CallText.objects.all().delete()
+    Team.objects.update(text_days=0)
+    return ModelCall.objects.get(pk=seeded.call.pk)
+
+
+@pytest.fixture
+def kept(called: ModelCall) -> ModelCall:
     """A call whose prompt and answer are kept."""
-    call = seeded.call
+    call = called
     call.team.text_days = 30
     call.team.save()
     CallText.objects.create(
@@ -108,10 +116,10 @@ def test_the_permission_to_read_is_of_use_only_with_that_to_see(kept: ModelCall)
     ],
 )
 def test_what_is_not_kept_says_why(
-    seeded: Seeded, browser: Client, days: tuple[int, int], status: str, says: str
+    called: ModelCall, browser: Client, days: tuple[int, int], status: str, says: str
 ) -> None:
     team_days, age_days = days
-    call = seeded.call
+    call = called
     call.team.text_days = team_days
     call.team.save()
     at = timezone.now() - timedelta(days=age_days)
@@ -149,8 +157,8 @@ def test_reading_wants_the_forms_token(kept: ModelCall, seeded: Seeded) -> None:
     assert looks() == 0
 
 
-def test_a_teams_form_sets_how_long_they_are_kept(seeded: Seeded, browser: Client) -> None:
-    team = seeded.teams[0]
+def test_a_teams_form_sets_how_long_they_are_kept(called: ModelCall, browser: Client) -> None:
+    team = called.team
     address = reverse("admin:governance_team_change", args=[team.pk])
     form: dict[str, Any] = filled(browser.get(address).content.decode(), "team_form")
     assert form["text_days"] == "0"

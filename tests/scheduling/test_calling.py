@@ -101,6 +101,16 @@ def test_a_run_dispatched_ahead_of_its_time_waits_for_it(make_run: MakeRun, made
     assert asked_at[0] >= run.started_at
 
 
+def test_nor_does_a_run_that_cannot_be_asked_end_before_its_time(make_run: MakeRun) -> None:
+    run = make_run()
+    run.started_at = timezone.now() + 0.8 * AHEAD
+
+    made = asyncio.run(calling.make(calling.Prepared(run, None, "No."), None))  # type: ignore[arg-type]
+
+    assert (made.status, made.reason) == (RunStatus.FAILED, "No.")
+    assert timezone.now() >= run.started_at
+
+
 def test_the_job_says_what_is_asked(make_run: MakeRun) -> None:
     run = make_run(
         owner=OWNER,

@@ -313,8 +313,25 @@ def test_one_bad_job_does_not_keep_the_others_from_running(make_job: MakeJob) ->
     assert bad.next_slot == due
     # It is tried again later, not at once, and does not count as due meanwhile.
     assert dispatch(due + timedelta(seconds=4)) == 0
-    assert next_due() != due
-    assert dispatch(due + timedelta(seconds=3) + RETRY_AFTER) == 1
+    again = due + timedelta(seconds=3) + RETRY_AFTER
+    assert next_due() == again
+    assert dispatch(again) == 1
+
+
+def test_a_job_that_was_set_aside_wakes_the_scheduler(make_job: MakeJob) -> None:
+    # So that no other time comes before it is tried again.
+    due = now().replace(second=5)
+    bad = make_job(schedule_kind="cron", cron="* * * * *", due=due)
+    CronJob.objects.filter(pk=bad.pk).update(cron="0 0 30 2 *")
+    dispatch(due)
+    assert next_due() == due + RETRY_AFTER
+    CronJob.objects.filter(pk=bad.pk).update(cron="* * * * *")
+
+    assert dispatch(due + RETRY_AFTER, ahead=AHEAD) == 1
+
+    assert CronRun.objects.get().slot == due
+    bad.refresh_from_db()
+    assert next_due() == bad.next_slot != due
 
 
 def test_a_mended_job_runs_at_once(make_job: MakeJob) -> None:
