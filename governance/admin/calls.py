@@ -28,6 +28,7 @@ from governance.admin.call_filters import (
     WindowFilter,
     named,
     of_session,
+    searchable,
 )
 from governance.admin.call_links import calls_address
 from governance.admin.call_texts import READ_PERMISSION, note_of, read
@@ -185,7 +186,7 @@ class ModelCallAdmin(ReadOnlyAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[ModelCall], search_term: str
     ) -> tuple[QuerySet[ModelCall], bool]:
-        term = search_term.strip()
+        term = searchable(search_term)
         if not term:
             return queryset, False
         try:
