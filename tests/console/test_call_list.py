@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -167,6 +168,15 @@ def test_a_filled_in_filter_keeps_the_others(seeded: Seeded, browser: Client) ->
     assert '<input type="hidden" name="status__exact" value="succeeded">' in form
     assert '<input type="hidden" name="key" value="a">' in form
     assert 'name="cost_from"' not in form
+
+
+def test_every_filled_in_filter_is_described(seeded: Seeded, browser: Client) -> None:
+    html = browser.get(LIST).content.decode()
+
+    described = re.findall(r'<input id="filter-[^>]* aria-describedby="([^"]+)"', html)
+    assert len(described) > 1
+    for one in described:
+        assert html.count(f'id="{one}"') == 1, one
 
 
 def test_a_list_counts_no_further_than_it_pages(
