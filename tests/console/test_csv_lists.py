@@ -67,7 +67,7 @@ def test_a_shown_value_without_its_looks(shown: Any, words: Any) -> None:
     assert plain(shown) == words
 
 
-@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r"])
+@pytest.mark.parametrize("start", [*"=+-@\t\r\n", *"\uff1d\uff0b\uff0d\uff20"])
 def test_no_cell_is_a_formula(start: str) -> None:
     assert cell(f"{start}1+1") == f"'{start}1+1"
     assert cell(-1) == -1
