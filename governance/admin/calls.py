@@ -7,8 +7,10 @@ from uuid import UUID
 
 from django import forms
 from django.contrib import admin
+from django.contrib.admin.views.main import SEARCH_VAR
 from django.core.exceptions import PermissionDenied, ValidationError
-from django.db.models import Q, QuerySet
+from django.db.models import F, Q, QuerySet
+from django.db.models.expressions import OrderBy
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
@@ -45,6 +47,10 @@ from providers.display import NOTHING, duration, moment, muted, number, two_line
 # What only a call's own page shows.
 HEAVY = ("decision", "evaluations", "holds", "attempts")
 MOST_TOGETHER = 100
+# What is not known costs least, in every database.
+DEAREST, CHEAPEST = F("cost").desc(nulls_last=True), F("cost").asc(nulls_first=True)
+# What may find several keys or people, whose calls come from several places of an index.
+SEVERAL = (SEARCH_VAR, KeyFilter.parameter_name, PersonFilter.parameter_name)
 # Of the file, by heading: more than the list has room for, and in figures to go on with.
 CSV_COLUMNS = {
     "admitted_at": "admitted_at",
@@ -170,10 +176,16 @@ class ModelCallAdmin(ReadOnlyAdmin):
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[BoundedList]:
         return BoundedList
 
-    def get_ordering(self, request: HttpRequest) -> tuple[str, ...]:
+    def get_ordering(self, request: HttpRequest) -> tuple[str | OrderBy, ...]:
         """The latest first; where costs are asked for the dearest, which the index has in order."""
         by_cost = request.GET.get(COST_FROM) or request.GET.get(COST_TO)
-        return ("-cost", "-pk") if by_cost else ("-admitted_at", "-pk")
+        return (DEAREST, "-pk") if by_cost else ("-admitted_at", "-pk")
+
+    def get_sortable_by(self, request: HttpRequest) -> tuple[str, ...]:
+        """Not by cost where calls of several keys or people may be found: no index has those in
+        that order, so that all of them would be sorted for each page."""
+        several = any(request.GET.get(name) for name in SEVERAL)
+        return ("when",) if several else self.sortable_by
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ModelCall]:
         calls: QuerySet[ModelCall] = super().get_queryset(request)
@@ -297,7 +309,7 @@ class ModelCallAdmin(ReadOnlyAdmin):
             return number(known)
         return format_html('<span title="An estimate">≈ {}</span>', number(known))
 
-    @admin.display(description="cost", ordering="cost")
+    @admin.display(description="cost", ordering=CHEAPEST)
     def amount_cost(self, call: ModelCall) -> str:
         return dollars(call.cost)
 

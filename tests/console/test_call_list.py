@@ -41,6 +41,7 @@ NARROWED = (
     "q={call}",
     "o=0",
     "o=-6",
+    "o=6",
 )
 # What several names are asked for at once is sorted: their calls come from several places.
 SORTED = ("q=", "person=", "key=")
@@ -149,6 +150,23 @@ def test_calls_are_narrowed_by_cost_the_dearest_first(seeded: Seeded, browser: C
     team = ModelCall.objects.get(cost=costs[0]).team_id
     both = found(browser, cost_from="2", team__id__exact=team)
     assert {one.team_id for one in both} == {team}
+
+
+def test_what_cost_is_not_known_is_below_the_cheapest(seeded: Seeded, browser: Client) -> None:
+    ModelCall.objects.update(cost=None)
+    for call, cost in zip(ModelCall.objects.order_by("pk")[:2], (1, 0), strict=True):
+        ModelCall.objects.filter(pk=call.pk).update(cost=cost)
+
+    dearest_first = [one.cost for one in found(browser, o="-6", all="")]
+    assert dearest_first[:3] == [1, 0, None]
+    assert [one.cost for one in found(browser, o="6", all="")] == dearest_first[::-1]
+
+
+@pytest.mark.parametrize("query", ["q=openai", "key=a", "person=a"])
+def test_calls_of_several_are_not_sorted_by_cost(seeded: Seeded, query: str) -> None:
+    assert changelist(f"{query}&o=-6").queryset.query.order_by[0] == "-admitted_at"
+    assert "amount_cost" not in changelist(query).sortable_by
+    assert "amount_cost" in changelist("").sortable_by
 
 
 @pytest.mark.parametrize("cost", ["much", "-1", "1e400", "0.00000000001"])
