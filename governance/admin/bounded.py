@@ -37,7 +37,12 @@ class BoundedPaginator(Paginator[Any]):
 
 
 class BoundedList(ChangeList):
-    """A list that knows whether there are more rows than it counts."""
+    """A list that knows whether there are more rows than it counts, and is sorted by nothing but
+    what it offers to be sorted by, whatever its address says."""
+
+    def get_ordering_field(self, field_name: Any) -> Any:
+        offered = self.sortable_by is None or field_name in self.sortable_by
+        return super().get_ordering_field(field_name) if offered else None
 
     @property
     def has_more(self) -> bool:

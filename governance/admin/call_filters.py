@@ -21,11 +21,16 @@ from governance.fields import DollarsField
 from governance.ledger.opening import calls_of
 from governance.models import ApiKey, BudgetWindow, ModelCall, Team
 from governance.snapshot import policy_entry
+from governance.storable import storable
 from governance.windows import Period
 from providers.models import Provider, ProviderModel
 
 COST_FROM, COST_TO = "cost_from", "cost_to"
 KEY_BEGINS = "ply_"
+# Digits that every database takes for a key.
+LONGEST_KEY = 18
+# Longer than any name is; databases refuse to look for what is much longer.
+LONGEST_TERM = 256
 Calls = QuerySet[ModelCall]
 
 
@@ -39,7 +44,8 @@ class ProviderFilter(admin.SimpleListFilter):
         return [(name, name) for name in Provider.objects.values_list("name", flat=True)]
 
     def queryset(self, request: HttpRequest, queryset: Calls) -> Calls:
-        return queryset.filter(provider=self.value()) if self.value() else queryset
+        term = searchable(self.value() or "")
+        return queryset.filter(provider=term) if term else queryset
 
 
 class ModelFilter(admin.SimpleListFilter):
@@ -56,7 +62,7 @@ class ModelFilter(admin.SimpleListFilter):
         ]
 
     def queryset(self, request: HttpRequest, queryset: Calls) -> Calls:
-        provider, slash, name = (self.value() or "").partition("/")
+        provider, slash, name = searchable(self.value() or "").partition("/")
         return queryset.filter(provider=provider, model=name) if slash else queryset
 
 
@@ -98,7 +104,7 @@ class KeyFilter(WrittenFilter):
     hint = "Part of its name, or the key as it is shown"
 
     def queryset(self, request: HttpRequest, queryset: Calls) -> Calls:
-        term = (self.value() or "").strip()
+        term = searchable(self.value() or "")
         return queryset.filter(api_key__in=_few(keys_named(term))) if term else queryset
 
 
@@ -110,7 +116,7 @@ class PersonFilter(WrittenFilter):
     hint = "Part of the name they sign in with"
 
     def queryset(self, request: HttpRequest, queryset: Calls) -> Calls:
-        term = (self.value() or "").strip()
+        term = searchable(self.value() or "")
         return queryset.filter(user__in=_few(people_named(term))) if term else queryset
 
 
@@ -122,7 +128,8 @@ class SessionFilter(WrittenFilter):
     hint = "Exactly as its caller called it"
 
     def queryset(self, request: HttpRequest, queryset: Calls) -> Calls:
-        return of_session(queryset, self.value() or "") if self.value() else queryset
+        term = searchable(self.value() or "")
+        return of_session(queryset, term) if term else queryset
 
 
 class WindowFilter(admin.SimpleListFilter):
@@ -141,7 +148,8 @@ class WindowFilter(admin.SimpleListFilter):
     def queryset(self, request: HttpRequest, queryset: Calls) -> Calls:
         value = self.value() or ""
         windows = BudgetWindow.objects.select_related("policy")
-        self.window = windows.filter(pk=int(value)).first() if value.isdecimal() else None
+        is_key = value.isascii() and value.isdecimal() and len(value) <= LONGEST_KEY
+        self.window = windows.filter(pk=int(value)).first() if is_key else None
         return queryset.none() if self.window is None else counted_by(self.window, queryset)
 
     def choices(self, changelist: Any) -> Iterator[Any]:
@@ -184,6 +192,12 @@ class CostFilter(WrittenFilter):
             messages.error(request, "Cost: give US dollars, such as 0.05.")
             return queryset.none()
         return queryset.filter(**bounds) if bounds else queryset
+
+
+def searchable(term: str) -> str:
+    """What was written, so that every database can look for it."""
+    looked_for: str = storable(term.strip()[:LONGEST_TERM])
+    return looked_for
 
 
 def nano_dollars(text: str) -> int:

@@ -69,4 +69,7 @@ def _why_not(call: ModelCall, now: datetime) -> str:
         return "The call is under way. They are kept once it has ended."
     if call.admitted_at < now - timedelta(days=days):
         return f"They are no longer kept: the team keeps them for {days:,} days."
-    return "They were not kept: when the call was made, the team's setting kept none."
+    return (
+        "They were not kept: the team's setting kept none then, or they could not be written "
+        "(the log says so)."
+    )

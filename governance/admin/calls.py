@@ -7,8 +7,10 @@ from uuid import UUID
 
 from django import forms
 from django.contrib import admin
+from django.contrib.admin.views.main import SEARCH_VAR
 from django.core.exceptions import PermissionDenied, ValidationError
-from django.db.models import Q, QuerySet
+from django.db.models import F, Q, QuerySet
+from django.db.models.expressions import OrderBy
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
@@ -28,6 +30,7 @@ from governance.admin.call_filters import (
     WindowFilter,
     named,
     of_session,
+    searchable,
 )
 from governance.admin.call_links import calls_address
 from governance.admin.call_texts import READ_PERMISSION, note_of, read
@@ -43,7 +46,11 @@ from providers.display import NOTHING, duration, moment, muted, number, two_line
 
 # What only a call's own page shows.
 HEAVY = ("decision", "evaluations", "holds", "attempts")
-MOST_OTHERS = 100
+MOST_TOGETHER = 100
+# What is not known costs least, in every database.
+DEAREST, CHEAPEST = F("cost").desc(nulls_last=True), F("cost").asc(nulls_first=True)
+# What may find several keys or people, whose calls come from several places of an index.
+SEVERAL = (SEARCH_VAR, KeyFilter.parameter_name, PersonFilter.parameter_name)
 # Of the file, by heading: more than the list has room for, and in figures to go on with.
 CSV_COLUMNS = {
     "admitted_at": "admitted_at",
@@ -100,16 +107,17 @@ class CorrectionForm(forms.Form):
 
 
 def _session_link(call: ModelCall) -> ObjectLink | None:
-    """The way to the other calls of the call's session, which is the team's own name for them."""
+    """The way to all calls of the call's session, which is the team's own name for them, if it has
+    others."""
     if not call.session:
         return None
-    of_team = ModelCall.objects.filter(team=call.team_id).exclude(pk=call.pk)
-    others = of_session(of_team, call.session).values("pk")[: MOST_OTHERS + 1].count()
-    if not others:
+    of_team = ModelCall.objects.filter(team=call.team_id)
+    together = of_session(of_team, call.session).values("pk")[: MOST_TOGETHER + 1].count()
+    if together <= 1:
         return None
-    words = f"more than {MOST_OTHERS}" if others > MOST_OTHERS else f"{others}"
+    words = f"More than {MOST_TOGETHER}" if together > MOST_TOGETHER else f"All {together}"
     return ObjectLink(
-        label=f"{words} other call{'' if others == 1 else 's'}",
+        label=f"{words} calls of this session",
         address=calls_address(in_session=call.session, team__id__exact=call.team_id),
     )
 
@@ -168,10 +176,16 @@ class ModelCallAdmin(ReadOnlyAdmin):
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[BoundedList]:
         return BoundedList
 
-    def get_ordering(self, request: HttpRequest) -> tuple[str, ...]:
+    def get_ordering(self, request: HttpRequest) -> tuple[str | OrderBy, ...]:
         """The latest first; where costs are asked for the dearest, which the index has in order."""
         by_cost = request.GET.get(COST_FROM) or request.GET.get(COST_TO)
-        return ("-cost", "-pk") if by_cost else ("-admitted_at", "-pk")
+        return (DEAREST, "-pk") if by_cost else ("-admitted_at", "-pk")
+
+    def get_sortable_by(self, request: HttpRequest) -> tuple[str, ...]:
+        """Not by cost where calls of several keys or people may be found: no index has those in
+        that order, so that all of them would be sorted for each page."""
+        several = any(request.GET.get(name) for name in SEVERAL)
+        return ("when",) if several else self.sortable_by
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ModelCall]:
         calls: QuerySet[ModelCall] = super().get_queryset(request)
@@ -184,7 +198,7 @@ class ModelCallAdmin(ReadOnlyAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[ModelCall], search_term: str
     ) -> tuple[QuerySet[ModelCall], bool]:
-        term = search_term.strip()
+        term = searchable(search_term)
         if not term:
             return queryset, False
         try:
@@ -295,7 +309,7 @@ class ModelCallAdmin(ReadOnlyAdmin):
             return number(known)
         return format_html('<span title="An estimate">≈ {}</span>', number(known))
 
-    @admin.display(description="cost", ordering="cost")
+    @admin.display(description="cost", ordering=CHEAPEST)
     def amount_cost(self, call: ModelCall) -> str:
         return dollars(call.cost)
 

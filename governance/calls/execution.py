@@ -230,5 +230,5 @@ def _submit(
     planned: CallPlan, ended: Settlement, runtime: Runtime, answer: Any = None
 ) -> Future[Any]:
     written = runtime.settle(ended, planned.limited_providers)
-    remember(planned, runtime, written, answer)
+    remember(planned, runtime, written, lambda: answer)
     return written

@@ -6,6 +6,7 @@ Whatever goes wrong here is no matter of the call: it is answered and settled al
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
@@ -25,18 +26,24 @@ def remembers(plan: CallPlan, runtime: Runtime) -> bool:
     return team is not None and team.text_days > 0
 
 
-def remember(plan: CallPlan, runtime: Runtime, settled: Future[Any], answer: Any) -> None:
-    """Have what was asked, and `answer` if there is one, kept once the call is settled."""
+def remember(
+    plan: CallPlan, runtime: Runtime, settled: Future[Any], answer: Callable[[], Any]
+) -> None:
+    """Have what was asked, and what `answer` gives if not None, kept once the call is settled.
+
+    `answer` is only called where the team wants it kept.
+    """
     if not remembers(plan, runtime):
         return
     try:
+        said = answer()
         # Only what is kept of them: the request and the answer themselves may be large.
         exchange = Exchange(
             call_id=plan.call_id,
             team_id=plan.request.caller.team_id,
             admitted_at=plan.begun_at,
             asked=asked_text(plan.asked.role, plan.request.body),
-            answered=None if answer is None else answered_text(plan.asked.role, answer),
+            answered=None if said is None else answered_text(plan.asked.role, said),
         )
     except Exception:
         # Without the error: it may quote what it failed on.

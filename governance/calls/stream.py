@@ -115,6 +115,8 @@ class LiveStream(CallStream):
         self.cacheable = keeping.applies
         self._option = plan.option_of(opened.request)
         self._generated = 0
+        # Decided now: of a team that begins to keep texts midway, what came before is not known.
+        self._remembered = remembered
         self._assembler = chunks.Assembler() if keeping.applies or remembered else None
         self._settled = False
 
@@ -180,8 +182,8 @@ class LiveStream(CallStream):
         self.usage, self.cost = settlement.usage, settlement.cost
         written = self._runtime.settle(settlement, self._plan.limited_providers)
         self._settled = True
-        said = self._assembler.completion() if self._assembler is not None else None
-        remember(self._plan, self._runtime, written, said)
+        if self._remembered and self._assembler is not None:
+            remember(self._plan, self._runtime, written, self._assembler.completion)
 
     def _usage_chunk(self) -> dict[str, Any]:
         assert self.usage is not None

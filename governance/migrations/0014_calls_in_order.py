@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.db import migrations, models
 
+from governance.models.dearest import DearestIndex
 from providers.online_indexes import AddIndexOnline
 
 INDEXES = (
@@ -11,7 +12,7 @@ INDEXES = (
     models.Index(fields=["model", "-admitted_at"], name="call_by_model"),
     models.Index(fields=["provider", "-admitted_at"], name="call_by_provider"),
     models.Index(fields=["surface", "-admitted_at"], name="call_by_surface"),
-    models.Index(fields=["-cost", "-id"], name="call_by_cost"),
+    DearestIndex(fields=["-cost", "-id"], name="call_by_cost"),
     models.Index(
         fields=["user", "-admitted_at"],
         name="call_by_person",

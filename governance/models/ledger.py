@@ -6,6 +6,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Q
 
+from governance.models.dearest import DearestIndex
 from governance.models.modes import RoutingMode
 from governance.models.prices import Price
 from governance.models.teams import ApiKey, Team
@@ -152,7 +153,7 @@ class ModelCall(models.Model):
             models.Index(fields=["model", "-admitted_at"], name="call_by_model"),
             models.Index(fields=["provider", "-admitted_at"], name="call_by_provider"),
             models.Index(fields=["surface", "-admitted_at"], name="call_by_surface"),
-            models.Index(fields=["-cost", "-id"], name="call_by_cost"),
+            DearestIndex(fields=["-cost", "-id"], name="call_by_cost"),
             models.Index(
                 fields=["user", "-admitted_at"],
                 name="call_by_person",

@@ -204,8 +204,10 @@ class ConsoleAdmin(ModelAdmin):
     ) -> Any:
         """What the site knows was done to the object; Django's own log is of this console only."""
         obj = self.get_object(request, unquote(object_id))
+        if obj is None:
+            return super().history_view(request, object_id, extra_context)
         site: Any = self.admin_site
-        pages = self.get_paginator(request, [] if obj is None else site.history_of(obj), 100)
+        pages = self.get_paginator(request, site.history_of(obj), 100)
         page = pages.get_page(request.GET.get("p", 1))
         shown = {
             "action_list": page,

@@ -14,6 +14,7 @@ from typing import Any
 from asgiref.sync import sync_to_async
 from django.contrib.admin.utils import label_for_field, lookup_field
 from django.core.handlers.asgi import ASGIRequest
+from django.db import close_old_connections
 from django.db.models import Model
 from django.http import HttpRequest, StreamingHttpResponse
 from django.utils import timezone
@@ -73,7 +74,8 @@ def _lines(
             changelist.queryset = rows.filter(pk__in=keys[start : start + AT_ONCE])
             # The list's own way to its rows adds whatever its columns need.
             changelist.get_results(request)
-            yield csv_bytes(_row(one, names, admin) for one in changelist.result_list)
+            lines = csv_bytes(_row(one, names, admin) for one in changelist.result_list)
+        yield lines
 
 
 def _shown(changelist: Any) -> dict[str, str]:
@@ -111,7 +113,11 @@ def plain(value: Any) -> Any:
 
 async def _one_by_one(chunks: Iterator[bytes]) -> AsyncIterator[bytes]:
     def following() -> bytes | None:
-        return next(chunks, None)
+        try:
+            return next(chunks, None)
+        finally:
+            # Whoever reads slowly keeps no connection from the pool between two chunks.
+            close_old_connections()
 
     while (chunk := await sync_to_async(following)()) is not None:
         yield chunk

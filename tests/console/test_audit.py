@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from uuid import uuid4
+
 import pytest
+from django.contrib import admin
 from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
@@ -102,6 +105,14 @@ def test_history_is_shown_to_who_may_see_the_object(disabled: Team) -> None:
 
     assert signed_in(staff("looks", "governance.view_team")).get(address).status_code == 200
     assert signed_in(staff("does-not")).get(address).status_code == 403
+
+
+def test_what_is_not_there_has_no_history(browser: Client) -> None:
+    for model in admin.site._registry:
+        name = f"admin:{model._meta.app_label}_{model._meta.model_name}_history"
+        for unknown in (str(uuid4()), "987654321"):
+            response = browser.get(reverse(name, args=[unknown]))
+            assert response.status_code in {302, 404}, (name, unknown)
 
 
 def test_the_trail_is_for_who_may_see_it(disabled: Team) -> None:

@@ -80,7 +80,7 @@ def test_links_to_calls_are_for_those_who_may_see_them(seeded: Seeded) -> None:
     assert shown.context["object_links"] == []
 
 
-def test_a_call_leads_to_its_sessions_others_within_its_team(
+def test_a_call_leads_to_its_sessions_calls_within_its_team(
     seeded: Seeded, browser: Client
 ) -> None:
     call = seeded.call
@@ -93,11 +93,19 @@ def test_a_call_leads_to_its_sessions_others_within_its_team(
     shown = browser.get(page("governance_modelcall", call.pk))
 
     link = shown.context["session_calls"]
-    assert link.label == "2 other calls"
     query = dict(parse_qsl(urlsplit(link.address).query))
     found = browser.get(LIST, query).context["cl"].result_list
+    assert link.label == f"All {len(found)} calls of this session"
     assert {one.pk for one in found} == {call.pk, *(one.pk for one in mine)}
     assert "a & b" in text_of(shown.content.decode())
+
+
+def test_a_call_alone_in_its_session_leads_to_no_others(seeded: Seeded, browser: Client) -> None:
+    ModelCall.objects.filter(pk=seeded.call.pk).update(session="alone")
+
+    shown = browser.get(page("governance_modelcall", seeded.call.pk))
+
+    assert shown.context["session_calls"] is None
 
 
 def test_a_call_leads_to_what_it_asked_for(seeded: Seeded, browser: Client) -> None:

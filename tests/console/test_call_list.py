@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -40,6 +41,7 @@ NARROWED = (
     "q={call}",
     "o=0",
     "o=-6",
+    "o=6",
 )
 # What several names are asked for at once is sorted: their calls come from several places.
 SORTED = ("q=", "person=", "key=")
@@ -150,6 +152,23 @@ def test_calls_are_narrowed_by_cost_the_dearest_first(seeded: Seeded, browser: C
     assert {one.team_id for one in both} == {team}
 
 
+def test_what_cost_is_not_known_is_below_the_cheapest(seeded: Seeded, browser: Client) -> None:
+    ModelCall.objects.update(cost=None)
+    for call, cost in zip(ModelCall.objects.order_by("pk")[:2], (1, 0), strict=True):
+        ModelCall.objects.filter(pk=call.pk).update(cost=cost)
+
+    dearest_first = [one.cost for one in found(browser, o="-6", all="")]
+    assert dearest_first[:3] == [1, 0, None]
+    assert [one.cost for one in found(browser, o="6", all="")] == dearest_first[::-1]
+
+
+@pytest.mark.parametrize("query", ["q=openai", "key=a", "person=a"])
+def test_calls_of_several_are_not_sorted_by_cost(seeded: Seeded, query: str) -> None:
+    assert changelist(f"{query}&o=-6").queryset.query.order_by[0] == "-admitted_at"
+    assert "amount_cost" not in changelist(query).sortable_by
+    assert "amount_cost" in changelist("").sortable_by
+
+
 @pytest.mark.parametrize("cost", ["much", "-1", "1e400", "0.00000000001"])
 def test_what_is_no_cost_is_said_and_finds_nothing(
     seeded: Seeded, browser: Client, cost: str
@@ -167,6 +186,15 @@ def test_a_filled_in_filter_keeps_the_others(seeded: Seeded, browser: Client) ->
     assert '<input type="hidden" name="status__exact" value="succeeded">' in form
     assert '<input type="hidden" name="key" value="a">' in form
     assert 'name="cost_from"' not in form
+
+
+def test_every_filled_in_filter_is_described(seeded: Seeded, browser: Client) -> None:
+    html = browser.get(LIST).content.decode()
+
+    described = re.findall(r'<input id="filter-[^>]* aria-describedby="([^"]+)"', html)
+    assert len(described) > 1
+    for one in described:
+        assert html.count(f'id="{one}"') == 1, one
 
 
 def test_a_list_counts_no_further_than_it_pages(

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.contrib import admin
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import mark_safe
 
@@ -64,7 +67,7 @@ def test_a_shown_value_without_its_looks(shown: Any, words: Any) -> None:
     assert plain(shown) == words
 
 
-@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r"])
+@pytest.mark.parametrize("start", [*"=+-@\t\r\n", *"\uff1d\uff0b\uff0d\uff20"])
 def test_no_cell_is_a_formula(start: str) -> None:
     assert cell(f"{start}1+1") == f"'{start}1+1"
     assert cell(-1) == -1
@@ -127,6 +130,31 @@ def test_a_file_comes_chunk_by_chunk(
     assert len(chunks) == 1 + 3
     text = b"".join(chunks).decode()
     assert [text.index(name) for name in names] == sorted(text.index(name) for name in names)
+
+
+async def test_a_file_read_slowly_keeps_no_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    happened: list[str] = []
+
+    def chunks() -> Iterator[bytes]:
+        for _ in range(2):
+            happened.append("read")
+            yield b"a,b"
+
+    monkeypatch.setattr(csv_lists, "close_old_connections", lambda: happened.append("closed"))
+
+    async for _ in csv_lists._one_by_one(chunks()):
+        happened.append("sent")
+
+    assert happened == ["read", "closed", "sent"] * 2 + ["closed"]
+
+
+def test_between_chunks_the_readers_own_zone_is_in_force(db: None, browser: Client) -> None:
+    make_team()
+    response: Any = browser.get(reverse("admin:governance_team_csv"))
+
+    with timezone.override(ZoneInfo("Asia/Tokyo")):
+        for _ in response.streaming_content:
+            assert timezone.get_current_timezone_name() == "Asia/Tokyo"
 
 
 def test_what_is_too_long_is_refused_whole_in_words(

@@ -18,6 +18,7 @@ from governance.texts import LONGEST, Passage, Text, answered_text, asked_text, 
 from governance.texts import keeper as keeper_module
 from governance.texts.keeper import Exchange, TextKeeper
 from governance.transcription_request import TranscriptionForm
+from providers.chunks import Assembler
 from providers.failures import FailureClass
 from providers.identifiers import new_id
 from tests.governance.scenes import TwoProviders
@@ -230,6 +231,50 @@ async def test_of_a_stream_that_is_left_is_kept_what_came(
     (row,) = await kept(two)
     assert said(row).startswith("Good ")
     assert "all" not in said(row)
+
+
+@transactional
+async def test_of_a_stream_under_way_when_texts_are_switched_on_nothing_is_kept(
+    two: TwoProviders, monkeypatch: Any
+) -> None:
+    install(monkeypatch, first=ScriptedStream([piece("Good "), piece("morning")]))
+    stream = await opened(two)
+    await anext(stream)
+    await keeps(two)
+    await stream.aclose()
+    assert await kept(two) == []
+
+
+@transactional
+async def test_a_stream_that_cannot_be_put_together_is_settled(
+    two: TwoProviders, monkeypatch: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(_: Assembler) -> Any:
+        raise ValueError("hello")
+
+    await keeps(two)
+    monkeypatch.setattr(Assembler, "completion", broken)
+    install(monkeypatch, first=ScriptedStream([piece("Good "), piece("morning")]))
+    stream = await opened(two)
+    await anext(stream)
+    await stream.aclose()
+    assert await kept(two) == []
+    assert (await ModelCall.objects.aget()).status == "cancelled"
+    assert "cannot be kept" in caplog.text
+
+
+@transactional
+async def test_a_stream_is_put_together_only_where_it_is_kept(
+    two: TwoProviders, monkeypatch: Any
+) -> None:
+    made: list[Assembler] = []
+    monkeypatch.setattr(Assembler, "completion", made.append)
+    install(monkeypatch, first=ScriptedStream([piece("Good "), piece("morning")]))
+    stream = await open_stream(two.request(stream=True, temperature=0), runtime=two.runtime)
+    await anext(stream)
+    await stream.aclose()
+    assert await kept(two) == []
+    assert made == []
 
 
 @transactional
