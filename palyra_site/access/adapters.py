@@ -9,16 +9,17 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.cache import cache
 from django.core.exceptions import ValidationError
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils.text import slugify
 
 from palyra_site.access import attempts, outbound, sealing
-from palyra_site.access.claims import Claim, Outcome, judge
+from palyra_site.access.claims import SIGNING_IN, Claim, Outcome, judge
 from palyra_site.access.groups import role_of
 from palyra_site.access.landing import landing_of
-from palyra_site.access.records import record_refused_single_sign_on
+from palyra_site.access.records import LINKED, record_refused_single_sign_on
 from palyra_site.access.two_step import must_use
 
 if TYPE_CHECKING:
@@ -150,12 +151,14 @@ class SingleSignOn(SocialAdapter):  # type: ignore[misc]
         """
         from allauth.core.exceptions import ImmediateHttpResponse  # noqa: PLC0415
 
+        if sociallogin.state.get("process") not in {None, SIGNING_IN}:
+            raise ImmediateHttpResponse(_not_signed_in(request))
         if sociallogin.is_existing:
             return
         claim = _claim(sociallogin)
         outcome = judge(claim)
         if outcome is Outcome.KNOWN:
-            sociallogin.connect(request, User.objects.get(pk=claim.holders[0]))
+            _link(request, sociallogin, User.objects.get(pk=claim.holders[0]))
         elif outcome is not Outcome.NEW:
             record_refused_single_sign_on(claim, outcome)
             raise ImmediateHttpResponse(_refusal(request, claim, outcome))
@@ -201,6 +204,18 @@ def _claim(sociallogin: Any) -> Claim:
         holders=tuple(holders.order_by("pk").values_list("pk", flat=True)[:2]),
         domains=tuple(settings.PALYRA_OIDC_DOMAINS),
     )
+
+
+def _link(request: HttpRequest, sociallogin: Any, user: User) -> None:
+    from governance.audit import record  # noqa: PLC0415
+
+    with transaction.atomic():
+        sociallogin.connect(request, user)
+        record(LINKED, user, {})
+
+
+def _not_signed_in(request: HttpRequest) -> HttpResponse:
+    return render(request, "socialaccount/authentication_error.html", status=401)
 
 
 def _refusal(request: HttpRequest, claim: Claim, outcome: Outcome) -> HttpResponse:

@@ -18,12 +18,13 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.contrib.auth.models import User
 from django.core.exceptions import DisallowedHost
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
+from palyra_site.access.claims import SIGNING_IN
 from palyra_site.access.groups import role_of
 from palyra_site.access.outbound import log_failure
 from palyra_site.access.records import SIGNED_OUT
@@ -78,6 +79,9 @@ def to_single_sign_on(request: HttpRequest, provider_id: str) -> HttpResponse:
 
     By way of a page: a form's policy lets it lead nowhere else, not even by redirection.
     """
+    # Or the caller could have allauth tie an identity to the account that is signed in.
+    if {request.GET.get("process"), request.POST.get("process")} - {None, SIGNING_IN}:
+        raise Http404
     response = _asked(oidc.login, request, provider_id)
     if response.status_code != HTTPStatus.FOUND:
         return response

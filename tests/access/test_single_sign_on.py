@@ -63,13 +63,17 @@ def configure(settings: Settings, provider: IdentityProvider, *domains: str) -> 
 
 def go(client: Client, following: str = "") -> Any:
     """Press the button, agree at the provider, and come back."""
-    leaving = client.post(f"{START}?next={following}" if following else START)
+    return client.get(agree(client.post(f"{START}?next={following}" if following else START)))
+
+
+def agree(leaving: Any) -> str:
+    """Agree at the provider; where it sends the browser back to."""
     assert leaving.status_code == 200
     found = re.search(r'content="0;url=([^"]+)"', text(leaving))
     assert found
     back = httpx.get(html.unescape(found[1]), trust_env=False).headers["Location"]
     parts = urlsplit(back)
-    return client.get(f"{parts.path}?{parts.query}")
+    return f"{parts.path}?{parts.query}"
 
 
 def person(name: str = "mira", email: str = "mira@example.com", **more: Any) -> User:
@@ -95,6 +99,24 @@ def test_going_there_takes_the_button(client: Client, provider: IdentityProvider
     assert Client(enforce_csrf_checks=True).post(START).status_code == 403
 
 
+@pytest.mark.parametrize("process", ["connect", "redirect", "anything"])
+@pytest.mark.parametrize("query", ["", "?process=login"])
+def test_an_identity_is_for_signing_in_alone(
+    client: Client, provider: IdentityProvider, process: str, query: str
+) -> None:
+    client.force_login(person("otto", "otto@example.com"))
+    assert client.post(f"{START}?process={process}").status_code == 404
+    assert client.post(f"{START}{query}", {"process": process}).status_code == 404
+    # Nor where it was begun otherwise.
+    back = agree(client.post(f"{START}?process=login"))
+    session = client.session
+    for state, *_ in session["socialaccount_states"].values():
+        state["process"] = process
+    session.save()
+    assert client.get(back).status_code == 401
+    assert not SocialAccount.objects.exists()
+
+
 def test_the_provider_is_asked_with_a_proof_of_who_asks(
     client: Client, provider: IdentityProvider
 ) -> None:
@@ -116,6 +138,8 @@ def test_who_is_known_by_their_address_is_let_in(
     assert provider.refused == []
     entry = AuditEntry.objects.get(action="signed in")
     assert entry.changes == {"by": [None, "single sign-on"]}
+    linked = AuditEntry.objects.get(action="linked single sign-on")
+    assert linked.object_id == str(mira.pk)
     assert not SocialToken.objects.exists()
 
 
