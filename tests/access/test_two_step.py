@@ -15,8 +15,9 @@ from pytest_django import Settings
 
 from governance.models import AuditEntry
 from palyra_site.access import groups, sealing
+from palyra_site.access.adapters import WRONG
 from palyra_site.access.roles import Role
-from palyra_site.access.settings import OF_AN_ACCOUNT
+from palyra_site.access.settings import OF_AN_ACCOUNT, OF_AN_ADDRESS
 from palyra_site.access.two_step import must_use
 from tests.access.conftest import PASSWORD, is_signed_in, sign_in, text
 
@@ -109,6 +110,19 @@ def test_guessing_codes_is_limited_and_the_wait_said(client: Client, secured: An
     assert "Try again in 15 minutes" in text(enter(client, codes[0]))
     assert not is_signed_in(client)
     assert AuditEntry.objects.filter(action="gave a wrong code").count() == OF_AN_ACCOUNT
+
+
+def test_a_right_code_does_not_clear_what_failed_from_the_address(
+    client: Client, secured: Any
+) -> None:
+    secret, _ = secured
+    for number in range(OF_AN_ADDRESS - 3):
+        sign_in(Client(), f"guess-{number}", "wrong")
+    sign_in(client)
+    assert enter(client, code_of(secret, 1)).status_code == 302
+    pages = [text(sign_in(Client(), f"more-{number}", "wrong")) for number in range(4)]
+    assert WRONG in pages[0]
+    assert "Too many attempts" in pages[-1]
 
 
 def test_what_codes_are_made_from_is_not_in_the_database(secured: Any) -> None:
