@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
+from django.contrib.admin.utils import unquote
 from django.contrib.auth import admin as auth_admin
 from django.contrib.auth.models import Group, User
 from django.core.exceptions import PermissionDenied
@@ -189,7 +190,8 @@ class UserAdmin(UserAdminBase):
         form_url: str = "",
     ) -> HttpResponse:
         """For others; one's own is changed with the old one, on one's account's page."""
-        if str(request.user.pk) == id:
+        target = self.get_object(request, unquote(id))
+        if target is not None and target.pk == request.user.pk:
             return redirect("account_change_password")
         return super().user_change_password(request, id, form_url)
 

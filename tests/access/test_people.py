@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from allauth.mfa.models import Authenticator
@@ -223,6 +224,14 @@ def test_who_changes_their_password_is_signed_out_elsewhere(person: User) -> Non
     assert there.get("/team/").status_code == 302
     assert sign_in(Client(), password=new).status_code == 302
     assert AuditEntry.objects.filter(changes__has_key="password", actor="mira").exists()
+
+
+@pytest.mark.parametrize("written", ["{}", "0{}", " {}", "{} ", "+{}"])
+def test_ones_own_password_takes_the_old_one(administrator: User, written: str) -> None:
+    client = signed_in(administrator)
+    key = written.format(administrator.pk)
+    response = client.get(f"/admin/auth/user/{quote(key)}/password/")
+    assert response["Location"] == reverse("account_change_password")
 
 
 def test_one_signs_oneself_out_everywhere_else(person: User) -> None:
