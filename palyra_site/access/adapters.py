@@ -17,7 +17,7 @@ from django.utils.text import slugify
 
 from palyra_site.access import attempts, outbound, sealing
 from palyra_site.access.claims import SIGNING_IN, Claim, Outcome, judge
-from palyra_site.access.groups import role_of
+from palyra_site.access.groups import role_by_rights
 from palyra_site.access.landing import landing_of
 from palyra_site.access.records import LINKED, record_refused_single_sign_on
 from palyra_site.access.two_step import must_use
@@ -127,7 +127,7 @@ class TwoStep(MFAAdapter):  # type: ignore[misc]
 
     def can_delete_authenticator(self, authenticator: Any) -> bool:
         """Not while it is required of them."""
-        role = role_of(authenticator.user)
+        role = role_by_rights(authenticator.user)
         return not must_use(settings.PALYRA_REQUIRE_TWO_STEP, role)
 
     def encrypt(self, text: str) -> str:

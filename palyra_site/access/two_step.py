@@ -51,7 +51,7 @@ class RequiredMiddleware:
         return HttpResponseRedirect(reverse("mfa_activate_totp"))
 
     def _is_missing(self, request: HttpRequest) -> bool:
-        from palyra_site.access.groups import role_of  # noqa: PLC0415 - once there are models
+        from palyra_site.access.groups import role_by_rights  # noqa: PLC0415 - once there are models
 
         if request.path.startswith((PREFIX, "/static/", "/readyz")):
             return False
@@ -59,4 +59,4 @@ class RequiredMiddleware:
         if not isinstance(user, User) and not user.is_authenticated:
             return False
         rule = settings.PALYRA_REQUIRE_TWO_STEP
-        return must_use(rule, role_of(user)) and not uses_two_step(user)
+        return not uses_two_step(user) and must_use(rule, role_by_rights(user))

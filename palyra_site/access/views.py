@@ -25,7 +25,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
 from palyra_site.access.claims import SIGNING_IN
-from palyra_site.access.groups import role_of
+from palyra_site.access.groups import role_by_rights, role_of
 from palyra_site.access.outbound import log_failure
 from palyra_site.access.records import SIGNED_OUT
 from palyra_site.access.roles import IN_WORDS
@@ -122,7 +122,7 @@ def own_account(request: HttpRequest) -> HttpResponse:
         "role": role,
         "may_do": IN_WORDS[role],
         "two_step": uses_two_step(user),
-        "required": must_use(settings.PALYRA_REQUIRE_TWO_STEP, role),
+        "required": must_use(settings.PALYRA_REQUIRE_TWO_STEP, role_by_rights(user)),
         "codes_left": _codes_left(user),
         "sessions": len(sessions_of(user)),
     }

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from allauth.mfa.models import Authenticator
 from allauth.mfa.totp.internal.auth import format_hotp_value, hotp_value
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Group, Permission, User
 from django.test import Client, override_settings
 from django.urls import reverse
 from pytest_django import Settings
@@ -208,6 +208,26 @@ def test_where_it_is_required_it_is_not_turned_off(client: Client, person: User)
     page = client.post(reverse("mfa_deactivate_totp"))
     assert "required of you" in text(page)
     assert Authenticator.objects.filter(type="totp").exists()
+
+
+@override_settings(PALYRA_REQUIRE_TWO_STEP="administrators")
+@pytest.mark.parametrize("by_group", [True, False])
+def test_it_is_required_of_a_role_with_rights_beyond_it(
+    client: Client, person: User, by_group: bool
+) -> None:
+    groups.give_role(person, Role.OPERATOR)
+    beyond = Permission.objects.get(codename="change_user")
+    if by_group:
+        group = Group.objects.create(name="People")
+        group.permissions.add(beyond)
+        person.groups.add(group)
+    else:
+        person.user_permissions.add(beyond)
+    sign_in(client)
+    assert client.get("/admin/")["Location"] == reverse("mfa_activate_totp")
+    set_up(client)
+    assert "required of you" in text(client.post(reverse("mfa_deactivate_totp")))
+    assert "required of you" in text(client.get("/account/"))
 
 
 @override_settings(PALYRA_REQUIRE_TWO_STEP="administrators")
