@@ -54,6 +54,10 @@ class Accounts(AccountAdapter):  # type: ignore[misc]
         user: Any = request.user
         return landing_of(user)
 
+    def get_signup_redirect_url(self, request: HttpRequest) -> str:
+        """Where single sign-on leads somebody who was never here."""
+        return self.get_login_redirect_url(request)
+
     def get_password_change_redirect_url(self, request: HttpRequest) -> str:
         return reverse("mfa_index")
 

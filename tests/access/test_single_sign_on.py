@@ -182,7 +182,7 @@ def test_an_address_of_an_allowed_domain_makes_an_account_with_no_rights(
 ) -> None:
     configure(settings, provider, "example.com")
     person("mira", "somebody@else.example")
-    go(client)
+    assert go(client)["Location"] == "/team/"
     made = User.objects.get(email="mira@example.com")
     assert client.session["_auth_user_id"] == str(made.pk)
     assert made.username != "mira"
