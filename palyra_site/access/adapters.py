@@ -160,7 +160,7 @@ class SingleSignOn(SocialAdapter):  # type: ignore[misc]
         if sociallogin.is_existing:
             return
         claim = _claim(sociallogin)
-        outcome = judge(claim)
+        outcome = _outcome(claim)
         if outcome is Outcome.KNOWN:
             _link(request, sociallogin, User.objects.get(pk=claim.holders[0]))
         elif outcome is not Outcome.NEW:
@@ -169,7 +169,7 @@ class SingleSignOn(SocialAdapter):  # type: ignore[misc]
 
     def is_open_for_signup(self, request: HttpRequest, sociallogin: Any) -> bool:
         """Only those whom `pre_social_login` found to be new and welcome come this far."""
-        return judge(_claim(sociallogin)) is Outcome.NEW
+        return _outcome(_claim(sociallogin)) is Outcome.NEW
 
     def save_user(self, request: HttpRequest, sociallogin: Any, form: Any = None) -> User:
         """A new account, with no rights: an administrator gives a team or a role."""
@@ -208,6 +208,15 @@ def _claim(sociallogin: Any) -> Claim:
         holders=tuple(holders.order_by("pk").values_list("pk", flat=True)[:2]),
         domains=tuple(settings.PALYRA_OIDC_DOMAINS),
     )
+
+
+def _outcome(claim: Claim) -> Outcome:
+    """allauth makes no account for an address that it knows of another, with that or without."""
+    from allauth.account.models import EmailAddress  # noqa: PLC0415 - once there are models
+
+    outcome = judge(claim)
+    known = EmailAddress.objects.filter(email__iexact=claim.address)
+    return Outcome.SEVERAL if outcome is Outcome.NEW and known.exists() else outcome
 
 
 def _link(request: HttpRequest, sociallogin: Any, user: User) -> None:

@@ -160,6 +160,8 @@ class UserAdmin(UserAdminBase):
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
         """With the role that was picked, if this person may say so."""
         super().save_model(request, obj, form, change)
+        if change and "email" in form.changed_data:
+            _forget_addresses(obj)
         role = form.cleaned_data.get("role")
         if role is not None and (not change or self.has_rights_permission(request, obj)):
             groups.give_role(obj, Role(role))
@@ -262,6 +264,13 @@ class UserAdmin(UserAdminBase):
     @admin.display(description="last signed in", ordering="last_login")
     def signed_in(self, user: User) -> str:
         return moment(user.last_login) if user.last_login else "Never"
+
+
+def _forget_addresses(user: User) -> None:
+    """What allauth remembers of the addresses that single sign-on gave, which others may have."""
+    from allauth.account.models import EmailAddress  # noqa: PLC0415 - once there are models
+
+    EmailAddress.objects.filter(user=user).delete()
 
 
 @contextmanager

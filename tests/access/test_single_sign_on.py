@@ -27,6 +27,7 @@ from palyra_site.access.settings import access_settings
 from palyra_site.configuration import SingleSignOn
 from tests.access.conftest import is_signed_in, text
 from tests.access.test_two_step import code_of
+from tests.console.conftest import signed_in
 from tests.support.identity_provider import (
     CLIENT_ID,
     CLIENT_SECRET,
@@ -192,6 +193,23 @@ def test_an_address_of_an_allowed_domain_makes_an_account_with_no_rights(
     assert client.get("/admin/", follow=True).status_code == 403
     assert "You are not in a team yet" in text(client.get("/team/"))
     assert AuditEntry.objects.filter(action="added", object_id=str(made.pk)).exists()
+
+
+def test_an_address_that_an_account_had_is_free_for_others(
+    client: Client, provider: IdentityProvider, settings: Settings
+) -> None:
+    configure(settings, provider, "example.com")
+    go(client)
+    first = User.objects.get()
+    owner = User.objects.create_superuser("olga")
+    page = reverse("admin:auth_user_change", args=[first.pk])
+    sent = {"username": first.username, "email": "new@example.com", "is_active": "on"}
+    provider.person["sub"] = "subject-2"
+    User.objects.filter(pk=first.pk).update(email="behind-its-back@example.com")
+    assert "Several accounts" in text(go(Client()))
+    assert signed_in(owner).post(page, {**sent, "role": "Member"}).status_code == 302
+    assert go(Client())["Location"] == "/team/"
+    assert User.objects.get(email="mira@example.com") != first
 
 
 @pytest.mark.parametrize(
