@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from http import HTTPStatus
+from typing import Any, cast
 
 from django.conf import settings
 from django.contrib import messages
@@ -46,7 +47,7 @@ class RequiredMiddleware:
         if settings.PALYRA_REQUIRE_TWO_STEP == "nobody" or not self._is_missing(request):
             return self._get_response(request)
         if request.path.startswith(API) or "HX-Request" in request.headers:
-            return HttpResponse(SAYS, status=HTTPStatus.FORBIDDEN, content_type="text/plain")
+            return _refusal()
         messages.warning(request, SAYS)
         return HttpResponseRedirect(reverse("mfa_activate_totp"))
 
@@ -60,3 +61,9 @@ class RequiredMiddleware:
             return False
         rule = settings.PALYRA_REQUIRE_TWO_STEP
         return not uses_two_step(user) and must_use(rule, role_by_rights(user))
+
+
+def _refusal() -> HttpResponse:
+    response: Any = HttpResponse(SAYS, status=HTTPStatus.FORBIDDEN, content_type="text/plain")
+    response.problem_detail = SAYS
+    return cast(HttpResponse, response)

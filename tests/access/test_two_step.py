@@ -18,7 +18,7 @@ from palyra_site.access import groups, sealing
 from palyra_site.access.adapters import WRONG
 from palyra_site.access.roles import Role
 from palyra_site.access.settings import OF_AN_ACCOUNT, OF_AN_ADDRESS
-from palyra_site.access.two_step import must_use
+from palyra_site.access.two_step import SAYS, must_use
 from tests.access.conftest import PASSWORD, is_signed_in, sign_in, text
 
 
@@ -194,6 +194,7 @@ def test_where_it_is_required_nothing_else_is_done_before(client: Client, person
     answer = client.get("/api/v1/teams")
     assert answer.status_code == 403
     assert answer.headers["Content-Type"] == "application/problem+json"
+    assert answer.json()["detail"] == SAYS
     assert client.post("/admin/auth/group/add/", {"name": "Mine"}).status_code == 302
     assert client.get("/account/").status_code == 200
     set_up(client)
