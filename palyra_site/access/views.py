@@ -157,10 +157,15 @@ def _sessions(count: int) -> str:
 @login_required
 def change_password(request: HttpRequest) -> HttpResponse:
     """Who signs in elsewhere only has no password here to change."""
-    if not cast(User, request.user).has_usable_password():
+    user = cast(User, request.user)
+    if not user.has_usable_password():
         messages.info(request, "You sign in with single sign-on, and have no password here.")
         return redirect("mfa_index")
+    before = user.password
     response: HttpResponse = account.password_change(request)
+    if user.password != before:
+        # They let nobody in any more, and would be counted.
+        end_sessions(user, but=request.session.session_key)
     return response
 
 

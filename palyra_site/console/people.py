@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
@@ -195,7 +196,10 @@ class UserAdmin(UserAdminBase):
         target = self.get_object(request, unquote(id))
         if target is not None and target.pk == request.user.pk:
             return redirect("account_change_password")
-        return super().user_change_password(request, id, form_url)
+        response = super().user_change_password(request, id, form_url)
+        if target is not None and response.status_code == HTTPStatus.FOUND:
+            end_sessions(target)
+        return response
 
     @object_action(
         label="Sign out everywhere",
