@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import requests
 from allauth.account import views as account
+from allauth.core import ratelimit
 from allauth.socialaccount.adapter import get_adapter as single_sign_on
 from allauth.socialaccount.providers.oauth2.client import OAuth2Error
 from allauth.socialaccount.providers.openid_connect import views as oidc
@@ -82,6 +83,8 @@ def to_single_sign_on(request: HttpRequest, provider_id: str) -> HttpResponse:
     # Or the caller could have allauth tie an identity to the account that is signed in.
     if {request.GET.get("process"), request.POST.get("process")} - {None, SIGNING_IN}:
         raise Http404
+    if not ratelimit.consume(request, action="login"):
+        return too_many_requests(request)
     response = _asked(oidc.login, request, provider_id)
     if response.status_code != HTTPStatus.FOUND:
         return response

@@ -118,6 +118,13 @@ def test_an_identity_is_for_signing_in_alone(
     assert not SocialAccount.objects.exists()
 
 
+def test_pressing_the_button_is_limited(client: Client, provider: IdentityProvider) -> None:
+    for _ in range(60):
+        assert client.post(START).status_code == 200
+    refused = client.post(START)
+    assert (refused.status_code, refused["Retry-After"]) == (429, "60")
+
+
 def test_the_provider_is_asked_with_a_proof_of_who_asks(
     client: Client, provider: IdentityProvider
 ) -> None:
