@@ -175,11 +175,15 @@ class SingleSignOn(SocialAdapter):  # type: ignore[misc]
         """A new account, with no rights: an administrator gives a team or a role."""
         user: User = sociallogin.user
         user.is_staff = user.is_superuser = False
-        saved: User = super().save_user(request, sociallogin, form)
+        # Not half an account, where the identity provider says what the database does not take.
+        with transaction.atomic():
+            saved: User = super().save_user(request, sociallogin, form)
         return saved
 
     def populate_user(self, request: HttpRequest, sociallogin: Any, data: Any) -> User:
         user: User = super().populate_user(request, sociallogin, data)
+        if "\0" in f"{user.email}{user.first_name}{user.last_name}{sociallogin.account.uid}":
+            raise ValueError("What the identity provider says of somebody holds a NUL.")
         name = slugify((user.email or "").partition("@")[0]) or slugify(user.username)
         user.username = name[:140]
         return user

@@ -18,7 +18,8 @@ from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.contrib.auth.models import User
-from django.core.exceptions import DisallowedHost
+from django.core.exceptions import DisallowedHost, ImproperlyConfigured
+from django.db import DatabaseError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
@@ -42,6 +43,19 @@ NOT_THIS_NAME = (
     "which it does."
 )
 UNAUTHORIZED = HTTPStatus.UNAUTHORIZED
+# Allauth takes the answers' shape for granted: a list for a dictionary, a number for a name.
+WRONG_ANSWERS = (
+    requests.RequestException,
+    OAuth2Error,
+    LookupError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    AssertionError,
+    # Of an identifier that is too long.
+    ImproperlyConfigured,
+    DatabaseError,
+)
 
 
 def page(view: View) -> Callable[..., HttpResponse]:
@@ -103,7 +117,7 @@ def _asked(step: View, request: HttpRequest, provider_id: str) -> HttpResponse:
     """What comes of a step that asks the identity provider, which may be down or answer wrongly."""
     try:
         return cast(HttpResponse, step(request, provider_id))
-    except (requests.RequestException, OAuth2Error, KeyError, ValueError) as error:
+    except WRONG_ANSWERS as error:
         log_failure(error)
         return render(request, "socialaccount/authentication_error.html", status=UNAUTHORIZED)
 

@@ -308,6 +308,40 @@ def test_a_provider_that_fails_is_said_to(client: Client, provider: IdentityProv
     assert CLIENT_SECRET not in page
 
 
+@pytest.mark.parametrize(
+    "claims",
+    [
+        {"family_name": 5},
+        {"family_name": ["Okafor"]},
+        {"given_name": "Mi\0ra"},
+        {"sub": "s" * 500},
+        {"sub": 5},
+        {"email": 5},
+        {"email": ["mira@example.com"]},
+        {"email_verified": [1]},
+        {"sub": None},
+        {"sub": "sub\0ject"},
+    ],
+)
+def test_odd_answers_of_a_provider_make_no_half_account(
+    client: Client, provider: IdentityProvider, settings: Settings, claims: dict[str, Any]
+) -> None:
+    configure(settings, provider, "example.com")
+    provider.person |= claims
+    response = go(client)
+    assert response.status_code in {302, 401, 403}
+    accounts = 1 if response.status_code == 302 else 0
+    assert (User.objects.count(), SocialAccount.objects.count()) == (accounts, accounts)
+
+
+@pytest.mark.parametrize("document", [[1], "text", 5, {"authorization_endpoint": 5}])
+def test_a_discovery_document_that_is_none_is_said_to_be(
+    client: Client, provider: IdentityProvider, document: Any
+) -> None:
+    provider.configured_as = document
+    assert "could not be reached, or its answer" in _refused(client, client.post(START), 401)
+
+
 def test_a_provider_that_is_down_is_said_to_be(
     client: Client, provider: IdentityProvider, settings: Settings, free_port: int
 ) -> None:
