@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from io import StringIO
 from typing import Any
 
 import pytest
 from allauth.mfa.models import Authenticator
 from allauth.mfa.totp.internal.auth import format_hotp_value, hotp_value
 from django.contrib.auth.models import Group, Permission, User
+from django.core.management import CommandError, call_command
 from django.test import Client, override_settings
 from django.urls import reverse
 from pytest_django import Settings
@@ -159,6 +161,16 @@ def test_with_another_secret_key_no_code_is_right(
     sign_in(client)
     assert "That code is not right" in text(enter(client, code_of(secret, 1)))
     assert "That code is not right" in text(enter(client, codes[0]))
+
+
+def test_a_locked_out_owner_is_let_in_from_the_command_line(client: Client, secured: Any) -> None:
+    call_command("two_step_off", "mira", stdout=StringIO())
+    assert sign_in(client)["Location"] == "/team/"
+    entry = AuditEntry.objects.get(action="took two-step away")
+    assert entry.changes == {"two-step sign-in": ["on", "off"]}
+    for name, says in (("mira", "does not use"), ("nobody", "Nobody has")):
+        with pytest.raises(CommandError, match=says):
+            call_command("two_step_off", name)
 
 
 def test_what_is_sealed_is_read_again_and_nothing_else() -> None:
