@@ -344,6 +344,8 @@ def _single_sign_on(reader: _Reader) -> SingleSignOn | None:
     given = next((variable for variable in parts if variable not in missing), None)
     if given and missing:
         reader.faults.append(f"{given}: it also takes {' and '.join(missing)}.")
+    elif domains and missing:
+        reader.faults.append(f"PALYRA_OIDC_DOMAINS: it takes {' and '.join(missing)} as well.")
     if missing:
         return None
     return SingleSignOn(

@@ -9,16 +9,17 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.cache import cache
 from django.core.exceptions import ValidationError
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils.text import slugify
 
 from palyra_site.access import attempts, outbound, sealing
-from palyra_site.access.claims import Claim, Outcome, judge
-from palyra_site.access.groups import role_of
+from palyra_site.access.claims import SIGNING_IN, Claim, Outcome, judge
+from palyra_site.access.groups import role_by_rights
 from palyra_site.access.landing import landing_of
-from palyra_site.access.records import record_refused_single_sign_on
+from palyra_site.access.records import LINKED, record_refused_single_sign_on
 from palyra_site.access.two_step import must_use
 
 if TYPE_CHECKING:
@@ -52,6 +53,10 @@ class Accounts(AccountAdapter):  # type: ignore[misc]
     def get_login_redirect_url(self, request: HttpRequest) -> str:
         user: Any = request.user
         return landing_of(user)
+
+    def get_signup_redirect_url(self, request: HttpRequest) -> str:
+        """Where single sign-on leads somebody who was never here."""
+        return self.get_login_redirect_url(request)
 
     def get_password_change_redirect_url(self, request: HttpRequest) -> str:
         return reverse("mfa_index")
@@ -126,7 +131,7 @@ class TwoStep(MFAAdapter):  # type: ignore[misc]
 
     def can_delete_authenticator(self, authenticator: Any) -> bool:
         """Not while it is required of them."""
-        role = role_of(authenticator.user)
+        role = role_by_rights(authenticator.user)
         return not must_use(settings.PALYRA_REQUIRE_TWO_STEP, role)
 
     def encrypt(self, text: str) -> str:
@@ -150,29 +155,35 @@ class SingleSignOn(SocialAdapter):  # type: ignore[misc]
         """
         from allauth.core.exceptions import ImmediateHttpResponse  # noqa: PLC0415
 
+        if sociallogin.state.get("process") not in {None, SIGNING_IN}:
+            raise ImmediateHttpResponse(_not_signed_in(request))
         if sociallogin.is_existing:
             return
         claim = _claim(sociallogin)
-        outcome = judge(claim)
+        outcome = _outcome(claim)
         if outcome is Outcome.KNOWN:
-            sociallogin.connect(request, User.objects.get(pk=claim.holders[0]))
+            _link(request, sociallogin, User.objects.get(pk=claim.holders[0]))
         elif outcome is not Outcome.NEW:
             record_refused_single_sign_on(claim, outcome)
             raise ImmediateHttpResponse(_refusal(request, claim, outcome))
 
     def is_open_for_signup(self, request: HttpRequest, sociallogin: Any) -> bool:
         """Only those whom `pre_social_login` found to be new and welcome come this far."""
-        return judge(_claim(sociallogin)) is Outcome.NEW
+        return _outcome(_claim(sociallogin)) is Outcome.NEW
 
     def save_user(self, request: HttpRequest, sociallogin: Any, form: Any = None) -> User:
         """A new account, with no rights: an administrator gives a team or a role."""
         user: User = sociallogin.user
         user.is_staff = user.is_superuser = False
-        saved: User = super().save_user(request, sociallogin, form)
+        # Not half an account, where the identity provider says what the database does not take.
+        with transaction.atomic():
+            saved: User = super().save_user(request, sociallogin, form)
         return saved
 
     def populate_user(self, request: HttpRequest, sociallogin: Any, data: Any) -> User:
         user: User = super().populate_user(request, sociallogin, data)
+        if "\0" in f"{user.email}{user.first_name}{user.last_name}{sociallogin.account.uid}":
+            raise ValueError("What the identity provider says of somebody holds a NUL.")
         name = slugify((user.email or "").partition("@")[0]) or slugify(user.username)
         user.username = name[:140]
         return user
@@ -201,6 +212,27 @@ def _claim(sociallogin: Any) -> Claim:
         holders=tuple(holders.order_by("pk").values_list("pk", flat=True)[:2]),
         domains=tuple(settings.PALYRA_OIDC_DOMAINS),
     )
+
+
+def _outcome(claim: Claim) -> Outcome:
+    """allauth makes no account for an address that it knows of another, with that or without."""
+    from allauth.account.models import EmailAddress  # noqa: PLC0415 - once there are models
+
+    outcome = judge(claim)
+    known = EmailAddress.objects.filter(email__iexact=claim.address)
+    return Outcome.SEVERAL if outcome is Outcome.NEW and known.exists() else outcome
+
+
+def _link(request: HttpRequest, sociallogin: Any, user: User) -> None:
+    from governance.audit import record  # noqa: PLC0415
+
+    with transaction.atomic():
+        sociallogin.connect(request, user)
+        record(LINKED, user, {})
+
+
+def _not_signed_in(request: HttpRequest) -> HttpResponse:
+    return render(request, "socialaccount/authentication_error.html", status=401)
 
 
 def _refusal(request: HttpRequest, claim: Claim, outcome: Outcome) -> HttpResponse:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+# The one thing that an identity provider is asked for: allauth could also tie identities together.
+SIGNING_IN = "login"
+
 
 class Outcome(StrEnum):
     """What is to be done about somebody who was never here with this identity."""

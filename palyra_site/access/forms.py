@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from palyra_site.access.failures import attempts_of_address, keep_attempts
+
 if TYPE_CHECKING:
     LoginForm: Any = object
     AuthenticateForm: Any = object
@@ -37,12 +39,18 @@ class _Code(_Plain):
         code.widget.attrs |= {"inputmode": "numeric", "autofocus": True}
 
     def clean_code(self) -> str:
-        """As allauth does; told to wait, people are told for how long."""
+        """As allauth does; told to wait, people are told for how long.
+
+        allauth forgets failures at a right code, those of the whole address too: these count on, or
+        whoever guesses could sign in as themselves now and then, to begin anew.
+        """
         from allauth.core import context  # noqa: PLC0415
 
         user = self.user  # type: ignore[attr-defined]
         context.request._palyra_waits_for = f"mfa-auth-user-{user.pk}"
+        before = attempts_of_address(context.request)
         code: str = super().clean_code()  # type: ignore[misc]
+        keep_attempts(before)
         return code
 
 

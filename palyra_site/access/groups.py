@@ -114,6 +114,13 @@ def standing(user: User) -> Standing:
     )
 
 
+def role_by_rights(user: User) -> Role:
+    """The person's role, or `OTHER` if other groups or permissions of their own give them more."""
+    role = role_of(user)
+    held = standing(user).permissions
+    return Role.OTHER if held - permissions_of(role, held) else role
+
+
 def administrators() -> QuerySet[User]:
     """Who may do everything that administrators may, and may sign in."""
     named = Q(is_superuser=True) | Q(groups__name=Role.ADMINISTRATOR.value, is_staff=True)

@@ -19,6 +19,7 @@ TWO_STEP_ON = "set up two-step"
 TWO_STEP_OFF = "took two-step away"
 NEW_CODES = "made recovery codes"
 SIGNED_OUT = "signed out everywhere"
+LINKED = "linked single sign-on"
 # Never what was typed: people type passwords where a name belongs, and the trail keeps for ever.
 NOBODY = "an account that does not exist"
 METHODS = {"password": "password", "mfa": "one-time code", "socialaccount": "single sign-on"}

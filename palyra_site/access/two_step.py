@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from http import HTTPStatus
+from typing import Any, cast
 
 from django.conf import settings
 from django.contrib import messages
@@ -46,12 +47,12 @@ class RequiredMiddleware:
         if settings.PALYRA_REQUIRE_TWO_STEP == "nobody" or not self._is_missing(request):
             return self._get_response(request)
         if request.path.startswith(API) or "HX-Request" in request.headers:
-            return HttpResponse(SAYS, status=HTTPStatus.FORBIDDEN, content_type="text/plain")
+            return _refusal()
         messages.warning(request, SAYS)
         return HttpResponseRedirect(reverse("mfa_activate_totp"))
 
     def _is_missing(self, request: HttpRequest) -> bool:
-        from palyra_site.access.groups import role_of  # noqa: PLC0415 - once there are models
+        from palyra_site.access.groups import role_by_rights  # noqa: PLC0415 - once there are models
 
         if request.path.startswith((PREFIX, "/static/", "/readyz")):
             return False
@@ -59,4 +60,10 @@ class RequiredMiddleware:
         if not isinstance(user, User) and not user.is_authenticated:
             return False
         rule = settings.PALYRA_REQUIRE_TWO_STEP
-        return must_use(rule, role_of(user)) and not uses_two_step(user)
+        return not uses_two_step(user) and must_use(rule, role_by_rights(user))
+
+
+def _refusal() -> HttpResponse:
+    response: Any = HttpResponse(SAYS, status=HTTPStatus.FORBIDDEN, content_type="text/plain")
+    response.problem_detail = SAYS
+    return cast(HttpResponse, response)

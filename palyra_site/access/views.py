@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import requests
 from allauth.account import views as account
+from allauth.core import ratelimit
 from allauth.socialaccount.adapter import get_adapter as single_sign_on
 from allauth.socialaccount.providers.oauth2.client import OAuth2Error
 from allauth.socialaccount.providers.openid_connect import views as oidc
@@ -17,14 +18,16 @@ from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.contrib.auth.models import User
-from django.core.exceptions import DisallowedHost
-from django.http import HttpRequest, HttpResponse
+from django.core.exceptions import DisallowedHost, ImproperlyConfigured
+from django.db import DatabaseError
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
-from palyra_site.access.groups import role_of
+from palyra_site.access.claims import SIGNING_IN
+from palyra_site.access.groups import role_by_rights, role_of
 from palyra_site.access.outbound import log_failure
 from palyra_site.access.records import SIGNED_OUT
 from palyra_site.access.roles import IN_WORDS
@@ -40,6 +43,19 @@ NOT_THIS_NAME = (
     "which it does."
 )
 UNAUTHORIZED = HTTPStatus.UNAUTHORIZED
+# Allauth takes the answers' shape for granted: a list for a dictionary, a number for a name.
+WRONG_ANSWERS = (
+    requests.RequestException,
+    OAuth2Error,
+    LookupError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    AssertionError,
+    # Of an identifier that is too long.
+    ImproperlyConfigured,
+    DatabaseError,
+)
 
 
 def page(view: View) -> Callable[..., HttpResponse]:
@@ -78,6 +94,11 @@ def to_single_sign_on(request: HttpRequest, provider_id: str) -> HttpResponse:
 
     By way of a page: a form's policy lets it lead nowhere else, not even by redirection.
     """
+    # Or the caller could have allauth tie an identity to the account that is signed in.
+    if {request.GET.get("process"), request.POST.get("process")} - {None, SIGNING_IN}:
+        raise Http404
+    if not ratelimit.consume(request, action="login"):
+        return too_many_requests(request)
     response = _asked(oidc.login, request, provider_id)
     if response.status_code != HTTPStatus.FOUND:
         return response
@@ -96,7 +117,7 @@ def _asked(step: View, request: HttpRequest, provider_id: str) -> HttpResponse:
     """What comes of a step that asks the identity provider, which may be down or answer wrongly."""
     try:
         return cast(HttpResponse, step(request, provider_id))
-    except (requests.RequestException, OAuth2Error, KeyError, ValueError) as error:
+    except WRONG_ANSWERS as error:
         log_failure(error)
         return render(request, "socialaccount/authentication_error.html", status=UNAUTHORIZED)
 
@@ -118,7 +139,7 @@ def own_account(request: HttpRequest) -> HttpResponse:
         "role": role,
         "may_do": IN_WORDS[role],
         "two_step": uses_two_step(user),
-        "required": must_use(settings.PALYRA_REQUIRE_TWO_STEP, role),
+        "required": must_use(settings.PALYRA_REQUIRE_TWO_STEP, role_by_rights(user)),
         "codes_left": _codes_left(user),
         "sessions": len(sessions_of(user)),
     }
@@ -153,10 +174,15 @@ def _sessions(count: int) -> str:
 @login_required
 def change_password(request: HttpRequest) -> HttpResponse:
     """Who signs in elsewhere only has no password here to change."""
-    if not cast(User, request.user).has_usable_password():
+    user = cast(User, request.user)
+    if not user.has_usable_password():
         messages.info(request, "You sign in with single sign-on, and have no password here.")
         return redirect("mfa_index")
+    before = user.password
     response: HttpResponse = account.password_change(request)
+    if user.password != before:
+        # They let nobody in any more, and would be counted.
+        end_sessions(user, but=request.session.session_key)
     return response
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
+from django.contrib.admin.utils import unquote
 from django.contrib.auth import admin as auth_admin
 from django.contrib.auth.models import Group, User
 from django.core.exceptions import PermissionDenied
@@ -159,6 +161,8 @@ class UserAdmin(UserAdminBase):
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
         """With the role that was picked, if this person may say so."""
         super().save_model(request, obj, form, change)
+        if change and "email" in form.changed_data:
+            _forget_addresses(obj)
         role = form.cleaned_data.get("role")
         if role is not None and (not change or self.has_rights_permission(request, obj)):
             groups.give_role(obj, Role(role))
@@ -189,9 +193,13 @@ class UserAdmin(UserAdminBase):
         form_url: str = "",
     ) -> HttpResponse:
         """For others; one's own is changed with the old one, on one's account's page."""
-        if str(request.user.pk) == id:
+        target = self.get_object(request, unquote(id))
+        if target is not None and target.pk == request.user.pk:
             return redirect("account_change_password")
-        return super().user_change_password(request, id, form_url)
+        response = super().user_change_password(request, id, form_url)
+        if target is not None and response.status_code == HTTPStatus.FOUND:
+            end_sessions(target)
+        return response
 
     @object_action(
         label="Sign out everywhere",
@@ -260,6 +268,13 @@ class UserAdmin(UserAdminBase):
     @admin.display(description="last signed in", ordering="last_login")
     def signed_in(self, user: User) -> str:
         return moment(user.last_login) if user.last_login else "Never"
+
+
+def _forget_addresses(user: User) -> None:
+    """What allauth remembers of the addresses that single sign-on gave, which others may have."""
+    from allauth.account.models import EmailAddress  # noqa: PLC0415 - once there are models
+
+    EmailAddress.objects.filter(user=user).delete()
 
 
 @contextmanager

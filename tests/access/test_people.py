@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from allauth.mfa.models import Authenticator
 from django.contrib import admin
 from django.contrib.auth.models import Group, Permission, User
+from django.contrib.sessions.models import Session
 from django.test import Client
 from django.urls import reverse
 
 from governance.models import AuditEntry
 from palyra_site.access import groups
 from palyra_site.access.roles import Role
+from palyra_site.access.sessions import sessions_of
 from palyra_site.console.person_form import LAST
 from tests.access.conftest import PASSWORD, sign_in, text
 from tests.console.conftest import signed_in
@@ -220,9 +223,32 @@ def test_who_changes_their_password_is_signed_out_elsewhere(person: User) -> Non
     )
     assert response.status_code == 302
     assert here.get("/team/").status_code == 200
+    assert "In this browser only" in text(here.get("/account/"))
+    assert Session.objects.count() == 1
     assert there.get("/team/").status_code == 302
     assert sign_in(Client(), password=new).status_code == 302
     assert AuditEntry.objects.filter(changes__has_key="password", actor="mira").exists()
+
+
+def test_whose_password_is_set_has_no_session_left(administrator: User, person: User) -> None:
+    sign_in(Client())
+    new = "quite another one 7"
+    client = signed_in(administrator)
+    address = reverse("admin:auth_user_password_change", args=[person.pk])
+    wrong = client.post(address, {"password1": new, "password2": "other"})
+    assert wrong.status_code == 200
+    assert len(sessions_of(person)) == 1
+    sent = {"password1": new, "password2": new, "usable_password": "true"}
+    assert client.post(address, sent).status_code == 302
+    assert sessions_of(person) == []
+
+
+@pytest.mark.parametrize("written", ["{}", "0{}", " {}", "{} ", "+{}"])
+def test_ones_own_password_takes_the_old_one(administrator: User, written: str) -> None:
+    client = signed_in(administrator)
+    key = written.format(administrator.pk)
+    response = client.get(f"/admin/auth/user/{quote(key)}/password/")
+    assert response["Location"] == reverse("account_change_password")
 
 
 def test_one_signs_oneself_out_everywhere_else(person: User) -> None:

@@ -27,6 +27,7 @@ from palyra_site.access.settings import access_settings
 from palyra_site.configuration import SingleSignOn
 from tests.access.conftest import is_signed_in, text
 from tests.access.test_two_step import code_of
+from tests.console.conftest import signed_in
 from tests.support.identity_provider import (
     CLIENT_ID,
     CLIENT_SECRET,
@@ -63,13 +64,17 @@ def configure(settings: Settings, provider: IdentityProvider, *domains: str) -> 
 
 def go(client: Client, following: str = "") -> Any:
     """Press the button, agree at the provider, and come back."""
-    leaving = client.post(f"{START}?next={following}" if following else START)
+    return client.get(agree(client.post(f"{START}?next={following}" if following else START)))
+
+
+def agree(leaving: Any) -> str:
+    """Agree at the provider; where it sends the browser back to."""
     assert leaving.status_code == 200
     found = re.search(r'content="0;url=([^"]+)"', text(leaving))
     assert found
     back = httpx.get(html.unescape(found[1]), trust_env=False).headers["Location"]
     parts = urlsplit(back)
-    return client.get(f"{parts.path}?{parts.query}")
+    return f"{parts.path}?{parts.query}"
 
 
 def person(name: str = "mira", email: str = "mira@example.com", **more: Any) -> User:
@@ -95,6 +100,31 @@ def test_going_there_takes_the_button(client: Client, provider: IdentityProvider
     assert Client(enforce_csrf_checks=True).post(START).status_code == 403
 
 
+@pytest.mark.parametrize("process", ["connect", "redirect", "anything"])
+@pytest.mark.parametrize("query", ["", "?process=login"])
+def test_an_identity_is_for_signing_in_alone(
+    client: Client, provider: IdentityProvider, process: str, query: str
+) -> None:
+    client.force_login(person("otto", "otto@example.com"))
+    assert client.post(f"{START}?process={process}").status_code == 404
+    assert client.post(f"{START}{query}", {"process": process}).status_code == 404
+    # Nor where it was begun otherwise.
+    back = agree(client.post(f"{START}?process=login"))
+    session = client.session
+    for state, *_ in session["socialaccount_states"].values():
+        state["process"] = process
+    session.save()
+    assert client.get(back).status_code == 401
+    assert not SocialAccount.objects.exists()
+
+
+def test_pressing_the_button_is_limited(client: Client, provider: IdentityProvider) -> None:
+    for _ in range(60):
+        assert client.post(START).status_code == 200
+    refused = client.post(START)
+    assert (refused.status_code, refused["Retry-After"]) == (429, "60")
+
+
 def test_the_provider_is_asked_with_a_proof_of_who_asks(
     client: Client, provider: IdentityProvider
 ) -> None:
@@ -116,6 +146,8 @@ def test_who_is_known_by_their_address_is_let_in(
     assert provider.refused == []
     entry = AuditEntry.objects.get(action="signed in")
     assert entry.changes == {"by": [None, "single sign-on"]}
+    linked = AuditEntry.objects.get(action="linked single sign-on")
+    assert linked.object_id == str(mira.pk)
     assert not SocialToken.objects.exists()
 
 
@@ -158,7 +190,7 @@ def test_an_address_of_an_allowed_domain_makes_an_account_with_no_rights(
 ) -> None:
     configure(settings, provider, "example.com")
     person("mira", "somebody@else.example")
-    go(client)
+    assert go(client)["Location"] == "/team/"
     made = User.objects.get(email="mira@example.com")
     assert client.session["_auth_user_id"] == str(made.pk)
     assert made.username != "mira"
@@ -168,6 +200,23 @@ def test_an_address_of_an_allowed_domain_makes_an_account_with_no_rights(
     assert client.get("/admin/", follow=True).status_code == 403
     assert "You are not in a team yet" in text(client.get("/team/"))
     assert AuditEntry.objects.filter(action="added", object_id=str(made.pk)).exists()
+
+
+def test_an_address_that_an_account_had_is_free_for_others(
+    client: Client, provider: IdentityProvider, settings: Settings
+) -> None:
+    configure(settings, provider, "example.com")
+    go(client)
+    first = User.objects.get()
+    owner = User.objects.create_superuser("olga")
+    page = reverse("admin:auth_user_change", args=[first.pk])
+    sent = {"username": first.username, "email": "new@example.com", "is_active": "on"}
+    provider.person["sub"] = "subject-2"
+    User.objects.filter(pk=first.pk).update(email="behind-its-back@example.com")
+    assert "Several accounts" in text(go(Client()))
+    assert signed_in(owner).post(page, {**sent, "role": "Member"}).status_code == 302
+    assert go(Client())["Location"] == "/team/"
+    assert User.objects.get(email="mira@example.com") != first
 
 
 @pytest.mark.parametrize(
@@ -257,6 +306,40 @@ def test_a_provider_that_fails_is_said_to(client: Client, provider: IdentityProv
     page = _refused(client, go(client), 401)
     assert "could not be reached, or its answer was not one" in page
     assert CLIENT_SECRET not in page
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [
+        {"family_name": 5},
+        {"family_name": ["Okafor"]},
+        {"given_name": "Mi\0ra"},
+        {"sub": "s" * 500},
+        {"sub": 5},
+        {"email": 5},
+        {"email": ["mira@example.com"]},
+        {"email_verified": [1]},
+        {"sub": None},
+        {"sub": "sub\0ject"},
+    ],
+)
+def test_odd_answers_of_a_provider_make_no_half_account(
+    client: Client, provider: IdentityProvider, settings: Settings, claims: dict[str, Any]
+) -> None:
+    configure(settings, provider, "example.com")
+    provider.person |= claims
+    response = go(client)
+    assert response.status_code in {302, 401, 403}
+    accounts = 1 if response.status_code == 302 else 0
+    assert (User.objects.count(), SocialAccount.objects.count()) == (accounts, accounts)
+
+
+@pytest.mark.parametrize("document", [[1], "text", 5, {"authorization_endpoint": 5}])
+def test_a_discovery_document_that_is_none_is_said_to_be(
+    client: Client, provider: IdentityProvider, document: Any
+) -> None:
+    provider.configured_as = document
+    assert "could not be reached, or its answer" in _refused(client, client.post(START), 401)
 
 
 def test_a_provider_that_is_down_is_said_to_be(

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import time
+from io import StringIO
 from typing import Any
 
 import pytest
 from allauth.mfa.models import Authenticator
 from allauth.mfa.totp.internal.auth import format_hotp_value, hotp_value
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Group, Permission, User
+from django.core.management import CommandError, call_command
 from django.test import Client, override_settings
 from django.urls import reverse
 from pytest_django import Settings
 
 from governance.models import AuditEntry
 from palyra_site.access import groups, sealing
+from palyra_site.access.adapters import WRONG
 from palyra_site.access.roles import Role
-from palyra_site.access.settings import OF_AN_ACCOUNT
-from palyra_site.access.two_step import must_use
+from palyra_site.access.settings import OF_AN_ACCOUNT, OF_AN_ADDRESS
+from palyra_site.access.two_step import SAYS, must_use
 from tests.access.conftest import PASSWORD, is_signed_in, sign_in, text
 
 
@@ -111,6 +114,19 @@ def test_guessing_codes_is_limited_and_the_wait_said(client: Client, secured: An
     assert AuditEntry.objects.filter(action="gave a wrong code").count() == OF_AN_ACCOUNT
 
 
+def test_a_right_code_does_not_clear_what_failed_from_the_address(
+    client: Client, secured: Any
+) -> None:
+    secret, _ = secured
+    for number in range(OF_AN_ADDRESS - 3):
+        sign_in(Client(), f"guess-{number}", "wrong")
+    sign_in(client)
+    assert enter(client, code_of(secret, 1)).status_code == 302
+    pages = [text(sign_in(Client(), f"more-{number}", "wrong")) for number in range(4)]
+    assert WRONG in pages[0]
+    assert "Too many attempts" in pages[-1]
+
+
 def test_what_codes_are_made_from_is_not_in_the_database(secured: Any) -> None:
     secret, codes = secured
     stored = str(list(Authenticator.objects.values()))
@@ -147,6 +163,16 @@ def test_with_another_secret_key_no_code_is_right(
     assert "That code is not right" in text(enter(client, codes[0]))
 
 
+def test_a_locked_out_owner_is_let_in_from_the_command_line(client: Client, secured: Any) -> None:
+    call_command("two_step_off", "mira", stdout=StringIO())
+    assert sign_in(client)["Location"] == "/team/"
+    entry = AuditEntry.objects.get(action="took two-step away")
+    assert entry.changes == {"two-step sign-in": ["on", "off"]}
+    for name, says in (("mira", "does not use"), ("nobody", "Nobody has")):
+        with pytest.raises(CommandError, match=says):
+            call_command("two_step_off", name)
+
+
 def test_what_is_sealed_is_read_again_and_nothing_else() -> None:
     assert sealing.unseal(sealing.seal("a secret")) == "a secret"
     assert sealing.seal("a secret") != sealing.seal("a secret")
@@ -180,6 +206,7 @@ def test_where_it_is_required_nothing_else_is_done_before(client: Client, person
     answer = client.get("/api/v1/teams")
     assert answer.status_code == 403
     assert answer.headers["Content-Type"] == "application/problem+json"
+    assert answer.json()["detail"] == SAYS
     assert client.post("/admin/auth/group/add/", {"name": "Mine"}).status_code == 302
     assert client.get("/account/").status_code == 200
     set_up(client)
@@ -194,6 +221,26 @@ def test_where_it_is_required_it_is_not_turned_off(client: Client, person: User)
     page = client.post(reverse("mfa_deactivate_totp"))
     assert "required of you" in text(page)
     assert Authenticator.objects.filter(type="totp").exists()
+
+
+@override_settings(PALYRA_REQUIRE_TWO_STEP="administrators")
+@pytest.mark.parametrize("by_group", [True, False])
+def test_it_is_required_of_a_role_with_rights_beyond_it(
+    client: Client, person: User, by_group: bool
+) -> None:
+    groups.give_role(person, Role.OPERATOR)
+    beyond = Permission.objects.get(codename="change_user")
+    if by_group:
+        group = Group.objects.create(name="People")
+        group.permissions.add(beyond)
+        person.groups.add(group)
+    else:
+        person.user_permissions.add(beyond)
+    sign_in(client)
+    assert client.get("/admin/")["Location"] == reverse("mfa_activate_totp")
+    set_up(client)
+    assert "required of you" in text(client.post(reverse("mfa_deactivate_totp")))
+    assert "required of you" in text(client.get("/account/"))
 
 
 @override_settings(PALYRA_REQUIRE_TWO_STEP="administrators")

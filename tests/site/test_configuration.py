@@ -112,6 +112,7 @@ REFUSED = [
     ("PALYRA_OIDC_CLIENT_SECRET", "hunter2"),
     ("PALYRA_OIDC_NAME", "x" * 61),
     ("PALYRA_OIDC_DOMAINS", "example"),
+    ("PALYRA_OIDC_DOMAINS", "example.com"),
     ("PALYRA_OIDC_DOMAINS", "someone@example.com"),
     ("PALYRA_WORKERS", "0"),
     ("PALYRA_WORKERS", "65"),

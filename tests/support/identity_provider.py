@@ -32,6 +32,7 @@ class IdentityProvider:
     refused: list[str] = field(default_factory=list)
     broken: bool = False
     audience: str = CLIENT_ID
+    configured_as: Any = None
 
     def configuration(self) -> dict[str, Any]:
         """What a client reads first."""
@@ -109,7 +110,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("Location", self.provider.authorize(_flat(parts.query)))
             self.end_headers()
         elif parts.path == "/.well-known/openid-configuration":
-            self._answer(self.provider.configuration())
+            self._answer(self.provider.configured_as or self.provider.configuration())
         elif parts.path == "/userinfo":
             authorised = self.headers.get("Authorization") == "Bearer token"
             self._answer(self.provider.person if authorised else None)
