@@ -15,8 +15,8 @@ from django.db.backends.utils import CursorWrapper
 from django.test import Client
 from django.urls import URLPattern, URLResolver, reverse
 
-from governance.admin.call_texts import READ
 from governance.models import AuditEntry, BudgetPolicy, ModelCall, Team
+from governance.texts import READ
 from palyra_site.access.groups import existing_permissions
 from palyra_site.access.roles import Role, permissions_of
 from providers.admin.base import ConsoleAdmin
