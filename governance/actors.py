@@ -78,10 +78,15 @@ class Actor:
             return choices[0]
         raise ValidationError({"team": _which_team(choices)})
 
+    def is_of(self, team_id: int) -> bool:
+        """Whether it is their own team, whatever else they may see."""
+        if self.key is not None:
+            return self.key.team_id == team_id
+        return Team.objects.filter(pk=team_id, memberships__user=self.person).exists()
+
     def require_in(self, team_id: int, permission: str) -> None:
         """Raise `PermissionDenied` unless that team is one of `teams(permission)`."""
-        own = self.key is not None and self.key.team_id == team_id
-        if not own and not self.teams(permission).filter(pk=team_id).exists():
+        if not self.is_of(team_id):
             self.require(permission)
 
     def require_person(self, doing: str) -> User:

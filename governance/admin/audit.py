@@ -13,7 +13,7 @@ from django.utils.html import format_html, format_html_join
 from governance.acting import SURFACES
 from governance.admin.periods import PeriodFilter
 from governance.audit import tracked_models
-from governance.audit.reading import changes_in_words, summary, type_name
+from governance.audit.reading import changes_in_words, entries_for, summary, type_name
 from governance.audit.recording import DELETED
 from governance.models import AuditEntry
 from providers.admin.base import ReadOnlyAdmin
@@ -24,6 +24,11 @@ class AuditPeriodFilter(PeriodFilter):
     """By when it was done."""
 
     field = "at"
+
+
+def chosen(one: admin.SimpleListFilter) -> str | None:
+    """What was picked in a filter, if it is among what it offers: the address can say anything."""
+    return next((str(key) for key, _ in one.lookup_choices if str(key) == one.value()), None)
 
 
 class TypeFilter(admin.SimpleListFilter):
@@ -39,7 +44,8 @@ class TypeFilter(admin.SimpleListFilter):
     def queryset(
         self, request: HttpRequest, queryset: QuerySet[AuditEntry]
     ) -> QuerySet[AuditEntry]:
-        return queryset.filter(object_type=self.value()) if self.value() else queryset
+        wanted = chosen(self)
+        return queryset if wanted is None else queryset.filter(object_type=wanted)
 
 
 class SurfaceFilter(admin.SimpleListFilter):
@@ -54,7 +60,8 @@ class SurfaceFilter(admin.SimpleListFilter):
     def queryset(
         self, request: HttpRequest, queryset: QuerySet[AuditEntry]
     ) -> QuerySet[AuditEntry]:
-        return queryset.filter(surface=self.value()) if self.value() else queryset
+        wanted = chosen(self)
+        return queryset if wanted is None else queryset.filter(surface=wanted)
 
 
 @admin.register(AuditEntry)
@@ -69,6 +76,9 @@ class AuditEntryAdmin(ReadOnlyAdmin):
     empty_action = ("admin:index", "Go to the overview")
     readonly_fields = ("when", "who", "done", "what", "where", "why", "changed")
     fieldsets = ((None, {"fields": readonly_fields}),)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[AuditEntry]:
+        return entries_for(request.user.has_perm)
 
     @admin.display(description="when", ordering="at")
     def when(self, entry: AuditEntry) -> str:

@@ -9,11 +9,9 @@ from django.db.models import QuerySet
 
 from governance.audit.recording import record
 from governance.models import CallStatus, CallText, ModelCall
-from governance.texts import Text, unstored
+from governance.texts import READ, Text, unstored
 from providers.display import moment_text
 
-READ_PERMISSION = "governance.read_calltext"
-READ = "read"
 NEVER_SENT = (CallStatus.BLOCKED, CallStatus.DENIED, CallStatus.WAITING)
 
 

@@ -33,13 +33,14 @@ from governance.admin.call_filters import (
     searchable,
 )
 from governance.admin.call_links import calls_address
-from governance.admin.call_texts import READ_PERMISSION, note_of, read
+from governance.admin.call_texts import note_of, read
 from governance.admin.periods import PeriodFilter
 from governance.admin.story import tell
 from governance.display import call_status, dollars
 from governance.fields import DollarsField
 from governance.models import Approval, CallStatus, ModelCall
 from governance.money import decimal_text
+from governance.texts import READ_PERMISSION
 from providers.admin.actions import object_action
 from providers.admin.base import ObjectLink, ReadOnlyAdmin
 from providers.display import NOTHING, duration, moment, muted, number, two_lines

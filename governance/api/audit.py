@@ -9,6 +9,7 @@ from ninja import Query, Router, Schema
 from pydantic import Field
 
 from governance.api.conventions import ActorRequest
+from governance.audit.reading import entries_for
 from governance.models import AuditEntry
 from providers.api.conventions import Moment, refusals
 from providers.api.pages import Page, PageQuery, read_page
@@ -70,7 +71,8 @@ class AuditEntryOut(Schema):
     openapi_extra=refusals({403: "You may not read the audit trail."}),
 )
 def list_audit_entries(request: ActorRequest, page: Query[AuditQuery]) -> Page[AuditEntryOut]:
-    """Every change that anyone made, newest first. Needs `governance.view_auditentry`."""
+    """Every change that anyone made, newest first. Needs `governance.view_auditentry`; what was
+    done to people, groups, secrets and credentials needs the permission to view such as well."""
     request.auth.require(SEEING)
     if page.object_id is not None and page.object_type is None:
         raise ValidationError({"object_type": "Say of which type the object is."})
@@ -82,7 +84,7 @@ def list_audit_entries(request: ActorRequest, page: Query[AuditQuery]) -> Page[A
         "at__gte": page.since,
         "at__lt": page.until,
     }
-    rows = AuditEntry.objects.filter(
+    rows = entries_for(request.auth.may).filter(
         **{name: value for name, value in wanted.items() if value is not None}
     )
     shown, following = read_page(rows, page, by="-at")

@@ -13,7 +13,9 @@ from pydantic import Field, StrictBool
 from governance import corrections
 from governance.api.conventions import ActorRequest, Dollars
 from governance.api.ledger_schemas import CallOut, CallStoryOut
+from governance.audit import record
 from governance.models import CallStatus, KeptCall, ModelCall
+from governance.texts import READ, READ_PERMISSION
 from providers.api.conventions import Input, Moment, find, refusals
 from providers.api.pages import Page, PageQuery, read_page
 
@@ -104,13 +106,23 @@ def get_call(request: ActorRequest, call_id: UUID) -> CallStoryOut:
     response=KeptAnswerOut,
     operation_id="get_kept_answer",
     summary="Fetch the answer of a call that was kept",
-    openapi_extra=refusals({404: "There is no such call, or it was not kept."}),
+    openapi_extra=refusals(
+        {
+            403: "It is another team's, and takes the permission `governance.read_calltext`.",
+            404: "There is no such call, or it was not kept.",
+        }
+    ),
 )
 def get_kept_answer(request: ActorRequest, call_id: UUID) -> KeptAnswerOut:
     """A call that needed approval and was asked for with `Prefer: respond-async`. Its answer is
-    kept for a day."""
+    kept for a day. Of a team that you are not of, it takes the permission
+    `governance.read_calltext`, and that you read it is in the audit trail."""
     call = find(_visible(request), pk=call_id)
     kept = find(KeptCall.objects.all(), pk=call.pk)
+    if not request.auth.is_of(call.team_id):
+        request.auth.require(READ_PERMISSION)
+        if kept.answer is not None:
+            record(READ, call, {})
     return KeptAnswerOut(
         call_id=str(call.pk),
         status=CallStatus(call.status),

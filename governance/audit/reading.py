@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,13 @@ from django.utils.text import capfirst
 from governance.models import AuditEntry
 
 NOTHING = "–"
+# The types of objects whose entries take a permission beside the trail's own.
+SEEN_WITH = {
+    "auth.user": "auth.view_user",
+    "auth.group": "auth.view_group",
+    "providers.secret": "providers.view_secret",
+    "providers.credential": "providers.view_credential",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +32,17 @@ class Change:
     field: str
     before: str
     after: str
+
+
+def entries_for(may: Callable[[str], bool]) -> QuerySet[AuditEntry]:
+    """The entries that somebody sees who may read the trail, given which permissions they hold.
+
+    What people and secrets are is seen in the trail by those alone who see it on their own pages:
+    people's addresses and rights, their sign-ins, and where secrets are kept.
+    """
+    unseen = [label for label, permission in SEEN_WITH.items() if not may(permission)]
+    found: QuerySet[AuditEntry] = AuditEntry.objects.all()
+    return found.exclude(object_type__in=unseen) if unseen else found
 
 
 def entries_of(row: models.Model) -> QuerySet[AuditEntry]:

@@ -10,8 +10,14 @@ from governance.texts.reading import (
     unstored,
 )
 
+# Each reading by whoever has the permission is in the audit trail, as that action.
+READ_PERMISSION = "governance.read_calltext"
+READ = "read"
+
 __all__ = [
     "LONGEST",
+    "READ",
+    "READ_PERMISSION",
     "Passage",
     "Text",
     "answered_text",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain, count
 from typing import Any
 
 from django.apps import apps
@@ -10,10 +11,12 @@ from django.contrib.auth.models import Group, Permission, User
 from django.db import transaction
 from django.db.models import Q, QuerySet
 
+from palyra_site.access import cache
 from palyra_site.access.roles import GROUPS, OURS, Role, Standing, permissions_of
 
 # The last app to be migrated tells that all are.
 LAST = "scheduling"
+NEEDED = {"auth_group", "auth_permission", "django_content_type"}
 
 
 def make_roles(using: str = "default", **_: Any) -> None:
@@ -21,8 +24,11 @@ def make_roles(using: str = "default", **_: Any) -> None:
 
     Called whenever migrations have run, so a role keeps up with what there is to permit.
     """
-    if not _has_tables(using):
+    tables = _tables(using)
+    if not tables >= NEEDED:
         return
+    # Made right after the roles, so until then no group can be a role's.
+    is_first = cache.TABLE not in tables
     for label in (*OURS, "auth"):
         # Django makes them at the same moment, before or after this.
         create_permissions(apps.get_app_config(label), verbosity=0, using=using)
@@ -31,10 +37,27 @@ def make_roles(using: str = "default", **_: Any) -> None:
         for role in GROUPS:
             # In bulk: what Palyra keeps for itself is no entry of the audit trail.
             all_groups = Group.objects.using(using)
+            wanted = {rows[name].pk for name in permissions_of(role, rows)}
+            if is_first:
+                _set_aside(all_groups, role, wanted)
             all_groups.bulk_create([Group(name=role.value)], ignore_conflicts=True)
             held = Group.permissions.through.objects.using(using)
             group = all_groups.get(name=role.value)
-            _hold(held, group, {rows[name].pk for name in permissions_of(role, rows)})
+            _hold(held, group, wanted)
+
+
+def _set_aside(all_groups: QuerySet[Group], role: Role, wanted: set[int]) -> None:
+    """Rename a group that had the role's name before there were roles, for it is people's own and
+    may say something else. Its people keep what it gave them; the audit trail tells of it."""
+    group = all_groups.filter(name=role.value).first()
+    if group is None or set(group.permissions.values_list("pk", flat=True)) == wanted:
+        return
+    name = f"{role.value} (before roles)"
+    others = (f"{name} {number}" for number in count(2))
+    group.name = next(
+        one for one in chain([name], others) if not all_groups.filter(name=one).exists()
+    )
+    group.save()
 
 
 def _hold(held: Any, group: Group, wanted: set[int]) -> None:
@@ -47,12 +70,11 @@ def _hold(held: Any, group: Group, wanted: set[int]) -> None:
     )
 
 
-def _has_tables(using: str) -> bool:
-    """False while going back past the migrations that made them."""
+def _tables(using: str) -> set[str]:
+    """Those that there are: fewer while going back past the migrations that made them."""
     from django.db import connections  # noqa: PLC0415
 
-    tables = connections[using].introspection.table_names()
-    return {"auth_group", "auth_permission", "django_content_type"} <= set(tables)
+    return set(connections[using].introspection.table_names())
 
 
 def _permissions(using: str = "default") -> QuerySet[Permission]:

@@ -103,7 +103,7 @@ class UserAdmin(UserAdminBase):
         ("Dates", {"fields": ("last_login", "date_joined")}),
     )
     add_fieldsets = ((None, {"fields": ("username", "role", "password1", "password2")}),)
-    readonly_fields = ("password_state", "last_login", "date_joined")
+    readonly_fields = ("password_state", "password_to_set", "last_login", "date_joined")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
         from allauth.mfa.models import Authenticator  # noqa: PLC0415 - once there are models
@@ -144,6 +144,12 @@ class UserAdmin(UserAdminBase):
         if not self.has_rights_permission(request, obj):
             return (*fields, "role", "is_active", *FURTHER)
         return fields if request.user.is_superuser else (*fields, *FURTHER)
+
+    def get_fieldsets(self, request: HttpRequest, obj: User | None = None) -> Any:
+        found = super().get_fieldsets(request, obj)
+        if obj is None or obj.pk == request.user.pk or not self.has_change_permission(request, obj):
+            return found
+        return ((None, {"fields": ("username", "password_to_set")}), *found[1:])
 
     def get_form(
         self, request: HttpRequest, obj: User | None = None, change: bool = False, **kwargs: Any
@@ -252,8 +258,13 @@ class UserAdmin(UserAdminBase):
     @admin.display(description="password")
     def password_state(self, user: User) -> str:
         """That there is one, and nothing of it."""
+        return "Set" if user.has_usable_password() else "None: by single sign-on only"
+
+    @admin.display(description="password")
+    def password_to_set(self, user: User) -> str:
+        """The same, for whoever may set another."""
         if not user.has_usable_password():
-            return "None: by single sign-on only"
+            return self.password_state(user)
         change = reverse("admin:auth_user_password_change", args=[user.pk])
         return format_html('Set. <a class="underline" href="{}">Set another</a>', change)
 

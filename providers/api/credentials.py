@@ -17,6 +17,9 @@ from providers.models import Credential, Provider, Secret
 class Actor(Protocol):
     """Whoever sent a request, as far as the registry asks."""
 
+    def may(self, permission: str) -> bool:
+        """Whether they hold that permission for the organisation."""
+
     def require(self, permission: str) -> None:
         """Raise `PermissionDenied` unless they hold that permission for the organisation."""
 

@@ -36,6 +36,7 @@ from providers.models import (
 from providers.presets import ADDING, BY_KEY, PRESETS, WITH_A_KEY, add_from_preset
 
 router = Router()
+VIEW_CREDENTIAL = "providers.view_credential"
 IN_USE = {409: "Something depends on it, or somebody changed it at the same moment."}
 
 
@@ -55,7 +56,9 @@ def list_providers(request: ActorRequest, page: Query[PageQuery]) -> Page[Provid
     """Every provider, by name. Needs the permission `providers.view_provider`."""
     request.auth.require("providers.view_provider")
     rows, following = read_page(_with_credentials(), page, by="name")
-    return Page[ProviderOut](items=[ProviderOut.of(row) for row in rows], next_cursor=following)
+    whole = request.auth.may(VIEW_CREDENTIAL)
+    items = [ProviderOut.of(row, whole=whole) for row in rows]
+    return Page[ProviderOut](items=items, next_cursor=following)
 
 
 def _with_credentials() -> QuerySet[Provider]:
@@ -66,8 +69,10 @@ def _with_credentials() -> QuerySet[Provider]:
     return providers
 
 
-def _shown(provider: Provider) -> ProviderOut:
-    return ProviderOut.of(_with_credentials().get(pk=provider.pk))
+def _shown(provider: Provider, actor: Actor) -> ProviderOut:
+    """As far as they may see it."""
+    row = _with_credentials().get(pk=provider.pk)
+    return ProviderOut.of(row, whole=actor.may(VIEW_CREDENTIAL))
 
 
 @router.post(
@@ -80,7 +85,8 @@ def add_provider(request: ActorRequest, body: ProviderIn) -> Status[ProviderOut]
     """Needs `providers.add_provider`, `providers.add_credential` if credentials are sent with it,
     and `providers.add_secret` if one of them is not stored yet."""
     request.auth.require("providers.add_provider")
-    return Status(201, _shown(save_provider(Provider(), body.values(), request.auth)))
+    saved = save_provider(Provider(), body.values(), request.auth)
+    return Status(201, _shown(saved, request.auth))
 
 
 @router.get(
@@ -119,7 +125,7 @@ def add_provider_from_preset(request: ActorRequest, body: FromPresetIn) -> Statu
             base_url=body.base_url,
             models=body.models,
         )
-    return Status(201, _shown(provider))
+    return Status(201, _shown(provider, request.auth))
 
 
 @contextmanager
@@ -166,7 +172,8 @@ def _named_secret(body: FromPresetIn, actor: Actor) -> Secret | None:
 def get_provider(request: ActorRequest, name: str) -> ProviderOut:
     """Needs the permission `providers.view_provider`."""
     request.auth.require("providers.view_provider")
-    return ProviderOut.of(find(_with_credentials(), name=name))
+    row = find(_with_credentials(), name=name)
+    return ProviderOut.of(row, whole=request.auth.may(VIEW_CREDENTIAL))
 
 
 @router.patch(
@@ -182,7 +189,7 @@ def change_provider(request: ActorRequest, name: str, body: ProviderChange) -> P
     request.auth.require("providers.change_provider")
     with transaction.atomic():
         provider = find(Provider.objects.select_for_update(), name=name)
-        return _shown(save_provider(provider, body.given(), request.auth))
+        return _shown(save_provider(provider, body.given(), request.auth), request.auth)
 
 
 @router.delete(

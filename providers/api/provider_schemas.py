@@ -145,7 +145,10 @@ class ProviderChange(Change):
 
 
 class ProviderOut(Schema):
-    """A host of models: how it is reached and with which credentials."""
+    """A host of models: how it is reached and with which credentials.
+
+    Without `providers.view_credential`, `credentials` is empty.
+    """
 
     name: str
     display_name: str
@@ -171,7 +174,8 @@ class ProviderOut(Schema):
     created_at: Moment
 
     @classmethod
-    def of(cls, provider: Provider) -> ProviderOut:
-        rows = sorted(provider.credentials.all(), key=lambda row: (row.position, row.pk))
+    def of(cls, provider: Provider, *, whole: bool) -> ProviderOut:
+        credentials = provider.credentials.all() if whole else ()
+        rows = sorted(credentials, key=lambda row: (row.position, row.pk))
         values: dict[str, Any] = {name: getattr(provider, name) for name in PLAIN}
         return cls(credentials=[CredentialOut.of(row) for row in rows], **values)

@@ -79,6 +79,15 @@ def test_saving_a_person_as_they_are_changes_nothing(owner: User) -> None:
     assert AuditEntry.objects.count() == count
 
 
+def test_another_password_is_offered_to_those_who_may_set_it(
+    owner: User, administrator: User
+) -> None:
+    nina = make("nina", Role.MEMBER)
+    client = signed_in(administrator)
+    offers = {one: "Set another" in text(client.get(page_of(one))) for one in User.objects.all()}
+    assert offers == {owner: False, administrator: False, nina: True}
+
+
 def test_an_administrator_makes_no_owners(administrator: User) -> None:
     nina = make("nina", Role.MEMBER)
     client = signed_in(administrator)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 from django.contrib.auth.models import Group, Permission, User
 from django.core.management import call_command
+from django.db import connection
 
-from palyra_site.access import groups
+from governance.models import AuditEntry
+from palyra_site.access import cache, groups
 from palyra_site.access.roles import (
     GROUPS,
     NOT_SEEN_BY_OPERATORS,
@@ -172,6 +174,34 @@ def test_migrating_again_puts_right_what_was_changed_and_leaves_the_rest() -> No
     assert auditor.permissions.count() == before - 1
     assert own.permissions.count() == 1
     assert Group.objects.filter(name__in=[role.value for role in GROUPS]).count() == len(GROUPS)
+
+
+@pytest.mark.django_db
+def test_a_group_of_a_roles_name_from_before_there_were_roles_is_set_aside() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(f"DROP TABLE {cache.TABLE}")
+    Group.objects.filter(name__in=[role.value for role in GROUPS]).delete()
+    theirs = Group.objects.create(name=Role.OPERATOR.value)
+    theirs.permissions.add(Permission.objects.get(codename="add_price"))
+    nina = User.objects.create_user("nina", is_staff=True)
+    nina.groups.add(theirs)
+    told = AuditEntry.objects.count()
+
+    for _ in range(2):
+        call_command("migrate", verbosity=0)
+
+    theirs.refresh_from_db()
+    assert theirs.name == "Operator (before roles)"
+    assert theirs.permissions.get().codename == "add_price"
+    assert groups.role_of(User.objects.get(pk=nina.pk)) is Role.OTHER
+    assert set(Group.objects.values_list("name", flat=True)) == {
+        theirs.name,
+        *(role.value for role in GROUPS),
+    }
+    assert AuditEntry.objects.count() == told + 1
+    entry = AuditEntry.objects.first()
+    assert entry is not None
+    assert entry.changes == {"name": ["Operator", "Operator (before roles)"]}
 
 
 @pytest.mark.parametrize("role", Role)

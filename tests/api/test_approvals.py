@@ -12,10 +12,11 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 
 from governance.errors import ApprovalRequired, CallError, InvalidRequest, RateLimited
-from governance.models import Approval, BudgetWindow, KeptCall, Team
+from governance.models import Approval, AuditEntry, BudgetWindow, KeptCall, Team
 from governance.snapshot import load_overrides
+from governance.texts import READ, READ_PERMISSION
 from providers.identifiers import new_id
-from tests.api.callers import Caller, Reply, body_of, items_of, key_of, member_of, signed_in
+from tests.api.callers import Caller, Reply, body_of, items_of, key_of, member_of, person, signed_in
 from tests.api.problems import assert_problem, faults
 from tests.api.sides import make_call
 from tests.api.test_problems import NEW_TEAM, fail_with
@@ -169,6 +170,33 @@ def test_the_answer_of_a_kept_call_is_fetched(
     assert found["answer"] == columns.get("answer")
     assert found["error"] == columns.get("error")
     assert_problem(key_of(make_team()).get(f"/calls/{call.pk}/answer"), 404)
+
+
+SEES_CALLS = "governance.view_modelcall"
+
+
+@pytest.mark.parametrize(
+    ("permissions", "status", "told"),
+    [((SEES_CALLS,), 403, 0), ((SEES_CALLS, READ_PERMISSION), 200, 1)],
+)
+def test_another_teams_answer_takes_a_permission_and_is_told_of(
+    team: Team, permissions: tuple[str, ...], status: int, told: int
+) -> None:
+    call = make_call(team)
+    KeptCall.objects.create(
+        id=call.pk, team=team, expires_at=timezone.now(), answer={"body": "A secret plan."}
+    )
+    reader = person("reader", *permissions)
+    reply = signed_in(reader).get(f"/calls/{call.pk}/answer")
+
+    assert reply.status_code == status
+    assert ("A secret plan." in reply.content.decode()) == bool(told)
+    readings = AuditEntry.objects.filter(action=READ, object_id=str(call.pk), user_id=reader.pk)
+    assert readings.count() == told
+    # Of one's own team it is one's own.
+    member = member_of(team)
+    assert signed_in(member).get(f"/calls/{call.pk}/answer").status_code == 200
+    assert not AuditEntry.objects.filter(action=READ, user_id=member.pk).exists()
 
 
 def test_a_call_that_was_not_kept_has_no_answer_to_fetch(integration: Caller, team: Team) -> None:

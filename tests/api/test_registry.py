@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
+from palyra_site.access.groups import give_role
+from palyra_site.access.roles import Role
 from providers.models import Credential, Provider, Secret
-from tests.api.callers import Caller, body_of, person, signed_in
+from tests.api.callers import Caller, body_of, items_of, person, signed_in
 from tests.api.problems import assert_problem, faults
 from tests.api.remote import KEEPER, REMOTE, TEXT, credentials_of, names_of, stored_text
 from tests.support.factories import make_secret
@@ -381,3 +383,30 @@ def test_a_private_address_is_allowed_only_when_asked_for(
     assert allowed.status_code == 201
     found = faults(organisation.patch("/providers/acme", {"allow_private_base_url": False}))
     assert found.keys() == {"base_url"}
+
+
+@pytest.mark.parametrize(
+    ("role", "shown"),
+    [(Role.OPERATOR, []), (Role.AUDITOR, [ACME]), (Role.ADMINISTRATOR, [ACME])],
+)
+def test_credentials_are_shown_to_those_who_may_see_them(
+    organisation: Caller, role: Role, shown: list[dict[str, Any]]
+) -> None:
+    organisation.post("/providers", REMOTE)
+    user = person("somebody")
+    give_role(user, role)
+    caller = signed_in(user)
+
+    assert credentials_of(caller.get("/providers/acme")) == shown
+    assert [one["credentials"] for one in items_of(caller.get("/providers"))] == [shown]
+    text = caller.get("/providers").content.decode()
+    assert ("1234" in text) == bool(shown)
+
+
+def test_whoever_changes_a_provider_is_not_shown_what_they_may_not_see(
+    organisation: Caller,
+) -> None:
+    organisation.post("/providers", REMOTE)
+    keeper = signed_in(person("keeper", *KEEPER))
+
+    assert credentials_of(keeper.patch("/providers/acme", {"max_retries": 1})) == []

@@ -15,17 +15,19 @@ from django.db.backends.utils import CursorWrapper
 from django.test import Client
 from django.urls import URLPattern, URLResolver, reverse
 
-from governance.admin.call_texts import READ
+from governance.audit.reading import SEEN_WITH
 from governance.models import AuditEntry, BudgetPolicy, ModelCall, Team
+from governance.texts import READ
 from palyra_site.access.groups import existing_permissions
 from palyra_site.access.roles import Role, permissions_of
 from providers.admin.base import ConsoleAdmin
-from providers.models import Provider
+from providers.models import Credential, Provider
 from scheduling.models import CronJob
 from tests.browser.console import MEMBER, OPERATOR
 from tests.browser.seed import Seeded
 from tests.console.conftest import signed_in, staff
 from tests.console.pages import filled
+from tests.support.factories import make_secret
 
 # Who may do what is asked of Python, and every page is looked at: once is enough.
 pytestmark = pytest.mark.any_database
@@ -290,13 +292,50 @@ def test_the_operator_changes_only_what_they_run(root: Client, operator: Client)
 
 @pytest.mark.any_database
 def test_the_operator_sees_no_secrets_and_no_people(operator: Client) -> None:
+    # Entries that there are not, for them: the console goes back to the overview.
+    of_others = AuditEntry.objects.filter(object_type__in=SEEN_WITH).values_list("pk", flat=True)
+    entries = {reverse("admin:governance_auditentry_change", args=[key]) for key in of_others}
     for name, address in list(_walk()):
         hidden = name.startswith(("auth_", "providers_secret"))
-        if name.endswith(("_changelist", "_change", "_history")) and name != "password_change":
+        if address.replace("/history/", "/change/") in entries:
+            assert operator.get(address).status_code in {302, 403}, address
+        elif name.endswith(("_changelist", "_change", "_history")) and name != "password_change":
             assert operator.get(address).status_code == (403 if hidden else 200), address
     provider = Provider.objects.get(name="openai")
     page = operator.get(reverse("admin:providers_provider_change", args=[provider.pk]))
     assert "credentials-TOTAL_FORMS" not in page.content.decode()
+
+
+@pytest.mark.any_database
+@pytest.mark.parametrize("persona", ["operator", "viewer"])
+def test_the_trail_keeps_people_and_secrets_from_operators(
+    persona: str, seeded: Seeded, request: pytest.FixtureRequest
+) -> None:
+    client: Client = request.getfixturevalue(persona)
+    member = User.objects.get(username=MEMBER)
+    member.email = "somebody-new@example.com"
+    member.save()
+    secret = make_secret(name="very-hidden")
+    Credential.objects.create(provider=Provider.objects.earliest("pk"), secret=secret)
+    entry = AuditEntry.objects.filter(object_type="auth.user").latest("at")
+    listed = reverse("admin:governance_auditentry_changelist")
+    shown = [
+        client.get(listed),
+        client.get(reverse("admin:governance_auditentry_csv")),
+        client.get("/api/v1/audit", {"limit": 200}),
+        client.get("/admin/search/", {"s": str(entry.pk), "extended": "1"}),
+        client.get(reverse("admin:governance_auditentry_change", args=[entry.pk]), follow=True),
+        client.get("/api/v1/audit", {"object_type": "providers.credential"}),
+    ]
+    text = "".join(_text(one) for one in shown)
+    for private in (f"/{entry.pk}/", "somebody-new@example.com", "very-hidden"):
+        assert (private in text) == (persona == "viewer"), private
+
+
+def _text(response: Any) -> str:
+    if response.streaming:
+        return b"".join(response.streaming_content).decode()
+    return str(response.content.decode())
 
 
 @pytest.mark.django_db
