@@ -9,7 +9,6 @@ from uuid import uuid4
 
 from django import forms
 from django.contrib import admin, messages
-from django.contrib.admin.utils import unquote
 from django.core.exceptions import ValidationError
 from django.db.models import OuterRef, Q, QuerySet, Subquery
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -137,19 +136,6 @@ class ApiKeyAdmin(ConsoleAdmin):
         """Whoever may make keys: they are shown the new text."""
         return self.has_add_permission(request) and self.has_change_permission(request, obj)
 
-    def changeform_view(
-        self,
-        request: HttpRequest,
-        object_id: str | None = None,
-        form_url: str = "",
-        extra_context: dict[str, Any] | None = None,
-    ) -> Any:
-        obj = self.get_object(request, unquote(object_id)) if object_id else None
-        shown = {} if obj is None else {"object_links": _links(request, obj)}
-        return super().changeform_view(
-            request, object_id, form_url, {**shown, **(extra_context or {})}
-        )
-
     def object_action_view(
         self, request: HttpRequest, object_id: str, action_name: str
     ) -> HttpResponse:
@@ -177,7 +163,13 @@ class ApiKeyAdmin(ConsoleAdmin):
         return () if obj is None else FACTS
 
     def object_links(self, request: HttpRequest, obj: ApiKey) -> list[ObjectLink]:
-        return calls_links(request, api_key__id__exact=obj.pk)
+        """To the key's calls, and to a new budget of its own."""
+        links = calls_links(request, api_key__id__exact=obj.pk)
+        if request.user.has_perm("governance.add_budgetpolicy"):
+            given = {"scope": "api_key", "team": obj.team_id, "value": obj.public_id}
+            address = f"{reverse('admin:governance_budgetpolicy_add')}?{urlencode(given)}"
+            links.append(ObjectLink(label="Give it a budget", address=address, icon="speed"))
+        return links
 
     def add_view(
         self, request: HttpRequest, form_url: str = "", extra_context: Any = None
@@ -290,17 +282,3 @@ class ApiKeyAdmin(ConsoleAdmin):
                 self.log_change(request, key, "Revoked.")
         one = revoked == 1
         messages.success(request, f"{revoked} {'key is' if one else 'keys are'} revoked.")
-
-
-def _links(request: HttpRequest, key: ApiKey) -> list[dict[str, str]]:
-    """To the key's calls and budgets, and to a new budget of its own."""
-    links = []
-    if request.user.has_perm("governance.view_modelcall"):
-        address = reverse("admin:governance_modelcall_changelist")
-        calls = {"icon": "forum", "label": "Its calls"}
-        links.append({**calls, "address": f"{address}?api_key__id__exact={key.pk}"})
-    if request.user.has_perm("governance.add_budgetpolicy"):
-        given = {"scope": "api_key", "team": key.team_id, "value": key.public_id}
-        address = f"{reverse('admin:governance_budgetpolicy_add')}?{urlencode(given)}"
-        links.append({"icon": "speed", "label": "Give it a budget", "address": address})
-    return links

@@ -16,11 +16,12 @@ from django.utils import timezone
 from governance import keys
 from governance.models import ApiKey, AuditEntry, ModelCall, Team
 from tests.browser.seed import Seeded
-from tests.console.pages import filled, text_of
+from tests.console.pages import filled, links_of, text_of
 from tests.support.factories import make_policy, make_team
 
 ADD = "admin:governance_apikey_add"
 LIST = "admin:governance_apikey_changelist"
+CALLS = "admin:governance_modelcall_changelist"
 KEY = re.compile(r"ply_[0-9a-f]+_[0-9a-f]{64}")
 
 
@@ -271,14 +272,10 @@ def test_a_keys_page_leads_to_its_calls_and_a_budget_for_it(browser: Client, tea
     key = keys.create(team=team, name="Widget").record
     page = browser.get(reverse("admin:governance_apikey_change", args=[key.pk]))
 
-    assert f"api_key__id__exact={key.pk}" in page.content.decode()
-    form = filled(
-        browser.get(
-            reverse("admin:governance_budgetpolicy_add"),
-            {"scope": "api_key", "team": str(team.pk), "value": key.public_id},
-        ).content.decode(),
-        "budgetpolicy_form",
-    )
+    calls, budget = links_of(page.content.decode())
+    assert calls == ("Its calls", f"{reverse(CALLS)}?api_key__id__exact={key.pk}")
+    assert budget[0] == "Give it a budget"
+    form = filled(browser.get(budget[1]).content.decode(), "budgetpolicy_form")
     assert (form["scope"], form["team"], form["value"]) == (
         "api_key",
         str(team.pk),
