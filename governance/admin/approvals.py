@@ -40,7 +40,7 @@ from governance.models import (
 )
 from governance.standing import Standing, standings
 from providers.admin.actions import ObjectAction, object_action
-from providers.admin.base import ReadOnlyAdmin, remembered
+from providers.admin.base import ObjectLink, ReadOnlyAdmin, remembered
 from providers.display import (
     NOTHING,
     badge,
@@ -161,7 +161,7 @@ class ApprovalAdmin(ReadOnlyAdmin):
         extra_context: dict[str, Any] | None = None,
     ) -> Any:
         obj = self.get_object(request, unquote(object_id)) if object_id else None
-        shown = {} if obj is None else {"history": _history(obj), "object_links": _links(obj)}
+        shown = {} if obj is None else {"history": _history(obj)}
         return super().changeform_view(
             request, object_id, form_url, {**shown, **(extra_context or {})}
         )
@@ -182,6 +182,12 @@ class ApprovalAdmin(ReadOnlyAdmin):
     def has_end_permission(self, request: HttpRequest, obj: Approval | None = None) -> bool:
         """Whoever may decide may take back; also what they asked for themselves."""
         return request.user.has_perm(approvals.DECIDE_PERMISSION)
+
+    def object_links(self, request: HttpRequest, obj: Approval) -> list[ObjectLink]:
+        if not request.user.has_perm("governance.view_budgetpolicy"):
+            return []
+        address = reverse("admin:governance_budgetpolicy_change", args=[obj.policy_id])
+        return [ObjectLink(label="The policy", address=address, icon="speed")]
 
     def object_note(self, request: HttpRequest, obj: Approval) -> str:
         if obj.ended_at is not None:
@@ -317,11 +323,6 @@ class ApprovalAdmin(ReadOnlyAdmin):
 def _history(approval: Approval) -> History:
     value = approval_words.scope_value(approval)
     return history_of_request(approval.policy, value, timezone.now())
-
-
-def _links(approval: Approval) -> list[dict[str, str]]:
-    address = reverse("admin:governance_budgetpolicy_change", args=[approval.policy_id])
-    return [{"address": address, "icon": "speed", "label": "The policy"}]
 
 
 def _earlier(approval: Approval) -> str:

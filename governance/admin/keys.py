@@ -9,7 +9,7 @@ from uuid import uuid4
 
 from django import forms
 from django.contrib import admin, messages
-from django.contrib.admin.utils import unquote
+from django.contrib.admin.utils import quote, unquote
 from django.core.exceptions import ValidationError
 from django.db.models import OuterRef, Q, QuerySet, Subquery
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -27,7 +27,7 @@ from providers.admin.actions import object_action
 from providers.admin.base import ConsoleAdmin, ObjectLink
 from providers.display import badge, link, moment, muted, two_lines, viewers_zone_name
 
-# Which forms this session has sent, so that none makes a second key.
+# Which forms this session has sent, so that none makes a second key or text.
 SUBMITTED = "submitted_keys"
 REMEMBERED_SUBMISSIONS = 20
 FACTS = ("shown", "team", "state", "last_used", "expires", "created", "revoked")
@@ -73,6 +73,8 @@ class NewKeyForm(forms.ModelForm[ApiKey]):
 class RotateForm(forms.Form):
     """How much longer the old text works."""
 
+    # Sent again by a reload of the page that showed the text, so that it makes no other.
+    once = forms.UUIDField(initial=uuid4, widget=forms.HiddenInput)
     grace = forms.TypedChoiceField(
         coerce=int,
         label="The old text is refused",
@@ -137,26 +139,25 @@ class ApiKeyAdmin(ConsoleAdmin):
         """Whoever may make keys: they are shown the new text."""
         return self.has_add_permission(request) and self.has_change_permission(request, obj)
 
-    def changeform_view(
-        self,
-        request: HttpRequest,
-        object_id: str | None = None,
-        form_url: str = "",
-        extra_context: dict[str, Any] | None = None,
-    ) -> Any:
-        obj = self.get_object(request, unquote(object_id)) if object_id else None
-        shown = {} if obj is None else {"object_links": _links(request, obj)}
-        return super().changeform_view(
-            request, object_id, form_url, {**shown, **(extra_context or {})}
-        )
-
     def object_action_view(
         self, request: HttpRequest, object_id: str, action_name: str
     ) -> HttpResponse:
         """As everywhere; the new text of a key is shown on the answer, and nowhere again."""
+        once = request.POST.get("rotate-once", "")
+        if action_name == "rotate" and once in request.session.get(SUBMITTED, []):
+            messages.info(
+                request,
+                "That key was already rotated and its new text shown. If it was not copied, "
+                "rotate it again.",
+            )
+            address = reverse("admin:governance_apikey_change", args=[quote(unquote(object_id))])
+            return HttpResponseRedirect(address)
         response = super().object_action_view(request, object_id, action_name)
         new = getattr(request, "rotated_key", None)
-        return response if new is None else self._shown_once(request, new, "Key rotated")
+        if new is None:
+            return response
+        _remember(request, once)
+        return self._shown_once(request, new, "Key rotated")
 
     def get_form(
         self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any
@@ -177,7 +178,13 @@ class ApiKeyAdmin(ConsoleAdmin):
         return () if obj is None else FACTS
 
     def object_links(self, request: HttpRequest, obj: ApiKey) -> list[ObjectLink]:
-        return calls_links(request, api_key__id__exact=obj.pk)
+        """To the key's calls, and to a new budget of its own."""
+        links = calls_links(request, api_key__id__exact=obj.pk)
+        if request.user.has_perm("governance.add_budgetpolicy"):
+            given = {"scope": "api_key", "team": obj.team_id, "value": obj.public_id}
+            address = f"{reverse('admin:governance_budgetpolicy_add')}?{urlencode(given)}"
+            links.append(ObjectLink(label="Give it a budget", address=address, icon="speed"))
+        return links
 
     def add_view(
         self, request: HttpRequest, form_url: str = "", extra_context: Any = None
@@ -204,8 +211,7 @@ class ApiKeyAdmin(ConsoleAdmin):
         self, request: HttpRequest, obj: Any, post_url_continue: str | None = None
     ) -> HttpResponse:
         """Show the key, here and nowhere again: its text is not kept, not even for a redirect."""
-        seen = [*request.session.get(SUBMITTED, []), request.POST.get("once", "")]
-        request.session[SUBMITTED] = seen[-REMEMBERED_SUBMISSIONS:]
+        _remember(request, request.POST.get("once", ""))
         return self._shown_once(request, keys.NewKey(obj, obj.shown_once), "Key created")
 
     def _shown_once(self, request: HttpRequest, new: keys.NewKey, title: str) -> HttpResponse:
@@ -292,15 +298,6 @@ class ApiKeyAdmin(ConsoleAdmin):
         messages.success(request, f"{revoked} {'key is' if one else 'keys are'} revoked.")
 
 
-def _links(request: HttpRequest, key: ApiKey) -> list[dict[str, str]]:
-    """To the key's calls and budgets, and to a new budget of its own."""
-    links = []
-    if request.user.has_perm("governance.view_modelcall"):
-        address = reverse("admin:governance_modelcall_changelist")
-        calls = {"icon": "forum", "label": "Its calls"}
-        links.append({**calls, "address": f"{address}?api_key__id__exact={key.pk}"})
-    if request.user.has_perm("governance.add_budgetpolicy"):
-        given = {"scope": "api_key", "team": key.team_id, "value": key.public_id}
-        address = f"{reverse('admin:governance_budgetpolicy_add')}?{urlencode(given)}"
-        links.append({"icon": "speed", "label": "Give it a budget", "address": address})
-    return links
+def _remember(request: HttpRequest, once: str) -> None:
+    seen = [*request.session.get(SUBMITTED, []), once]
+    request.session[SUBMITTED] = seen[-REMEMBERED_SUBMISSIONS:]

@@ -24,6 +24,7 @@ from governance.policy_preview import PolicyPreview, foreseen, preview
 from governance.policy_words import names_of, summary
 from governance.standing import Standing
 from providers.admin.actions import faults_in, faults_of
+from providers.admin.base import ObjectLink
 
 if TYPE_CHECKING:
     from django.contrib import admin
@@ -73,17 +74,16 @@ class PolicyPages(Base):
 
     def _context_of(self, request: HttpRequest, policy: BudgetPolicy) -> dict[str, Any]:
         now = timezone.now()
-        may_copy = self.has_add_permission(request) and not policy_copies.cannot_be_copied(policy)
-        link = {
-            "address": reverse("admin:governance_budgetpolicy_duplicate", args=[quote(policy.pk)]),
-            "icon": "content_copy",
-            "label": "Duplicate to teams",
-        }
         return {
             "history": history_shown(policy, request.GET.get("whose"), now),
             "overrides": overrides_shown(policy, request.user, now),
-            "object_links": [link] if may_copy else [],
         }
+
+    def object_links(self, request: HttpRequest, obj: BudgetPolicy) -> list[ObjectLink]:
+        if not self.has_add_permission(request) or policy_copies.cannot_be_copied(obj):
+            return []
+        address = reverse("admin:governance_budgetpolicy_duplicate", args=[quote(obj.pk)])
+        return [ObjectLink(label="Duplicate to teams", address=address, icon="content_copy")]
 
     @admin.display(description="as it is written")
     def preview(self, policy: BudgetPolicy) -> str:

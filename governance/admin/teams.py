@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.contrib import admin
-from django.contrib.admin.utils import unquote
 from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
@@ -152,19 +151,6 @@ class TeamAdmin(ConsoleAdmin):
             key_count=Count("api_keys", filter=live, distinct=True),
         )
 
-    def changeform_view(
-        self,
-        request: HttpRequest,
-        object_id: str | None = None,
-        form_url: str = "",
-        extra_context: dict[str, Any] | None = None,
-    ) -> Any:
-        obj = self.get_object(request, unquote(object_id)) if object_id else None
-        shown = {} if obj is None else {"object_links": team_links(request, obj)}
-        return super().changeform_view(
-            request, object_id, form_url, {**shown, **(extra_context or {})}
-        )
-
     def formfield_for_dbfield(self, db_field: Any, request: Any, **kwargs: Any) -> Any:
         if db_field.name == "zone":
             kwargs["widget"] = ZoneInput()
@@ -177,7 +163,8 @@ class TeamAdmin(ConsoleAdmin):
         return super().has_delete_permission(request, obj)
 
     def object_links(self, request: HttpRequest, obj: Team) -> list[ObjectLink]:
-        return calls_links(request, team__id__exact=obj.pk)
+        """To what is the team's, as far as this person may see it."""
+        return [*calls_links(request, team__id__exact=obj.pk), *_lists_of(request, obj)]
 
     def object_note(self, request: HttpRequest, obj: Team) -> str:
         """What the allowed models come to now, as a name with a slip in it allows nothing."""
@@ -235,22 +222,20 @@ class TeamAdmin(ConsoleAdmin):
         return f"{team} is enabled: its keys are accepted."
 
 
-# What a team's page leads to: a list, an icon and what the link says.
+# What a team's page leads to besides its calls: a list, an icon and what the link says.
 LEADS_TO = (
     ("governance.apikey", "key", "Keys"),
     ("governance.budgetpolicy", "speed", "Budgets"),
-    ("governance.modelcall", "forum", "Calls"),
     ("governance.approval", "approval", "Requests for more"),
 )
 
 
-def team_links(request: HttpRequest, team: Team) -> list[dict[str, str]]:
-    """To what is the team's, as far as this person may see it."""
+def _lists_of(request: HttpRequest, team: Team) -> list[ObjectLink]:
     links = []
     for model, icon, label in LEADS_TO:
         app, _, name = model.partition(".")
         if request.user.has_perm(f"{app}.view_{name}"):
             address = reverse(f"admin:{app}_{name}_changelist")
-            query = f"?team__id__exact={team.pk}"
-            links.append({"icon": icon, "label": label, "address": f"{address}{query}"})
+            address = f"{address}?team__id__exact={team.pk}"
+            links.append(ObjectLink(label=label, address=address, icon=icon))
     return links

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from html import unescape
 from html.parser import HTMLParser
 from typing import Any
 
@@ -98,3 +100,13 @@ def text_of(html: str) -> str:
     reader = _Reader("")
     reader.feed(html)
     return " ".join(" ".join(reader.text).split())
+
+
+def links_of(html: str) -> list[tuple[str, str]]:
+    """Where an object's page leads on to, beside its actions: labels and addresses."""
+    found = re.findall(
+        r'<a class="palyra-button palyra-button-default" href="([^"]+)">\s*<span[^>]*>[^<]*</span>'
+        r"([^<]+)</a>",
+        html,
+    )
+    return [(label.strip(), unescape(address)) for address, label in found]

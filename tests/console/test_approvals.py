@@ -23,7 +23,7 @@ from governance.models import (
 )
 from governance.snapshot import load_overrides
 from tests.console.conftest import signed_in, staff
-from tests.console.pages import text_of
+from tests.console.pages import links_of, text_of
 from tests.support.factories import make_policy, make_team
 
 DOLLAR = 10**9
@@ -343,3 +343,10 @@ def test_a_run_has_no_window_that_resets(browser: Client, team: Team) -> None:
     asked.refresh_from_db()
     assert asked.status == "pending"
     assert "approve it for the call only" in text_of(answer.content.decode())
+
+
+def test_a_request_leads_to_its_policy(browser: Client, asked: Approval) -> None:
+    links = links_of(browser.get(_page(asked)).content.decode())
+
+    address = reverse("admin:governance_budgetpolicy_change", args=[asked.policy_id])
+    assert links == [("The policy", address)]

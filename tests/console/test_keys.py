@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.contrib.admin.models import LogEntry
@@ -16,11 +17,12 @@ from django.utils import timezone
 from governance import keys
 from governance.models import ApiKey, AuditEntry, ModelCall, Team
 from tests.browser.seed import Seeded
-from tests.console.pages import filled, text_of
+from tests.console.pages import filled, links_of, text_of
 from tests.support.factories import make_policy, make_team
 
 ADD = "admin:governance_apikey_add"
 LIST = "admin:governance_apikey_changelist"
+CALLS = "admin:governance_modelcall_changelist"
 KEY = re.compile(r"ply_[0-9a-f]+_[0-9a-f]{64}")
 
 
@@ -195,13 +197,17 @@ def _rotate(key: ApiKey) -> str:
     return reverse("admin:governance_apikey_do", args=[key.pk, "rotate"])
 
 
+def _sent(hours: str) -> dict[str, str]:
+    return {"rotate-grace": hours, "rotate-once": str(uuid4())}
+
+
 @pytest.mark.parametrize(("hours", "works"), [("0", False), ("24", True)])
 def test_a_rotated_key_stays_itself_with_another_text(
     browser: Client, team: Team, hours: str, works: bool
 ) -> None:
     old = keys.create(team=team, name="Widget", routing_mode="dry_run")
 
-    response = browser.post(_rotate(old.record), {"rotate-grace": hours})
+    response = browser.post(_rotate(old.record), _sent(hours))
 
     text = KEY.findall(response.content.decode())[0]
     assert text != old.text
@@ -221,11 +227,28 @@ def test_a_rotated_key_stays_itself_with_another_text(
         assert kept.expires_at is not None
 
 
+def test_a_reload_rotates_no_second_time(browser: Client, team: Team) -> None:
+    key = keys.create(team=team, name="Widget").record
+    page = browser.get(reverse("admin:governance_apikey_change", args=[key.pk])).content.decode()
+    once = re.search(r'name="rotate-once" value="([0-9a-f-]{36})"', page)
+    assert once is not None
+    sent = {"rotate-grace": "24", "rotate-once": once[1]}
+    browser.post(_rotate(key), sent)
+    texts = set(ApiKey.objects.values_list("secret_hash", flat=True))
+
+    again = browser.post(_rotate(key), sent, follow=True)
+
+    assert set(ApiKey.objects.values_list("secret_hash", flat=True)) == texts
+    assert len(texts) == 2
+    assert not KEY.search(again.content.decode())
+    assert "already rotated" in text_of(again.content.decode())
+
+
 def test_an_old_text_lasts_no_longer_than_its_key(browser: Client, team: Team) -> None:
     ends = timezone.now() + timedelta(hours=2)
     old = keys.create(team=team, name="Widget", expires_at=ends)
 
-    browser.post(_rotate(old.record), {"rotate-grace": "168"})
+    browser.post(_rotate(old.record), _sent("168"))
 
     assert {one.expires_at for one in ApiKey.objects.all()} == {ends}
 
@@ -237,11 +260,11 @@ def test_a_key_with_a_budget_is_rotated_at_once_only(
     old = keys.create(team=team, name="Widget")
     make_policy(scope="api_key", team=team, value=value and str(old.record.pk))
 
-    answer = browser.post(_rotate(old.record), {"rotate-grace": "24"}, follow=True)
+    answer = browser.post(_rotate(old.record), _sent("24"), follow=True)
     assert "with the old text refused at once" in text_of(answer.content.decode())
     assert ApiKey.objects.get().public_id == old.record.public_id
 
-    browser.post(_rotate(old.record), {"rotate-grace": "0"})
+    browser.post(_rotate(old.record), _sent("0"))
     assert ApiKey.objects.get().public_id != old.record.public_id
 
 
@@ -249,14 +272,14 @@ def test_what_no_longer_works_is_not_rotated(browser: Client, team: Team) -> Non
     old = keys.create(team=team, name="Widget")
     keys.revoke(old.record)
 
-    browser.post(_rotate(old.record), {"rotate-grace": "0"})
+    browser.post(_rotate(old.record), _sent("0"))
 
     assert ApiKey.objects.get().public_id == old.record.public_id
 
 
 def test_a_rotated_keys_text_is_kept_nowhere(browser: Client, team: Team) -> None:
     old = keys.create(team=team, name="Widget")
-    answer = browser.post(_rotate(old.record), {"rotate-grace": "1"})
+    answer = browser.post(_rotate(old.record), _sent("1"))
     new = keys.parse(KEY.findall(answer.content.decode())[0])
     assert new is not None
 
@@ -271,14 +294,10 @@ def test_a_keys_page_leads_to_its_calls_and_a_budget_for_it(browser: Client, tea
     key = keys.create(team=team, name="Widget").record
     page = browser.get(reverse("admin:governance_apikey_change", args=[key.pk]))
 
-    assert f"api_key__id__exact={key.pk}" in page.content.decode()
-    form = filled(
-        browser.get(
-            reverse("admin:governance_budgetpolicy_add"),
-            {"scope": "api_key", "team": str(team.pk), "value": key.public_id},
-        ).content.decode(),
-        "budgetpolicy_form",
-    )
+    calls, budget = links_of(page.content.decode())
+    assert calls == ("Its calls", f"{reverse(CALLS)}?api_key__id__exact={key.pk}")
+    assert budget[0] == "Give it a budget"
+    form = filled(browser.get(budget[1]).content.decode(), "budgetpolicy_form")
     assert (form["scope"], form["team"], form["value"]) == (
         "api_key",
         str(team.pk),

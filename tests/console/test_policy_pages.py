@@ -15,7 +15,7 @@ from django.utils import timezone
 from governance.models import Approval, AuditEntry, BudgetPolicy, BudgetWindow, ModelCall, Team
 from governance.windows import period
 from tests.console.conftest import signed_in, staff
-from tests.console.pages import text_of
+from tests.console.pages import links_of, text_of
 from tests.support.factories import make_policy, make_team
 from tests.support.ledger_rows import add_up
 
@@ -352,6 +352,18 @@ def test_a_policy_is_duplicated_to_teams(browser: Client) -> None:
     assert {(one.hard_limit, one.action, tuple(one.thresholds)) for one in copies} == {
         (5 * DOLLAR, "approval", (80,))
     }
+
+
+def test_a_policys_page_leads_to_its_duplicating_unless_it_is_everyones(browser: Client) -> None:
+    policy, everyones = make_policy(team=make_team()), make_policy(scope="global")
+    pages = [
+        browser.get(reverse("admin:governance_budgetpolicy_change", args=[one.pk]))
+        for one in (policy, everyones)
+    ]
+
+    links = [links_of(page.content.decode()) for page in pages]
+
+    assert links == [[("Duplicate to teams", _duplicate(policy))], []]
 
 
 def test_duplicating_is_all_or_nothing_and_says_every_fault(browser: Client) -> None:

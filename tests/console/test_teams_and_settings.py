@@ -11,7 +11,7 @@ from django.urls import reverse
 from governance import keys
 from governance.models import ApiKey, GovernanceSettings, Team, governance_settings
 from tests.console.conftest import signed_in, staff
-from tests.console.pages import filled, text_of
+from tests.console.pages import filled, links_of, text_of
 from tests.support.factories import make_model, make_provider, make_team
 
 SETTINGS = "admin:governance_governancesettings_changelist"
@@ -107,3 +107,21 @@ class TestSettings:
         assert "Settings" in text_of(looker.get(page).content.decode())
         assert looker.post(page, {"output_floor": "1"}).status_code == 403
         assert governance_settings().output_floor == 256
+
+
+def test_a_teams_page_leads_to_what_is_the_teams(browser: Client) -> None:
+    team = make_team()
+
+    links = links_of(browser.get(_page(team)).content.decode())
+
+    assert links == [
+        (label, f"{reverse(f'admin:governance_{name}_changelist')}?team__id__exact={team.pk}")
+        for label, name in (
+            ("Its calls", "modelcall"),
+            ("Keys", "apikey"),
+            ("Budgets", "budgetpolicy"),
+            ("Requests for more", "approval"),
+        )
+    ]
+    for _, address in links:
+        assert browser.get(address).status_code == 200
