@@ -46,7 +46,7 @@ UNFOLD: dict[str, Any] = {
     "STYLES": [
         *(_file("console.css"), _file("overview.css"), _file("calls.css"), _file("budgets.css"))
     ],
-    "SCRIPTS": [_file("console.js")],
+    "SCRIPTS": [_file("zone.js"), _file("console.js")],
     "COLORS": {
         "primary": PETROL,
         # A shade darker than Unfold's, so that quiet text reads on every ground.

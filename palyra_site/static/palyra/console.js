@@ -1,13 +1,7 @@
-// What the console adds to Unfold's scripts: the viewer's zone, copying, and reach for keyboards.
+// What the console adds to Unfold's scripts: copying, and reach for keyboards.
 "use strict";
 
 (() => {
-  // The server shows times in the zone this names; pages after the first are right from the start.
-  const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
-  if (zone) {
-    document.cookie = `palyra_zone=${zone}; path=/; max-age=31536000; samesite=lax`;
-  }
-
   const copy = async (button) => {
     const text = document.getElementById(button.dataset.copy).textContent;
     const label = button.querySelector("[data-copy-label]");
