@@ -44,7 +44,8 @@ from tests.support.factories import (
     make_team,
 )
 
-SECRET = "sk-nobody-may-read-this-0123456789"
+# Its end is in no identifier, which has the digits of hexadecimal numbers only.
+SECRET = "sk-nobody-may-read-this-01234-wxyz"
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 ANNA = Acting(actor="anna", user_id=7, surface=acting.CONSOLE, address="192.0.2.1")
 # Everything else that is stored, and why no entry tells of it.
@@ -52,10 +53,12 @@ NOT_TRACKED = {
     "auth.Permission": "Made by migrations.",
     "governance.AuditEntry": "The trail itself.",
     "governance.BudgetWindow": "Counted by calls; what raises it is an approval's entry.",
+    "governance.CallText": "A call's own prompt and answer; each reading of them is recorded.",
     "governance.Delivery": "Sent, and tried again, by the system.",
     "governance.KeptCall": "A call's own request and answer.",
     "governance.LatencyHour": "Counted by calls.",
     "governance.ModelCall": "Written by calls; a correction is recorded where it is made.",
+    "governance.Preferences": "What a person is shown; nobody else is concerned.",
     "governance.ProcessHeartbeat": "Processes beat by themselves.",
     "governance.ProviderLease": "Taken and given back by calls.",
     "governance.UsageDay": "Counted by calls.",
