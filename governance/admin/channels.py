@@ -188,7 +188,9 @@ class EventFilter(admin.SimpleListFilter):
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Delivery]) -> QuerySet[Delivery]:
         beginning = self.value()
-        return queryset.filter(event__startswith=beginning) if beginning else queryset
+        return (
+            queryset.filter(event__startswith=beginning) if beginning in dict(EVENTS) else queryset
+        )
 
 
 @admin.register(Delivery)

@@ -190,8 +190,8 @@ def _before(written: str) -> tuple[datetime, UUID] | None:
         moment, key = datetime.fromisoformat(at), UUID(call_id)
     except ValueError:
         return None
-    # At the calendar's ends there is no moment after it.
-    return None if moment.tzinfo is None or moment.year > 9000 else (moment, key)  # noqa: PLR2004
+    # At the calendar's ends there is no moment before it or after it.
+    return (moment, key) if moment.tzinfo is not None and 1 < moment.year < 9000 else None  # noqa: PLR2004
 
 
 def _following(given: dict[str, str], place: tuple[datetime, UUID] | None) -> str:

@@ -428,3 +428,18 @@ def test_policies_are_switched_in_bulk_with_their_count(browser: Client) -> None
     answer = browser.post(reverse(LIST), {"action": "enable_selected", **chosen}, follow=True)
     assert "2 policies are enabled now." in text_of(answer.content.decode())
     assert BudgetPolicy.objects.filter(enabled=True).count() == 2
+
+
+def test_odd_names_of_whose_windows_to_show_break_nothing(browser: Client) -> None:
+    policy = make_policy()
+    page = reverse("admin:governance_budgetpolicy_change", args=[policy.pk])
+
+    for whose in ("\0", "9" * 400, "nobody/at/all"):
+        assert browser.get(page, {"whose": whose}).status_code == 200
+
+
+def test_odd_kinds_of_events_filter_nothing(browser: Client) -> None:
+    deliveries = reverse("admin:governance_delivery_changelist")
+
+    assert browser.get(deliveries, {"event": "run."}).status_code == 200
+    assert browser.get(deliveries, {"event": "\0"}).status_code in {200, 302}
