@@ -209,7 +209,8 @@ schemas = st.recursive(
         optional={
             "minimum": st.integers(-9, 9) | st.text(max_size=1),
             "multipleOf": st.integers(-2, 4),
-            "enum": st.lists(st.integers(), max_size=2),
+            # What is read of a request has 64 bits.
+            "enum": st.lists(st.integers(-(2**63), 2**63 - 1), max_size=2),
             "minLength": st.integers(-1, 5),
         },
     ),
