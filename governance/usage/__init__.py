@@ -15,6 +15,7 @@ from governance.usage.reports import (
     series,
     summary,
     totals,
+    waiting,
 )
 
 __all__ = [
@@ -32,4 +33,5 @@ __all__ = [
     "series",
     "summary",
     "totals",
+    "waiting",
 ]

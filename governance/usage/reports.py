@@ -274,6 +274,11 @@ def in_flight() -> QuerySet[ModelCall]:
     return ModelCall.objects.order_by().extra(where=["status = 'in_flight'"])
 
 
+def waiting() -> QuerySet[ModelCall]:
+    """The calls that wait for approval, with what is said of `in_flight`."""
+    return ModelCall.objects.order_by().extra(where=["status = 'waiting'"])
+
+
 def _in_flight(since: datetime, until: datetime, where: Where) -> int:
     which = Q(admitted_at__gte=since, admitted_at__lt=until, **of_calls(where))
     return int(in_flight().aggregate(count=Count("pk", filter=which))["count"])

@@ -15,12 +15,11 @@ from governance.models import (
     BudgetMetric,
     BudgetScope,
     CallStatus,
-    ModelCall,
     Team,
 )
 from governance.money import dollars_text
 from governance.standing import Standing
-from governance.usage import Totals, UsageSummary, in_flight, summary, totals
+from governance.usage import Totals, UsageSummary, in_flight, summary, totals, waiting
 from governance.usage.frames import month
 from governance.usage.latency import quantile
 from governance.usage.pace import at_the_end
@@ -214,10 +213,8 @@ def _cached(used: UsageSummary, here: dict[str, Any]) -> Figure:
 
 def _waiting(span: Span, team: Team | None) -> int:
     """Calls that wait for approval: they have not ended, so no sum has them."""
-    waiting = ModelCall.objects.filter(
-        status=CallStatus.WAITING, admitted_at__gte=span.since, admitted_at__lt=span.until
-    )
-    return (waiting.filter(team=team) if team else waiting).count()
+    which = Q(admitted_at__gte=span.since, admitted_at__lt=span.until, **_of_team(team))
+    return int(waiting().aggregate(count=Count("pk", filter=which))["count"])
 
 
 def _used(span: Span, now: datetime, since: datetime, team: Team | None) -> Totals:
