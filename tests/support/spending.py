@@ -16,6 +16,7 @@ from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from django.contrib.auth.models import User
+from django.db import connection
 
 from governance import keys, processes
 from governance.calls import Caller, CallRequest, execute
@@ -30,6 +31,7 @@ from tests.support.factories import (
     make_remote,
     make_team,
 )
+from tests.support.processes import PATIENCE
 
 START = "import django; django.setup(); from tests.support import spending; spending.main()"
 AT_ONCE = 50
@@ -165,12 +167,20 @@ def say(text: str) -> None:
     sys.stdout.flush()
 
 
+def _be_patient() -> None:
+    """Wait as long as the tests do for a file that others write to: on a loaded machine, SQLite
+    may let one of many writers wait for long."""
+    if connection.vendor == "sqlite":
+        connection.settings_dict["OPTIONS"]["timeout"] = PATIENCE
+
+
 def main() -> None:
     """As the first argument says."""
     what, *rest = sys.argv[1:]
     if what == "arrange":
         arrange(*rest)
         return
+    _be_patient()
     turns, dead = map(int, rest)
     processes.mark_ended(socket.gethostname(), dead)
     asyncio.run(spend(turns, {name: Known.of(name) for name in LIMITS}))
