@@ -6,6 +6,7 @@ caller's environment or `.env` reaches the settings under test.
 
 from __future__ import annotations
 
+import gc
 import os
 import tempfile
 from collections.abc import Iterator
@@ -57,6 +58,8 @@ def _hurry(kind: str) -> None:
 
 
 _isolate()
+# Nothing that is loaded and collected goes away, and looking through it all takes seconds.
+gc.disable()
 emptying.install()
 # A shared machine pauses when it likes, so no example is judged by how long it took.
 hypothesis.settings.register_profile("palyra", deadline=None)
@@ -73,6 +76,12 @@ def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """On the second kind of database only what is about databases is run."""
     selecting.leave_out_the_others(config, items)
+
+
+def pytest_collection_finish() -> None:
+    """From here on only what tests make is looked through for what nobody needs."""
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_unconfigure() -> None:

@@ -26,7 +26,7 @@ def install() -> None:
 
 def empty() -> None:
     """Delete every row, but for what a migrated database begins with."""
-    tables = _tables_with_rows()
+    tables = tables_with_rows()
     if not tables:
         return
     statements = [f"DELETE FROM {connection.ops.quote_name(table)}" for table in tables]
@@ -37,7 +37,8 @@ def empty() -> None:
         _on_sqlite(tables, statements)
 
 
-def _tables_with_rows() -> list[str]:
+def tables_with_rows() -> list[str]:
+    """The tables of Palyra that have any row but what a migrated database begins with."""
     existing = connection.introspection.django_table_names(only_existing=True, include_views=False)
     tables = sorted(set(existing) - KEPT)
     looks = (

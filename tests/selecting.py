@@ -53,6 +53,8 @@ def leave_out_the_others(config: pytest.Config, items: list[pytest.Item]) -> Non
 
 def is_about_the_database(item: Any) -> bool:
     """Whether the test might end otherwise on another kind of database."""
+    if item.get_closest_marker("every_database"):
+        return True
     if item.get_closest_marker("any_database"):
         return False
     if any(item.get_closest_marker(name) for name in MARKS):

@@ -40,3 +40,9 @@ def test_what_starts_processes_is(request: pytest.FixtureRequest) -> None:
 @pytest.mark.any_database
 def test_what_says_that_it_is_not_is_not(request: pytest.FixtureRequest) -> None:
     assert not is_about_the_database(request.node)
+
+
+@pytest.mark.any_database
+@pytest.mark.every_database
+def test_what_is_about_it_in_a_module_that_is_not_is(request: pytest.FixtureRequest) -> None:
+    assert is_about_the_database(request.node)

@@ -7,6 +7,8 @@ from django.test import Client, override_settings
 
 from tests.access.conftest import text
 
+# Names of hosts are no matter of databases: once is enough.
+pytestmark = pytest.mark.any_database
 OURS = ["palyra.example", "localhost", "127.0.0.1", "[::1]"]
 
 

@@ -16,6 +16,9 @@ from palyra_site.access.adapters import WRONG
 from palyra_site.access.settings import OF_AN_ACCOUNT, OF_AN_ADDRESS
 from tests.access.conftest import PASSWORD, is_signed_in, sign_in, text
 
+# Who is led where, and cookies, are no matter of databases; what is counted there is.
+pytestmark = pytest.mark.any_database
+
 
 def test_who_may_enter_the_console_lands_there(client: Client, person: User) -> None:
     person.is_staff = True
@@ -121,6 +124,7 @@ def _fail(client: Client, name: str, times: int, **more: Any) -> str:
 
 
 @pytest.mark.parametrize("name", ["mira", "nobody"])
+@pytest.mark.every_database
 def test_after_too_many_failures_an_account_must_wait(
     client: Client, person: User, name: str
 ) -> None:
@@ -138,6 +142,7 @@ def test_others_may_sign_in_meanwhile(client: Client, person: User) -> None:
     assert sign_in(Client(), "otto").status_code == 302
 
 
+@pytest.mark.every_database
 def test_after_too_many_failures_an_address_must_wait(client: Client, person: User) -> None:
     for number in range(OF_AN_ADDRESS):
         _fail(client, f"guess-{number}", 1, REMOTE_ADDR="203.0.113.9")
@@ -155,10 +160,12 @@ def test_signing_in_does_not_clear_what_failed_before(client: Client, person: Us
     assert "Too many attempts" in _fail(guesser, "mira", 1)
 
 
+@pytest.mark.every_database
 def test_failures_are_counted_where_all_processes_see_them() -> None:
     assert type(cache._connections["default"]).__name__ == "DatabaseCache"  # type: ignore[attr-defined]
 
 
+@pytest.mark.every_database
 def test_signing_in_is_in_the_audit_trail(client: Client, person: User) -> None:
     sign_in(client)
     entry = AuditEntry.objects.get(action="signed in")

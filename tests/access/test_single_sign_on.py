@@ -35,6 +35,8 @@ from tests.support.identity_provider import (
     identity_provider,
 )
 
+# What the identity provider says is judged in Python; whom it means is looked up.
+pytestmark = pytest.mark.any_database
 START = "/account/sign-in/sso/"
 
 
@@ -137,6 +139,7 @@ def test_the_provider_is_asked_with_a_proof_of_who_asks(
     assert set(query["scope"][0].split()) == {"openid", "profile", "email"}
 
 
+@pytest.mark.every_database
 def test_who_is_known_by_their_address_is_let_in(
     client: Client, provider: IdentityProvider
 ) -> None:
@@ -151,6 +154,7 @@ def test_who_is_known_by_their_address_is_let_in(
     assert not SocialToken.objects.exists()
 
 
+@pytest.mark.every_database
 def test_later_they_are_known_by_what_the_provider_calls_them(
     client: Client, provider: IdentityProvider
 ) -> None:
@@ -202,6 +206,7 @@ def test_an_address_of_an_allowed_domain_makes_an_account_with_no_rights(
     assert AuditEntry.objects.filter(action="added", object_id=str(made.pk)).exists()
 
 
+@pytest.mark.every_database
 def test_an_address_that_an_account_had_is_free_for_others(
     client: Client, provider: IdentityProvider, settings: Settings
 ) -> None:
@@ -240,6 +245,7 @@ def test_an_address_that_is_not_proven_counts_for_nothing(
     assert says in _refused(client, go(client))
 
 
+@pytest.mark.every_database
 def test_an_address_that_several_accounts_have_says_not_whose(
     client: Client, provider: IdentityProvider
 ) -> None:
@@ -323,6 +329,7 @@ def test_a_provider_that_fails_is_said_to(client: Client, provider: IdentityProv
         {"sub": "sub\0ject"},
     ],
 )
+@pytest.mark.every_database
 def test_odd_answers_of_a_provider_make_no_half_account(
     client: Client, provider: IdentityProvider, settings: Settings, claims: dict[str, Any]
 ) -> None:

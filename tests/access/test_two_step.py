@@ -23,6 +23,9 @@ from palyra_site.access.settings import OF_AN_ACCOUNT, OF_AN_ADDRESS
 from palyra_site.access.two_step import SAYS, must_use
 from tests.access.conftest import PASSWORD, is_signed_in, sign_in, text
 
+# Codes are judged in Python; that each works once is not.
+pytestmark = pytest.mark.any_database
+
 
 def code_of(secret: str, step: int = 0) -> str:
     """What the app shows now; `step` half minutes later."""
@@ -70,6 +73,7 @@ def test_a_password_alone_no_longer_lets_in(client: Client, secured: Any) -> Non
     assert entry.changes == {"by": [None, "password and one-time code"]}
 
 
+@pytest.mark.every_database
 def test_a_code_works_once(client: Client, secured: Any) -> None:
     secret, _ = secured
     code = code_of(secret, 1)
@@ -81,6 +85,7 @@ def test_a_code_works_once(client: Client, secured: Any) -> None:
     assert not is_signed_in(other)
 
 
+@pytest.mark.every_database
 def test_a_recovery_code_works_once(client: Client, secured: Any) -> None:
     _, codes = secured
     assert len(set(codes)) == 10
@@ -103,6 +108,7 @@ def test_recovery_codes_are_shown_once(client: Client, secured: Any) -> None:
     assert "10 of 10 are left" in page
 
 
+@pytest.mark.every_database
 def test_guessing_codes_is_limited_and_the_wait_said(client: Client, secured: Any) -> None:
     secret, codes = secured
     sign_in(client)

@@ -16,7 +16,8 @@ from palyra_site.api.root import api
 from tests.api.callers import Caller, holder, items_of, member_of, person, signed_in
 from tests.api.problems import assert_problem
 
-pytestmark = pytest.mark.django_db
+# Who may enter is asked of Python: once is enough.
+pytestmark = [pytest.mark.django_db, pytest.mark.any_database]
 
 
 def operations() -> list[tuple[str, str]]:
@@ -50,6 +51,7 @@ def assert_key_refused(key_text: str, *words: str) -> None:
     assert key_text not in response.content.decode()
 
 
+@pytest.mark.every_database
 def test_a_key_enters_for_its_team(integration: Caller, team: Team) -> None:
     response = integration.get("/teams")
     assert response.status_code == 200

@@ -19,7 +19,8 @@ from palyra_site.api.middleware import ProblemMiddleware
 from tests.api.callers import Caller
 from tests.api.problems import assert_problem, faults
 
-pytestmark = pytest.mark.django_db
+# How refusals look is no matter of databases; what none can store or look for is.
+pytestmark = [pytest.mark.django_db, pytest.mark.any_database]
 NothingStored = Callable[[], AbstractContextManager[None]]
 
 
@@ -91,6 +92,7 @@ def test_all_faults_of_the_models_rules_are_told_at_once(
 
 
 @pytest.mark.parametrize("text", ["a\x00b", "a\ud800b"])
+@pytest.mark.every_database
 def test_text_that_cannot_be_stored_is_422(
     organisation: Caller, nothing_stored: NothingStored, text: str
 ) -> None:
@@ -100,6 +102,7 @@ def test_text_that_cannot_be_stored_is_422(
     assert "cannot be stored" in found["name"]
 
 
+@pytest.mark.every_database
 def test_text_that_cannot_be_looked_for_is_422(organisation: Caller) -> None:
     assert faults(organisation.get("/calls", model="a\x00b")).keys() == {"model"}
 
@@ -142,6 +145,7 @@ def test_every_address_under_api_is_covered() -> None:
         assert_problem(Client().get(path), 404, "not_found")
 
 
+@pytest.mark.every_database
 def test_a_number_too_large_for_any_row_is_404(organisation: Caller) -> None:
     for number in ("9" * 30, "9" * 5000):
         response = organisation.patch(f"/policies/{number}", {"name": "x"})

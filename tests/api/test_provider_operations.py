@@ -15,7 +15,8 @@ from tests.api.problems import assert_problem, faults
 from tests.providers.host import KEY, Host, hosting
 from tests.support.factories import make_credential, make_model, make_provider, make_remote
 
-pytestmark = pytest.mark.django_db
+# What hosts answer is no matter of databases; what was counted of them is.
+pytestmark = [pytest.mark.django_db, pytest.mark.any_database]
 PRICED = {"id": "priced", "pricing": {"prompt": "0.000001", "completion": "0.000002"}}
 
 
@@ -172,6 +173,7 @@ def test_bad_picks_are_refused_all_at_once(organisation: Caller, acme: Provider)
     assert not ProviderModel.objects.exists()
 
 
+@pytest.mark.every_database
 def test_metrics(organisation: Caller, acme: Provider) -> None:
     recorder = MetricsRecorder()
     recorder.answered(acme.pk, "small", latency_ms=200, first_token_ms=50, output_tokens=100)

@@ -16,7 +16,8 @@ from tests.api.problems import assert_problem, faults
 from tests.api.remote import KEEPER, REMOTE, TEXT, credentials_of, names_of, stored_text
 from tests.support.factories import make_secret
 
-pytestmark = pytest.mark.django_db
+# Rules about fields, addresses and permissions: once is enough.
+pytestmark = [pytest.mark.django_db, pytest.mark.any_database]
 NothingStored = Callable[[], AbstractContextManager[None]]
 
 OTHER = "sk-another-credential-9876"
@@ -54,6 +55,7 @@ def test_a_provider_is_added_with_its_secret(organisation: Caller) -> None:
     assert stored_text("acme") == TEXT
 
 
+@pytest.mark.every_database
 def test_every_field_is_stored_and_changed(organisation: Caller) -> None:
     values = {
         "display_name": "Acme",
@@ -130,6 +132,7 @@ class TestCredentials:
             ]
         assert Secret.objects.count() == 2
 
+    @pytest.mark.every_database
     def test_they_are_used_in_the_order_given(self, organisation: Caller) -> None:
         given = [{"name": "file:/run/key"}, {"name": "vault:acme", "enabled": False}]
         reply = organisation.patch("/providers/acme", {"credentials": given})
@@ -167,6 +170,7 @@ class TestCredentials:
         assert names_of(reply) == ["vault:acme-2"]
         assert Secret.objects.filter(reference="env:ACME_API_KEY").exists()
 
+    @pytest.mark.every_database
     def test_what_is_not_named_is_taken_away_and_its_secret_stays(
         self, organisation: Caller
     ) -> None:

@@ -13,7 +13,8 @@ from governance.models import GovernanceSettings
 from tests.api.callers import Caller, body_of, person, signed_in
 from tests.api.problems import assert_problem, faults
 
-pytestmark = pytest.mark.django_db
+# A form over one row: once is enough.
+pytestmark = [pytest.mark.django_db, pytest.mark.any_database]
 NothingStored = Callable[[], AbstractContextManager[None]]
 DEFAULTS = {
     "routing_mode": "suggest",

@@ -16,7 +16,8 @@ from tests.api.callers import Caller, holder, person, signed_in
 from tests.api.problems import assert_problem, faults
 from tests.api.sides import Side, make_side
 
-pytestmark = pytest.mark.django_db
+# Whose things are whose is asked of Python; lists of them are queried.
+pytestmark = [pytest.mark.django_db, pytest.mark.any_database]
 NothingStored = Callable[[], AbstractContextManager[None]]
 
 JOB = {"name": "Mine", "schedule_kind": "cron", "cron": "0 9 * * *", "prompt": "Sum up."}
@@ -247,6 +248,7 @@ def test_what_is_the_organisations_takes_a_permission(
         "/usage/sessions",
     ],
 )
+@pytest.mark.every_database
 def test_lists_show_ones_own_and_nothing_of_others(
     path: str, caller: Caller, mine: Side, other: Side
 ) -> None:

@@ -17,7 +17,8 @@ from providers.transport import (
     Transport,
     TransportFailed,
 )
-from tests.browser.seed import Seeded, seed
+from tests import keeping
+from tests.browser.seed import Seeded, beat, seed
 
 
 @pytest.fixture(autouse=True)
@@ -59,6 +60,12 @@ def browser(administrator: User) -> Client:
 @pytest.fixture
 def seeded(db: None) -> Seeded:
     """Some of everything."""
+    seeded = keeping.made_once(_some_of_everything)
+    beat()
+    return seeded
+
+
+def _some_of_everything() -> Seeded:
     return seed(calls_made=30)
 
 

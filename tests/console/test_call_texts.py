@@ -15,6 +15,8 @@ from tests.browser.seed import Seeded
 from tests.console.conftest import signed_in, staff
 from tests.console.pages import filled, text_of
 
+# Who is shown what, once it is noted, is asked of Python.
+pytestmark = pytest.mark.any_database
 ASKED = {"passages": [["User", "What is <b>it</b>?"]], "cut": False}
 ANSWERED = {"passages": [["Model", "A secret plan."]], "cut": True}
 
@@ -63,6 +65,7 @@ def test_a_page_shows_them_only_when_asked_to(kept: ModelCall, browser: Client) 
     assert looks() == 0
 
 
+@pytest.mark.every_database
 def test_each_reading_is_in_the_audit_trail(kept: ModelCall, browser: Client) -> None:
     shown = browser.post(texts(kept))
 

@@ -18,6 +18,8 @@ from tests.console.conftest import signed_in, staff
 from tests.console.pages import filled, text_of
 from tests.support.factories import make_model, make_team
 
+# What forms and pages say: once is enough; what is stored and listed is not.
+pytestmark = pytest.mark.any_database
 ADD = "admin:scheduling_cronjob_add"
 PREVIEW = "admin:scheduling_cronjob_preview"
 
@@ -67,6 +69,7 @@ def _form(browser: Client, job: CronJob) -> dict[str, Any]:
     return filled(browser.get(_page(job)).content.decode(), "cronjob_form")
 
 
+@pytest.mark.every_database
 def test_a_job_is_made_with_its_next_time(browser: Client, team: Team) -> None:
     response = browser.post(reverse(ADD), _written(browser, team))
 
@@ -124,6 +127,7 @@ def test_bad_input_is_said_at_its_field_and_stores_nothing(
     assert not CronJob.objects.exists()
 
 
+@pytest.mark.every_database
 def test_a_name_the_team_has_already_is_refused(browser: Client, team: Team, job: CronJob) -> None:
     response = browser.post(reverse(ADD), _written(browser, team))
 
@@ -201,6 +205,7 @@ def test_resuming_gives_it_a_next_time(browser: Client, job: CronJob) -> None:
     assert job.next_slot is not None
 
 
+@pytest.mark.every_database
 def test_running_now_makes_one_run_beside_the_schedule(browser: Client, job: CronJob) -> None:
     slot = job.next_slot
 
@@ -252,6 +257,7 @@ def test_a_run_links_to_its_call_and_the_call_back(seeded: Seeded, browser: Clie
     assert page in browser.get(call).content.decode()
 
 
+@pytest.mark.every_database
 def test_lists_of_jobs_and_runs_take_a_bounded_number_of_queries(
     seeded: Seeded, browser: Client, django_assert_max_num_queries: Any
 ) -> None:
@@ -273,6 +279,7 @@ CAREFUL = {
 }
 
 
+@pytest.mark.every_database
 def test_every_policy_is_stored_and_shown_again(browser: Client, team: Team) -> None:
     holidays = calendars.create(team=None, name="Holidays", dates=["2099-01-01"])
     channel = Channel.objects.create(name="Ops", kind="email", recipients=["o@example.com"])
@@ -339,6 +346,7 @@ def test_parts_are_folded_unless_something_in_them_is_unusual(
     assert folded() == 3
 
 
+@pytest.mark.every_database
 def test_missed_times_are_listed_and_decided_on(browser: Client, job: CronJob) -> None:
     now = timezone.now()
     for ago in (1, 2):

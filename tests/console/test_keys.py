@@ -20,6 +20,8 @@ from tests.browser.seed import Seeded
 from tests.console.pages import filled, links_of, text_of
 from tests.support.factories import make_policy, make_team
 
+# What a page shows once, and words: once is enough.
+pytestmark = pytest.mark.any_database
 ADD = "admin:governance_apikey_add"
 LIST = "admin:governance_apikey_changelist"
 CALLS = "admin:governance_modelcall_changelist"
@@ -170,6 +172,7 @@ def test_several_keys_are_revoked_at_once_and_counted(browser: Client, team: Tea
     assert not ApiKey.objects.filter(revoked_at__isnull=True).exists()
 
 
+@pytest.mark.every_database
 def test_the_list_tells_live_expired_and_revoked_apart(browser: Client, team: Team) -> None:
     now = timezone.now()
     for name in ("Live one", "Revoked one", "Expired one"):

@@ -81,6 +81,7 @@ def _may_open(client: Client) -> set[str]:
         ("governance.change_team", "governance.add_team", "auth.view_user"),
     ],
 )
+@pytest.mark.any_database
 def test_every_page_that_a_person_may_open_is_found_and_no_other(
     db: None, permissions: tuple[str, ...]
 ) -> None:
@@ -89,6 +90,7 @@ def test_every_page_that_a_person_may_open_is_found_and_no_other(
     assert _reachable(client) == _may_open(client)
 
 
+@pytest.mark.any_database
 def test_an_administrator_reaches_every_page(browser: Client) -> None:
     reachable = _reachable(browser)
 
@@ -96,6 +98,7 @@ def test_an_administrator_reaches_every_page(browser: Client) -> None:
     assert len(reachable) > 30
 
 
+@pytest.mark.any_database
 def test_the_viewer_reaches_every_page_that_changes_nothing(seeded: Seeded) -> None:
     viewer = signed_in(seeded.viewer)
 

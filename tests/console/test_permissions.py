@@ -234,6 +234,7 @@ def test_without_permission_nothing_of_the_objects_is_seen(nobody: Client) -> No
             assert status in {403, 405}, address
 
 
+@pytest.mark.every_database
 def test_the_viewer_sees_every_list_and_page(viewer: Client) -> None:
     seen = (
         *("_changelist", "_csv", "_change", "_history", "_preview", "_import", "app_list"),

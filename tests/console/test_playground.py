@@ -20,6 +20,8 @@ from tests.console.conftest import signed_in, staff
 from tests.console.pages import filled, text_of
 from tests.support.factories import make_model, make_policy, make_price, make_provider, make_team
 
+# What the page says and who may use it: once is enough.
+pytestmark = pytest.mark.any_database
 PAGE, EXPLAIN = "/admin/playground/", "/admin/playground/explain/"
 CODE, SEND = "/admin/playground/code/", "/admin/playground/send/"
 ADD = "/admin/scheduling/cronjob/add/"
@@ -147,12 +149,14 @@ def test_an_unpriced_model_is_not_taken_for_free(browser: Client, team: Team) ->
     assert "Monthly Cost unknown" in said
 
 
+@pytest.mark.every_database
 def test_the_persons_own_budget_counts(browser: Client, administrator: User, team: Team) -> None:
     make_policy(name="Mine", scope="user", value=str(administrator.pk), hard_limit=10**9)
 
     assert "Mine Has room" in explain(browser, team)
 
 
+@pytest.mark.every_database
 def test_nothing_is_written_by_explaining(browser: Client, team: Team) -> None:
     make_policy(name="Ask first", action="approval", hard_limit=1)
 
@@ -363,6 +367,7 @@ def _queries(work: Any) -> int:
     return len(captured)
 
 
+@pytest.mark.every_database
 def test_the_number_of_queries_does_not_grow(browser: Client, team: Team) -> None:
     def look() -> tuple[int, int]:
         return (

@@ -17,6 +17,8 @@ from governance.windows import bucket, period
 from tests.console.pages import filled, text_of
 from tests.support.factories import make_policy, make_team
 
+# How a form writes and reads limits: once is enough; where policies stand is summed up.
+pytestmark = pytest.mark.any_database
 ADD = "admin:governance_budgetpolicy_add"
 WINDOWS = "admin:governance_budgetwindow_changelist"
 LIST = "admin:governance_budgetpolicy_changelist"
@@ -164,6 +166,7 @@ def test_saving_a_form_as_it_is_changes_no_limit(browser: Client, amount: int) -
     assert (policy.name, policy.hard_limit) == ("renamed", amount)
 
 
+@pytest.mark.every_database
 def test_every_field_is_stored_and_shown_again(browser: Client) -> None:
     team, person = make_team(name="Blue"), User.objects.create_user("pat")
     sent = _written(
@@ -244,6 +247,7 @@ def form_fields(page: str) -> set[str]:
     return set(filled(page, "budgetpolicy_form"))
 
 
+@pytest.mark.every_database
 def test_windows_say_whose_they_are(browser: Client, django_assert_max_num_queries: Any) -> None:
     team, person = make_team(name="Blue"), User.objects.create_user("pat")
     for scope, value, interval in (
@@ -273,6 +277,7 @@ def test_windows_say_whose_they_are(browser: Client, django_assert_max_num_queri
     assert "a part of the last hour" in said
 
 
+@pytest.mark.every_database
 def test_what_is_counted_does_not_change_once_something_was(browser: Client) -> None:
     policy = make_policy(metric="cost", hard_limit=10**9)
     BudgetWindow.objects.create(policy=policy, starts_at="2026-03-01T00:00Z", consumed=7)
@@ -285,6 +290,7 @@ def test_what_is_counted_does_not_change_once_something_was(browser: Client) -> 
     assert (policy.metric, policy.hard_limit) == ("cost", 2 * 10**9)
 
 
+@pytest.mark.every_database
 def test_the_list_says_where_each_policy_stands(browser: Client) -> None:
     team = make_team(name="Blue")
     policy = make_policy(name="Blue's", team=team, interval="total", hard_limit=2 * 10**9)
@@ -304,6 +310,7 @@ def test_the_list_says_where_each_policy_stands(browser: Client) -> None:
     assert "Never" in said
 
 
+@pytest.mark.every_database
 def test_an_unlimited_number_of_teams_costs_no_more_queries(
     browser: Client, django_assert_max_num_queries: Any
 ) -> None:

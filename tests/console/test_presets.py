@@ -17,6 +17,8 @@ from tests.console.conftest import signed_in, staff
 from tests.console.pages import filled, text_of
 from tests.support.factories import make_provider, make_secret
 
+# A form and its faults: once is enough.
+pytestmark = pytest.mark.any_database
 KEY = "sk-a-pasted-key-0123456789"
 PICK = "/admin/providers/provider/presets/"
 OPENAI = f"{PICK}openai/"

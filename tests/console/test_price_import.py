@@ -14,6 +14,8 @@ from tests.console.conftest import signed_in, staff
 from tests.console.pages import filled, text_of
 from tests.support.factories import make_model, make_price, make_provider, make_remote
 
+# What a page of picks says and sends: once is enough.
+pytestmark = pytest.mark.any_database
 PAGE = "admin:governance_price_import"
 PRICES = "admin:governance_price_changelist"
 
@@ -44,6 +46,7 @@ def test_it_shows_what_would_change_and_changes_nothing(browser: Client, claude:
     assert Price.objects.count() == 1
 
 
+@pytest.mark.every_database
 def test_what_is_picked_is_set(browser: Client, claude: Provider) -> None:
     picked = make_model(provider=claude, name="claude-sonnet-4-5")
     make_model(provider=claude, name="claude-opus-4-1")

@@ -23,6 +23,8 @@ from tests.console.pages import filled, text_of
 from tests.providers.host import KEY, Host, hosting
 from tests.support.factories import make_credential, make_model, make_provider, make_remote
 
+# What hosts answer is no matter of databases; what was counted of them is.
+pytestmark = pytest.mark.any_database
 PRICED = {
     "id": "priced",
     "context_length": 200_000,
@@ -169,6 +171,7 @@ def test_the_last_failure_is_said_in_words(browser: Client, acme: Provider) -> N
     assert "Rate limited: The provider answered 429." in said
 
 
+@pytest.mark.every_database
 def test_the_last_days_calls_are_shown(browser: Client, acme: Provider) -> None:
     recorder = MetricsRecorder()
     recorder.answered(acme.pk, "small", latency_ms=200, first_token_ms=50, output_tokens=100)

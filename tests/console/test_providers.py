@@ -26,6 +26,8 @@ from tests.support.factories import (
     make_secret,
 )
 
+# A form, its faults and words: once is enough; what two rows must not both be is not.
+pytestmark = pytest.mark.any_database
 ADD = "admin:providers_provider_add"
 LIST = "/admin/providers/provider/"
 
@@ -121,6 +123,7 @@ def test_what_the_form_does_not_show_is_not_stored(browser: Client) -> None:
         assert (provider.base_url, provider.output_cap_field) == stored
 
 
+@pytest.mark.every_database
 def test_every_setting_of_a_provider_is_written(browser: Client) -> None:
     values = {
         "connect_timeout": 1.5,
@@ -173,6 +176,7 @@ class TestCredentials:
         listed = text_of(browser.get(LIST).content.decode())
         assert "first, second" in listed
 
+    @pytest.mark.every_database
     def test_the_same_twice_is_a_fault_of_the_row(self, browser: Client) -> None:
         secret = make_secret()
         rows = _credentials(None, {"secret": secret.pk}, {"secret": secret.pk})
@@ -219,6 +223,7 @@ class TestCredentials:
         ({"name": "large", "role": "embeddings", "is_default": "on"}, None),
     ],
 )
+@pytest.mark.every_database
 def test_rows_written_at_once_are_judged_together(
     browser: Client, second: dict[str, Any], says: str | None
 ) -> None:
@@ -387,6 +392,7 @@ def test_disabling_and_enabling_say_what_they_did(browser: Client) -> None:
         assert f"host is {action}d" in said
 
 
+@pytest.mark.every_database
 def test_another_model_becomes_the_default_in_one_step(browser: Client) -> None:
     former, other = make_model(is_default=True), make_model()
 

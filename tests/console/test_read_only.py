@@ -14,6 +14,8 @@ from scheduling.models import CronRun
 from tests.browser.seed import Seeded
 from tests.console.conftest import signed_in
 
+# Who may write is asked of Python: once is enough.
+pytestmark = pytest.mark.any_database
 WRITTEN_BY_THE_SYSTEM = [ModelCall, BudgetWindow, CronRun, ProcessHeartbeat]
 
 

@@ -15,6 +15,8 @@ from providers import vault
 from providers.models import Secret
 from tests.support.factories import make_credential, make_remote
 
+# A form, and what no page shows: once is enough.
+pytestmark = pytest.mark.any_database
 PLAIN = "sk-plain-text-0123456789"
 OTHER = "sk-another-text-9876543210"
 LIST = "admin:providers_secret_changelist"
@@ -176,6 +178,7 @@ def test_a_vault_without_its_key_says_so(
     assert OTHER not in html
 
 
+@pytest.mark.every_database
 def test_a_secret_in_use_is_not_deleted(browser: Client, secret: Secret) -> None:
     browser.post(_page(secret, "delete"), {"post": "yes"})
 

@@ -14,6 +14,8 @@ from tests.console.conftest import signed_in, staff
 from tests.console.pages import filled, links_of, text_of
 from tests.support.factories import make_model, make_provider, make_team
 
+# Forms and their faults: once is enough.
+pytestmark = pytest.mark.any_database
 SETTINGS = "admin:governance_governancesettings_changelist"
 
 

@@ -193,3 +193,24 @@ def test_the_callers_palyra_is_left_alone(data_dir: Path, monkeypatch: pytest.Mo
     assert "theirs" not in given.values()
     assert sum(text == "ours" for text in given.values()) == 3
     assert given["PALYRA_DATA_DIR"].startswith(str(data_dir))
+
+
+def test_what_is_compiled_is_kept_for_all_steps_and_not_beside_the_sources(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    given = runner.environment(data_dir)
+    assert "PYTHONDONTWRITEBYTECODE" not in given
+    assert given["PYTHONPYCACHEPREFIX"].startswith(str(data_dir))
+
+
+def test_the_longest_steps_are_begun_first_and_none_is_left_out(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "executable", lambda: "chromium")
+    steps = runner.all_tests([], data_dir)
+    everything = [*runner.tests([], data_dir), *runner.browser_tests([], data_dir)]
+    assert sorted(step.name for step in steps) == sorted(step.name for step in everything)
+    assert [step.name for step in steps[:2]] == ["tests on PostgreSQL", "tests on SQLite"]
+    monkeypatch.setattr(runner, "executable", lambda: None)
+    assert len(runner.all_tests([], data_dir)) == 3

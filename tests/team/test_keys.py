@@ -17,6 +17,8 @@ from governance.models import ApiKey, Team
 from tests.team.conftest import People
 from tests.team.rows import make_call
 
+# Pages and forms over few plain rows: once is enough.
+pytestmark = pytest.mark.any_database
 NEW = reverse("team:key-create", args=["blue"])
 LIST = reverse("team:keys", args=["blue"])
 
@@ -99,6 +101,7 @@ def test_a_key_may_never_expire(member: Client) -> None:
     assert ApiKey.objects.get().expires_at is None
 
 
+@pytest.mark.every_database
 def test_the_list_tells_of_each_key(
     member: Client, people: People, team: Team, key: ApiKey, now: datetime
 ) -> None:

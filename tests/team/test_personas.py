@@ -19,6 +19,8 @@ from scheduling.models import CronJob, CronRun, ExclusionCalendar, RunStatus
 from tests.team.conftest import People
 from tests.team.rows import make_run
 
+# Who gets in is asked of Python: once is enough, and every page is looked at on each.
+pytestmark = pytest.mark.any_database
 # Every page of a team: its name, and which thing of the team its address names.
 READ = {
     "home": "",
@@ -90,6 +92,7 @@ def test_every_page_of_a_team_is_looked_at_here() -> None:
 
 @pytest.mark.parametrize("page", sorted(READ))
 @pytest.mark.parametrize("persona", ["manager", "member", "superuser"])
+@pytest.mark.every_database
 def test_those_of_the_team_see_it(
     client: Client, people: People, address: Address, persona: str, page: str
 ) -> None:

@@ -15,6 +15,8 @@ from scheduling import calendars, jobs
 from scheduling.models import CronJob
 from tests.support.factories import make_team
 
+# What forms and pages say: once is enough.
+pytestmark = pytest.mark.any_database
 NEW = reverse("team:schedule-create", args=["blue"])
 PREVIEW = reverse("team:schedule-preview", args=["blue"])
 SIMPLE = {
@@ -74,6 +76,7 @@ def test_a_simple_schedule_needs_no_more_than_before(member: Client, team: Team)
     assert _sections(member, _edit(job)) == set()
 
 
+@pytest.mark.every_database
 def test_everything_chosen_is_stored_and_shown_again(
     member: Client, team: Team, channel: Channel
 ) -> None:
@@ -195,6 +198,7 @@ class TestCalendars:
         assert "1 scheduled prompt goes by it: “Digest”." in response.content.decode()
         assert team.calendars.exists()
 
+    @pytest.mark.every_database
     def test_many_make_no_more_queries(
         self, member: Client, team: Team, django_assert_max_num_queries: Any
     ) -> None:

@@ -18,6 +18,8 @@ from tests.support.factories import make_model, make_provider
 from tests.team.conftest import People
 from tests.team.rows import make_run
 
+# What forms and previews say: once is enough.
+pytestmark = pytest.mark.any_database
 NEW = reverse("team:schedule-create", args=["blue"])
 LIST = reverse("team:schedules", args=["blue"])
 PREVIEW = reverse("team:schedule-preview", args=["blue"])
@@ -128,6 +130,7 @@ class TestPreview:
 
 
 class TestMaking:
+    @pytest.mark.every_database
     def test_a_schedule_is_made_for_the_team(
         self, member: Client, people: People, team: Team, model: ProviderModel
     ) -> None:
@@ -183,6 +186,7 @@ class TestMaking:
         assert "Be terse." in page
         assert not CronJob.objects.exists()
 
+    @pytest.mark.every_database
     def test_a_name_the_team_has_is_refused(self, member: Client, team: Team, job: CronJob) -> None:
         response = member.post(NEW, _form(name=job.name))
         assert "already has a scheduled prompt of that name" in response.content.decode()
@@ -241,6 +245,7 @@ class TestChanging:
         form = member.get(_of(job, "schedule-edit")).context["form"]
         assert (form["every_count"].value(), form["every_unit"].value()) == shown
 
+    @pytest.mark.every_database
     def test_a_change_is_stored(self, member: Client, job: CronJob) -> None:
         response = member.post(
             _of(job, "schedule-edit"),
@@ -292,6 +297,7 @@ class TestRunning:
         job.refresh_from_db()
         assert not job.enabled
 
+    @pytest.mark.every_database
     def test_running_now_queues_one_run(self, member: Client, job: CronJob) -> None:
         first = member.post(_of(job, "schedule-run"), follow=True)
         assert "is queued to run now" in first.content.decode()
@@ -350,6 +356,7 @@ class TestRuns:
         CronRun.objects.filter(pk=run.pk).update(status=RunStatus.SUCCEEDED)
         assert "hx-trigger" not in member.get(_of(job, "schedule-runs")).content.decode()
 
+    @pytest.mark.every_database
     def test_many_runs_come_in_pages(self, member: Client, job: CronJob, now: datetime) -> None:
         for number in range(25):
             make_run(job, slot=now - timedelta(minutes=number), output=f"Output {number}.")
@@ -361,6 +368,7 @@ class TestRuns:
         assert "Page 2 of 2" in second
         assert member.get(_of(job), {"page": "x"}).status_code == 200
 
+    @pytest.mark.every_database
     def test_the_list_shows_state_next_and_last(
         self, member: Client, job: CronJob, now: datetime
     ) -> None:
@@ -373,6 +381,7 @@ class TestRuns:
         assert "3 days ago" in page
         assert "Succeeded" not in page
 
+    @pytest.mark.every_database
     def test_many_jobs_make_no_more_queries(
         self,
         member: Client,

@@ -10,6 +10,8 @@ from django.urls import reverse
 from governance.models import Membership, Team
 from tests.team.conftest import People
 
+# Who is led where is asked of Python: once is enough.
+pytestmark = pytest.mark.any_database
 PASSWORD = "a long enough one"
 
 
