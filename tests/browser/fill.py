@@ -14,15 +14,15 @@ def main(what: str) -> None:
     os.environ["DJANGO_SETTINGS_MODULE"] = "palyra_site.settings"
     django.setup()
     call_command("migrate", verbosity=0)
-    # Imported only now: it needs Django's models.
-    from tests.browser import seed  # noqa: PLC0415
+    # Imported only now: they need Django's models.
+    from tests.browser import seed, seed_organisation  # noqa: PLC0415
 
     if what == "demo":
         _demonstrate()
     elif what == "seeded":
         seed.seed()
     else:
-        seed.people()
+        seed_organisation.add_people()
 
 
 def _demonstrate() -> None:
