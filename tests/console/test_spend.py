@@ -186,7 +186,7 @@ def test_what_never_had_a_key_or_a_person_is_not_listed_with_what_lost_it(
 def text_of_gone(by: str, rows: dict[str, Any]) -> str:
     """What the address narrows spend to that of the value which is gone."""
     deeper = parse_qs(urlsplit(rows["(deleted)"].deeper).query)
-    return deeper[by][0]
+    return str(deeper[by][0])
 
 
 def test_scheduled_prompts_are_called_by_name(spent: Seeded, browser: Client) -> None:
