@@ -9,6 +9,7 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 
 from governance.models import BudgetPolicy, BudgetScope, Team
+from providers.versioned import bump
 
 # What is copied besides the scope, the team and the name.
 COPIED = (
@@ -94,6 +95,17 @@ def copy_to(policy: BudgetPolicy, teams: Sequence[Team]) -> list[BudgetPolicy]:
     fault = cannot_be_copied(policy) or ("" if teams else "Choose one team or more.")
     if fault:
         raise ValidationError(fault)
+    with transaction.atomic():
+        # Whoever changes a policy counts it first, so nobody gives the same in between.
+        bump()
+        made = _checked(policy, teams)
+        for copy in made:
+            copy.save()
+    return made
+
+
+def _checked(policy: BudgetPolicy, teams: Sequence[Team]) -> list[BudgetPolicy]:
+    """The copies, to be stored. Raises `ValidationError` with every fault of every team."""
     has = {one.team_id: one for one in _alike(policy)}
     made, faults = [], []
     for team in teams:
@@ -106,9 +118,6 @@ def copy_to(policy: BudgetPolicy, teams: Sequence[Team]) -> list[BudgetPolicy]:
     faults += _twice(made)
     if faults:
         raise ValidationError(faults)
-    with transaction.atomic():
-        for copy in made:
-            copy.save()
     return made
 
 

@@ -6,13 +6,15 @@ A chart is never alone: whoever draws one puts a table of the same figures besid
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 QUIET = "#6b7280"
 COLOURS = ("#2f7f9f", "#8fc3d9", "#c2740c", "#7a5ea8", "#3f8f63", "#b4493f", "#8a8f98")
 LIMIT = "#b4493f"
+BAR = {"maxBarThickness": 28}
+MOST_LABELS = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,7 @@ def bars(labels: Sequence[str], series: Sequence[Series], *, unit: str) -> Chart
     colours = iter(COLOURS)
     drawn = [_line(one) if one.is_line else _bar(one, next(colours)) for one in series]
     data = {"labels": list(labels), "datasets": drawn}
-    return Chart(json.dumps(data), json.dumps(_options(unit)))
+    return Chart(json.dumps(data), json.dumps(options(unit)))
 
 
 def _bar(series: Series, colour: str) -> dict[str, Any]:
@@ -65,30 +67,26 @@ def _line(series: Series) -> dict[str, Any]:
     }
 
 
-def _options(unit: str) -> dict[str, Any]:
+def options(
+    unit: str, *, bar: Mapping[str, float] = BAR, most_labels: int = MOST_LABELS
+) -> dict[str, Any]:
+    """How every chart of the console looks: stacked bars with the `unit` at the axis, each like
+    `bar`, with a legend below and at most so many labels along it."""
     ticks = {"color": QUIET, "maxRotation": 0}
-    legend = {"color": QUIET, "boxWidth": 8, "boxHeight": 8, "usePointStyle": True}
     return {
         "animation": False,
         "responsive": True,
         "maintainAspectRatio": False,
         "interaction": {"mode": "index", "intersect": False},
-        "datasets": {"bar": {"maxBarThickness": 28, "categoryPercentage": 0.8}},
-        "plugins": {
-            "legend": {
-                "display": True,
-                "position": "bottom",
-                "align": "start",
-                "labels": {**legend, "pointStyle": "rectRounded"},
-            }
-        },
+        "datasets": {"bar": {"categoryPercentage": 0.8, **bar}},
+        "plugins": {"legend": _legend()},
         "scales": {
             "x": {
                 "stacked": True,
                 "grid": {"display": False},
                 "border": {"display": False},
                 "title": {"display": False, "text": ""},
-                "ticks": {**ticks, "maxTicksLimit": 12},
+                "ticks": {**ticks, "maxTicksLimit": most_labels},
             },
             "y": {
                 "stacked": True,
@@ -98,5 +96,20 @@ def _options(unit: str) -> dict[str, Any]:
                 "title": {"display": True, "text": unit, "color": QUIET},
                 "ticks": {**ticks, "maxTicksLimit": 5},
             },
+        },
+    }
+
+
+def _legend() -> dict[str, Any]:
+    return {
+        "display": True,
+        "position": "bottom",
+        "align": "start",
+        "labels": {
+            "color": QUIET,
+            "boxWidth": 8,
+            "boxHeight": 8,
+            "usePointStyle": True,
+            "pointStyle": "rectRounded",
         },
     }

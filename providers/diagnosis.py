@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from urllib.parse import urlsplit, urlunsplit
 
 from providers.failures import REDIRECTS, SUCCESSES, Failure, FailureClass
 
@@ -110,7 +111,7 @@ def diagnose(failure: Failure, *, has_key: bool = True, url: str = "") -> Diagno
         )
     if status in NOT_FOUND:
         return Diagnosis(
-            f"The host has nothing at {url or 'that address'} ({status}).",
+            f"The host has nothing at {_shown(url) or 'that address'} ({status}).",
             "The base URL probably lacks its version, such as /v1. A few hosts have no list of "
             "models; calls to those may work all the same.",
         )
@@ -120,6 +121,12 @@ def diagnose(failure: Failure, *, has_key: bool = True, url: str = "") -> Diagno
             "Add a credential.",
         )
     return _of_class(failure)
+
+
+def _shown(url: str) -> str:
+    """The address without a user name, password or query: people put keys there."""
+    parts = urlsplit(url)
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
 def _of_the_way(failure: Failure) -> Diagnosis:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from html import escape
+from urllib.parse import quote
 
 from providers.failures import Failure
 from providers.registry import CredentialEntry
@@ -13,6 +16,9 @@ MESSAGE_LENGTH = 350
 MOST_READ = 8192
 # So many characters in a row that are in the key as well are a part of it.
 SHORTEST_PART = 8
+# Hosts tell of keys that are not ours as well: a gateway of the one it goes on with.
+_LOGIN = re.compile(r"(?<=://)[^\s/@]+@")
+_BEARER = re.compile(r"(?i)(?<=\bbearer )(?=[^\s\d]*\d)\S{8,}")
 
 
 def presentable(failure: Failure, credential: CredentialEntry | None) -> Failure:
@@ -23,6 +29,7 @@ def presentable(failure: Failure, credential: CredentialEntry | None) -> Failure
     message, secret = failure.message[:MOST_READ], credential.secret if credential else None
     if secret is not None:
         message = without_key(message, secret.text)
+    message = _BEARER.sub(MASK, _LOGIN.sub(f"{MASK}@", message))
     # Neither a log nor every database takes each character that a host may send.
     message = "".join(one if one.isprintable() else " " for one in message)
     if len(message) > MESSAGE_LENGTH:
@@ -31,12 +38,30 @@ def presentable(failure: Failure, credential: CredentialEntry | None) -> Failure
 
 
 def without_key(message: str, key: str) -> str:
-    """`message` with a mask for the key and for every part of it, also where lines were wrapped."""
+    """`message` with a mask for the key and for every part of it, also where lines were wrapped, or
+    it is spelt as in an address, in JSON or in a page."""
     key = "".join(key.split())
     if not key:
         return message
     size = min(SHORTEST_PART, len(key))
-    parts = {key[begin : begin + size] for begin in range(len(key) - size + 1)}
+    parts = {
+        spelt[begin : begin + size]
+        for spelt in (_spellings(key) if size == SHORTEST_PART else {key})
+        for begin in range(len(spelt) - size + 1)
+    }
+    return _masked(message, parts, size)
+
+
+def _spellings(key: str) -> set[str]:
+    quoted = quote(key, safe="")
+    lowered = re.sub("%..", lambda one: one[0].lower(), quoted)
+    in_json = key.replace("\\", r"\\").replace('"', r"\"")
+    in_address = {quoted, lowered, quote(key)}
+    return {key, *in_address, in_json, in_json.replace("/", r"\/"), escape(key)}
+
+
+def _masked(message: str, parts: set[str], size: int) -> str:
+    """`message` with a mask for each of `parts`, which are of that size, blanks not counted."""
     places = [place for place, one in enumerate(message) if one.isprintable() and not one.isspace()]
     seen = "".join(message[place] for place in places)
     masked, shown, until = [], 0, -1

@@ -34,7 +34,19 @@ LONGEST_TERM = 256
 Calls = QuerySet[ModelCall]
 
 
-class ProviderFilter(admin.SimpleListFilter):
+class TermFilter(admin.SimpleListFilter):
+    """By a text; without one, nothing is narrowed."""
+
+    def queryset(self, request: HttpRequest, queryset: Calls) -> Calls:
+        term = searchable(self.value() or "")
+        return self.narrowed(queryset, term) if term else queryset
+
+    def narrowed(self, calls: Calls, term: str) -> Calls:
+        """Those of `calls` that `term` names."""
+        raise NotImplementedError
+
+
+class ProviderFilter(TermFilter):
     """By the provider that was used, of those registered: the ledger is not searched for names."""
 
     title = "provider"
@@ -43,12 +55,11 @@ class ProviderFilter(admin.SimpleListFilter):
     def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
         return [(name, name) for name in Provider.objects.values_list("name", flat=True)]
 
-    def queryset(self, request: HttpRequest, queryset: Calls) -> Calls:
-        term = searchable(self.value() or "")
-        return queryset.filter(provider=term) if term else queryset
+    def narrowed(self, calls: Calls, term: str) -> Calls:
+        return calls.filter(provider=term)
 
 
-class ModelFilter(admin.SimpleListFilter):
+class ModelFilter(TermFilter):
     """By the model that was used, of those in the registry."""
 
     title = "model"
@@ -61,12 +72,12 @@ class ModelFilter(admin.SimpleListFilter):
             for provider, name in names.values_list("provider__name", "name")
         ]
 
-    def queryset(self, request: HttpRequest, queryset: Calls) -> Calls:
-        provider, slash, name = searchable(self.value() or "").partition("/")
-        return queryset.filter(provider=provider, model=name) if slash else queryset
+    def narrowed(self, calls: Calls, term: str) -> Calls:
+        provider, slash, name = term.partition("/")
+        return calls.filter(provider=provider, model=name) if slash else calls
 
 
-class WrittenFilter(admin.SimpleListFilter):
+class WrittenFilter(TermFilter):
     """One that is filled in rather than picked from a list."""
 
     template = "admin/written_filter.html"
@@ -103,9 +114,8 @@ class KeyFilter(WrittenFilter):
     parameter_name = "key"
     hint = "Part of its name, or the key as it is shown"
 
-    def queryset(self, request: HttpRequest, queryset: Calls) -> Calls:
-        term = searchable(self.value() or "")
-        return queryset.filter(api_key__in=_few(keys_named(term))) if term else queryset
+    def narrowed(self, calls: Calls, term: str) -> Calls:
+        return calls.filter(api_key__in=_few(keys_named(term)))
 
 
 class PersonFilter(WrittenFilter):
@@ -115,9 +125,8 @@ class PersonFilter(WrittenFilter):
     parameter_name = "person"
     hint = "Part of the name they sign in with"
 
-    def queryset(self, request: HttpRequest, queryset: Calls) -> Calls:
-        term = searchable(self.value() or "")
-        return queryset.filter(user__in=_few(people_named(term))) if term else queryset
+    def narrowed(self, calls: Calls, term: str) -> Calls:
+        return calls.filter(user__in=_few(people_named(term)))
 
 
 class SessionFilter(WrittenFilter):
@@ -127,9 +136,8 @@ class SessionFilter(WrittenFilter):
     parameter_name = "in_session"
     hint = "Exactly as its caller called it"
 
-    def queryset(self, request: HttpRequest, queryset: Calls) -> Calls:
-        term = searchable(self.value() or "")
-        return of_session(queryset, term) if term else queryset
+    def narrowed(self, calls: Calls, term: str) -> Calls:
+        return of_session(calls, term)
 
 
 class WindowFilter(admin.SimpleListFilter):

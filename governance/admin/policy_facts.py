@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -20,6 +20,8 @@ from providers.display import NOTHING, moment
 
 # So many scope values may be looked at one by one.
 MOST_VALUES = 12
+# Whoever decides requests sees them as well.
+SEE_REQUESTS = ("governance.view_approval", "governance.change_approval", DECIDE_PERMISSION)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +77,6 @@ class OverrideRow:
 def history_shown(policy: BudgetPolicy, asked: str | None, now: datetime) -> History:
     """The windows of the scope value `asked`, or of the one that used most: eight queries at most,
     whatever the policy has counted."""
-    list_address = reverse("admin:governance_budgetwindow_changelist")
     by_run = policy.interval == BudgetInterval.RUN
     values = [] if by_run else values_with_history(policy, now, MOST_VALUES)
     # No scope value has a NUL, and PostgreSQL does not take one.
@@ -84,33 +85,52 @@ def history_shown(policy: BudgetPolicy, asked: str | None, now: datetime) -> His
         values = [asked, *values]
     value = asked if asked is not None and asked in values else (values or [""])[0]
     names = scope_names.names((policy.scope, one) for one in values)
-    windows = history(policy, value, now) if values else []
-    return History(
-        whose=names.whose(policy.scope, value) if values else "",
-        unit="" if policy.metric == BudgetMetric.COST else units_text(policy.metric),
-        chart=_chart(policy, windows) if len(windows) > 1 else None,
-        rows=tuple(_row(policy, one) for one in reversed(windows)),
-        choices=tuple(
-            Choice(name=names.whose(policy.scope, one), value=one, is_shown=one == value)
-            for one in values
-        )
-        if len(values) > 1
-        else (),
-        all_windows=f"{list_address}?policy__id__exact={policy.pk}",
-        is_by_run=by_run,
-        is_rolling=policy.rolling,
-        has_before=any(one.window_id is None and one.consumed for one in windows),
+    choices = tuple(
+        Choice(name=names.whose(policy.scope, one), value=one, is_shown=one == value)
+        for one in values
     )
+    return _history(
+        policy,
+        history(policy, value, now) if values else [],
+        whose=names.whose(policy.scope, value) if values else "",
+        choices=choices if len(choices) > 1 else (),
+    )
+
+
+def history_of_request(policy: BudgetPolicy, scope_value: str, now: datetime) -> History:
+    """The last windows of the one scope value that a request for more is about; those of no other
+    stand in for them where it has none yet."""
+    if policy.interval == BudgetInterval.RUN:
+        return _history(policy, [])
+    names = scope_names.names([(policy.scope, scope_value)])
+    known = _has_windows(policy, scope_value)
+    windows = history(policy, scope_value, now) if known else []
+    return _history(policy, windows, whose=names.whose(policy.scope, scope_value))
 
 
 def _has_windows(policy: BudgetPolicy, scope_value: str) -> bool:
     return bool(policy.windows.filter(scope_value=scope_value).exists())
 
 
-def history_of_request(policy: BudgetPolicy, scope_value: str, now: datetime) -> History:
-    """The last windows of the one scope value that a request for more is about."""
-    found = history_shown(policy, scope_value, now)
-    return replace(found, choices=())
+def _history(
+    policy: BudgetPolicy,
+    windows: list[PastWindow],
+    *,
+    whose: str = "",
+    choices: tuple[Choice, ...] = (),
+) -> History:
+    list_address = reverse("admin:governance_budgetwindow_changelist")
+    return History(
+        whose=whose,
+        unit="" if policy.metric == BudgetMetric.COST else units_text(policy.metric),
+        chart=_chart(policy, windows) if len(windows) > 1 else None,
+        rows=tuple(_row(policy, one) for one in reversed(windows)),
+        choices=choices,
+        all_windows=f"{list_address}?policy__id__exact={policy.pk}",
+        is_by_run=policy.interval == BudgetInterval.RUN,
+        is_rolling=policy.rolling,
+        has_before=any(one.window_id is None and one.consumed for one in windows),
+    )
 
 
 def _row(policy: BudgetPolicy, window: PastWindow) -> HistoryRow:
@@ -155,7 +175,10 @@ def _chart(policy: BudgetPolicy, windows: list[PastWindow]) -> Chart:
 
 
 def overrides_shown(policy: BudgetPolicy, viewer: Any, now: datetime) -> list[OverrideRow]:
-    """What raises the policy's limit now: a bounded number of queries."""
+    """What raises the policy's limit now, for those who may see requests for more: a bounded number
+    of queries."""
+    if not any(viewer.has_perm(one) for one in SEE_REQUESTS):
+        return []
     may_end = viewer.has_perm(DECIDE_PERMISSION)
     found = approval_words.with_whose(overrides.in_force([policy], now))
     rows = []

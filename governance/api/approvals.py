@@ -19,6 +19,7 @@ from providers.api.conventions import Input, Moment, find, refusals
 from providers.api.pages import Page, PageQuery, read_page
 
 router = Router()
+_SHOWN_WITH = ("team", "policy", "requested_by", "decided_by", "ended_by")
 
 
 class ApprovalIn(Input):
@@ -71,6 +72,8 @@ class ApprovalOut(Schema):
     decided_by: str | None
     decided_at: Moment | None
     comment: str
+    ended_by: str | None = Field(description="Who ended before its time what was approved.")
+    ended_at: Moment | None = Field(description="When, if it was ended before its time.")
 
     @classmethod
     def of(cls, approval: Approval) -> ApprovalOut:
@@ -92,6 +95,8 @@ class ApprovalOut(Schema):
             decided_by=approval.decided_by.get_username() if approval.decided_by else None,
             decided_at=approval.decided_at,
             comment=approval.comment,
+            ended_by=approval.ended_by.get_username() if approval.ended_by else None,
+            ended_at=approval.ended_at,
         )
 
 
@@ -105,7 +110,7 @@ class ApprovalOut(Schema):
 def list_approvals(request: ActorRequest, page: Query[ApprovalQuery]) -> Page[ApprovalOut]:
     """Those of your teams, newest first; with `governance.view_approval` or
     `governance.decide_approval`, everyone's."""
-    rows = Approval.objects.select_related("team", "policy", "requested_by", "decided_by")
+    rows = Approval.objects.select_related(*_SHOWN_WITH)
     rows = rows.filter(request.auth.within(_seeing(request)))
     if page.team is not None:
         rows = rows.filter(team=request.auth.team(page.team, _seeing(request)))
@@ -123,7 +128,7 @@ def list_approvals(request: ActorRequest, page: Query[ApprovalQuery]) -> Page[Ap
 )
 def get_approval(request: ActorRequest, approval_id: UUID) -> ApprovalOut:
     """Where it stands, and what was decided of it."""
-    rows = Approval.objects.select_related("team", "policy", "requested_by", "decided_by")
+    rows = Approval.objects.select_related(*_SHOWN_WITH)
     return ApprovalOut.of(find(rows.filter(request.auth.within(_seeing(request))), pk=approval_id))
 
 

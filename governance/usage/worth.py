@@ -3,7 +3,9 @@
 Read from the sums alone. Its formulas, in nano-dollars, `t` being tokens of each bucket and `r` a
 model's rates in force now, without those of long contexts:
 
-- always at a model: sum of `t × r / 1,000,000`, and its price per request for each request;
+- always at a model: sum of `t × r / 1,000,000`, and its price per request for each request, of all
+  calls: also of those whose own cost nobody knows, which the cost that it is compared with is
+  without (`unpriced`). The sums do not have their tokens apart;
 - answers kept: cached answers × what an answer of the same model cost on average;
 - the provider's cache: `t × (r of uncached input − r of the bucket) / 1,000,000`, which is negative
   where writing to it costs more than was read;
@@ -38,8 +40,8 @@ class PricedModel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelWorth:
-    """One model's chats: what they cost, and what they would have at the default. None where one
-    of the two has no price."""
+    """One model's chats: what they cost, and what they would have at the default, None if that has
+    no price. Those whose cost is not known (`totals.unpriced`) are in the latter alone."""
 
     model: str
     totals: Totals
@@ -62,6 +64,11 @@ class Worth:
     dearest: str
     at_dearest: int | None
     unlike: int
+
+    @property
+    def unpriced(self) -> int:
+        """Calls whose cost is not known: in what all would have cost elsewhere, in no cost."""
+        return self.totals.unpriced
 
     @property
     def kept_answers(self) -> int:

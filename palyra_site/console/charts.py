@@ -11,6 +11,7 @@ from typing import Any
 from governance.money import NANO_DOLLARS, dollars_text
 from governance.usage.adding import Key
 from governance.usage.cube import Cube
+from providers.charts import options
 
 MOST_SERIES = 5
 # Told apart by lightness as well as by hue, on the light ground and on the dark one.
@@ -55,7 +56,7 @@ class _Series:
 def draw(found: Cube, labels: Mapping[Key, str], linked: Linked, zone: tzinfo, rest: str) -> Chart:
     """The chart of `found`, the latest step first in its table; `rest` names all others."""
     series = _series(found, labels, rest)
-    spans = [_span(since, until, zone) for since, until in found.steps]
+    spans = [days_of(since, until, zone) for since, until in found.steps]
     return Chart(
         data=json.dumps(_data(series, [_short(span) for span in spans])),
         options=json.dumps(OPTIONS),
@@ -92,7 +93,7 @@ def _series(found: Cube, labels: Mapping[Key, str], rest: str) -> list[_Series]:
     return series
 
 
-def _span(since: datetime, until: datetime, zone: tzinfo) -> tuple[date, date]:
+def days_of(since: datetime, until: datetime, zone: tzinfo) -> tuple[date, date]:
     """The step's first and last day."""
     last = until.astimezone(zone) - timedelta(microseconds=1)
     return since.astimezone(zone).date(), last.date()
@@ -145,41 +146,5 @@ def _table_row(
     return tuple(cells)
 
 
-_TICKS = {"color": "#6b7280", "maxRotation": 0}
-OPTIONS: dict[str, Any] = {
-    "animation": False,
-    "responsive": True,
-    "maintainAspectRatio": False,
-    "interaction": {"mode": "index", "intersect": False},
-    "datasets": {"bar": {"maxBarThickness": 22, "categoryPercentage": 0.8, "barPercentage": 1}},
-    "plugins": {
-        "legend": {
-            "display": True,
-            "position": "bottom",
-            "align": "start",
-            "labels": {
-                "color": "#6b7280",
-                "boxWidth": 8,
-                "boxHeight": 8,
-                "usePointStyle": True,
-                "pointStyle": "rectRounded",
-            },
-        }
-    },
-    "scales": {
-        "x": {
-            "stacked": True,
-            "grid": {"display": False},
-            "border": {"display": False},
-            "ticks": {**_TICKS, "maxTicksLimit": 10},
-        },
-        "y": {
-            "stacked": True,
-            "beginAtZero": True,
-            "border": {"display": False},
-            "grid": {"lineWidth": 0.5},
-            "title": {"display": True, "text": "US dollars", "color": "#6b7280"},
-            "ticks": {**_TICKS, "maxTicksLimit": 5},
-        },
-    },
-}
+# There are more and thinner bars than in other charts.
+OPTIONS = options("US dollars", bar={"maxBarThickness": 22, "barPercentage": 1}, most_labels=10)

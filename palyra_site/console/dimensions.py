@@ -70,6 +70,8 @@ DIMENSIONS = {
         ),
     )
 }
+# A call forgets whose it was once that is deleted; the sums do not.
+FORGOTTEN = ("key", "person")
 
 
 def calls_address(**filters: Any) -> str:
@@ -97,9 +99,13 @@ def _jobs(keys: Collection[Key]) -> dict[Key, str]:
     return {key: names.get(key[0], GONE) if key[0] else NOBODY["job"] for key in keys}
 
 
-def of_list(by: str, key: Key, label: str) -> dict[str, str] | None:
-    """The parameters of the list of calls that has those of `key`; None if no list does: of a key
-    or a person that was deleted, the calls no longer say whose they were."""
+def of_list(by: str, key: Key, labels: Mapping[Key, str]) -> dict[str, str] | None:
+    """The parameters of the list of calls that has those of `key`; None if no list does.
+
+    Of a key or a person that was deleted the calls no longer say whose they were, so neither these
+    nor the calls that never had one can be listed apart. `labels` are of all values among which
+    `key` stands, of each narrowing by itself.
+    """
     one = DIMENSIONS[by]
     if by == "model":
         provider, model = key
@@ -109,8 +115,9 @@ def of_list(by: str, key: Key, label: str) -> dict[str, str] | None:
     if by == "provider":
         return {one.column if key[0] else "provider__exact": key[0]}
     if not key[0]:
-        return {one.none: "True"}
-    if label == GONE and by in {"key", "person"}:
+        mixed = by in FORGOTTEN and GONE in labels.values()
+        return None if mixed else {one.none: "True"}
+    if labels[key] == GONE and by in FORGOTTEN:
         return None
     return {one.column: str(key[0])}
 

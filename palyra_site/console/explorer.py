@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from functools import cached_property
 from typing import Any
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
@@ -24,9 +24,11 @@ from governance.usage import Totals
 from governance.usage.adding import Key
 from governance.usage.cube import Cube, cube
 from palyra_site.console import permissions
+from palyra_site.console.charts import days_of
 from palyra_site.console.dimensions import (
     DIMENSIONS,
     ENDED,
+    FORGOTTEN,
     Dimension,
     calls_address,
     chosen,
@@ -38,7 +40,7 @@ from palyra_site.console.dimensions import (
 from palyra_site.console.filters import PERIODS, Filter, read
 from palyra_site.console.overview import spend_chart
 from palyra_site.console.zones import viewers_zone
-from providers.csv_cells import FORMULA
+from providers.csv_cells import cell
 from providers.display import bar
 
 STEPS = ("day", "week", "month")
@@ -71,7 +73,7 @@ class Row:
     each: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Asked:
     """A filter with the values it is narrowed to, and what these are called."""
 
@@ -94,12 +96,24 @@ class Asked:
         text = urlencode({name: value for name, value in parameters.items() if value})
         return f"{reverse('admin:spend')}?{text}" if text else reverse("admin:spend")
 
-    def of_list(self) -> dict[str, str]:
-        """The parameters of the list of calls with exactly those that are summed here."""
+    @cached_property
+    def of_list(self) -> dict[str, str] | None:
+        """The parameters of the list of calls with exactly those that are summed here; None if no
+        list has them."""
         found = {"period": self.filter.period.name, "status__in": ENDED}
         for name, key in self.keys.items():
-            found |= of_list(name, key, self.names[name]) or {}
+            of_key = of_list(name, key, self._beside(name, key))
+            if of_key is None:
+                return None
+            found |= of_key
         return found
+
+    def _beside(self, name: str, key: Key) -> dict[Key, str]:
+        """What the values are called among which one is chosen: of none, all that have calls."""
+        if key[0] or name not in FORGOTTEN:
+            return {key: self.names[name]}
+        others = {other: value for other, value in self.keys.items() if other != name}
+        return labels(name, list(_cube(self, name, others).of_keys))
 
 
 @require_safe
@@ -112,7 +126,7 @@ def spend(request: HttpRequest, context: Mapping[str, Any]) -> HttpResponseBase:
     if as_file and asked.filter.faults:
         faults = "\n".join(asked.filter.faults)
         return HttpResponse(f"{faults}\n", status=400, content_type="text/plain; charset=utf-8")
-    found = _read(asked)
+    found = _cube(asked, asked.filter.by, asked.keys)
     if as_file:
         return _file(asked, found)
     return TemplateResponse(request, "admin/spend.html", {**context, **_shown(asked, found)})
@@ -150,22 +164,22 @@ def _with_faults(usual: Filter, faults: tuple[str, ...]) -> Filter:
     return Filter(period=usual.period, by=usual.by, step=usual.step, faults=faults)
 
 
-def _read(asked: Asked) -> Cube:
+def _cube(asked: Asked, by: str, keys: Mapping[str, Key]) -> Cube:
     span = asked.filter.period.span
     return cube(
-        by=asked.filter.by,
+        by=by,
         step=asked.filter.step,
         since=span.since,
         until=span.until,
         zone=asked.zone,
-        where=where(asked.keys),
+        where=where(keys),
     )
 
 
 def _shown(asked: Asked, found: Cube) -> dict[str, Any]:
     by = DIMENSIONS[asked.filter.by]
     keys = list(found.of_keys)
-    names = labels(by.name, keys[:MOST_ROWS])
+    names = labels(by.name, keys)
     return {
         "title": "Spend",
         "chosen": asked.filter,
@@ -179,18 +193,20 @@ def _shown(asked: Asked, found: Cube) -> dict[str, Any]:
             (name, text_of(name, key)) for name, key in asked.keys.items() if name != "team"
         ],
         "narrowed": [_narrowed(asked, name) for name in asked.keys],
-        "rows": [_row(asked, found, by, key, names[key]) for key in keys[:MOST_ROWS]],
+        "rows": [_row(asked, found, by, key, names) for key in keys[:MOST_ROWS]],
         "left_out": max(0, len(keys) - MOST_ROWS),
         "whole": _whole(asked, found),
-        "chart": spend_chart(found, asked.zone, _of_chart(asked)),
+        "chart": spend_chart(found, names, asked.zone, _of_chart(asked)),
         "step_title": asked.filter.step.capitalize(),
         "file": asked.address(format="csv"),
         "usual": reverse("admin:spend"),
     }
 
 
-def _of_chart(asked: Asked) -> dict[str, str]:
-    return {name: text for name, text in asked.of_list().items() if name != "period"}
+def _of_chart(asked: Asked) -> dict[str, str] | None:
+    if asked.of_list is None:
+        return None
+    return {name: text for name, text in asked.of_list.items() if name != "period"}
 
 
 def _narrowed(asked: Asked, name: str) -> Narrowed:
@@ -201,16 +217,14 @@ def _narrowed(asked: Asked, name: str) -> Narrowed:
     )
 
 
-def _row(asked: Asked, found: Cube, by: Dimension, key: Key, label: str) -> Row:
+def _row(asked: Asked, found: Cube, by: Dimension, key: Key, names: Mapping[Key, str]) -> Row:
     totals, whole = found.of_keys[key], found.whole.cost
     percent = totals.cost * WHOLE / whole if whole else 0.0
-    of_key = of_list(by.name, key, label)
-    addresses = _addresses({**asked.of_list(), **of_key}) if of_key is not None else _NO_LIST
     share = f"{percent:.1f} %"
     return Row(
-        label=label,
+        label=names[key],
         deeper=_deeper(asked, by, key),
-        **addresses,
+        **_addresses(asked.of_list, of_list(by.name, key, names)),
         totals=totals,
         cost=dollars_text(totals.cost),
         share=share,
@@ -219,17 +233,17 @@ def _row(asked: Asked, found: Cube, by: Dimension, key: Key, label: str) -> Row:
     )
 
 
-def _addresses(of_list: dict[str, str]) -> dict[str, str]:
+def _addresses(of_all: dict[str, str] | None, of_key: dict[str, str] | None) -> dict[str, str]:
     """The lists of all calls, of those that failed and of those that budgets refused."""
-    of_any = {name: text for name, text in of_list.items() if name != "status__in"}
+    if of_all is None or of_key is None:
+        return {"calls_address": "", "failed_address": "", "blocked_address": ""}
+    found = {**of_all, **of_key}
+    of_any = {name: text for name, text in found.items() if name != "status__in"}
     return {
-        "calls_address": calls_address(**of_list),
+        "calls_address": calls_address(**found),
         "failed_address": calls_address(**of_any, status__exact=CallStatus.FAILED.value),
         "blocked_address": calls_address(**of_any, status__exact=CallStatus.BLOCKED.value),
     }
-
-
-_NO_LIST = {"calls_address": "", "failed_address": "", "blocked_address": ""}
 
 
 def _deeper(asked: Asked, by: Dimension, key: Key) -> str:
@@ -252,7 +266,7 @@ def _whole(asked: Asked, found: Cube) -> Row:
     return Row(
         label="Together",
         deeper="",
-        **_addresses(asked.of_list()),
+        **_addresses(asked.of_list, {}),
         totals=found.whole,
         cost=dollars_text(found.whole.cost),
         share="",
@@ -307,11 +321,11 @@ def _lines(asked: Asked, found: Cube) -> Iterator[str]:
     yield writer.writerow(["first_day", "last_day", "zone", by, "id", "cost", *SUMS])
     order = list(found.of_keys)
     for step, (since, until) in enumerate(found.steps):
-        first, last = _days(since, until, asked.zone)
+        first, last = days_of(since, until, asked.zone)
         for key in order:
             totals = found.cells.get((step, key))
             if totals is not None:
-                named = [_safe(names[key]), _safe(text_of(by, key))]
+                named = [cell(names[key]), _id(by, key)]
                 sums = [getattr(totals, name) for name in SUMS]
                 cost = decimal_text(totals.cost)
                 yield writer.writerow([first, last, asked.zone.key, *named, cost, *sums])
@@ -322,11 +336,7 @@ def _chunks(lines: list[str]) -> Iterator[str]:
         yield "".join(lines[first : first + ROWS_AT_ONCE])
 
 
-def _days(since: datetime, until: datetime, zone: ZoneInfo) -> tuple[date, date]:
-    last = until.astimezone(zone) - timedelta(microseconds=1)
-    return since.astimezone(zone).date(), last.date()
-
-
-def _safe(text: str) -> str:
-    """No spreadsheet takes it for a formula."""
-    return f"'{text}" if text.startswith(FORMULA) and text != "-" else text
+def _id(by: str, key: Key) -> Any:
+    """The key as an address has it; a lone “-” is no formula."""
+    text = text_of(by, key)
+    return text if text == "-" else cell(text)

@@ -6,6 +6,7 @@ queries whatever the number of rows.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -138,7 +139,9 @@ def _parts(
     if permissions.may_view_approvals(request):
         shown |= _approvals(team)
     if permissions.may_view_providers(request):
-        shown["providers"] = provider_rows(now, team)
+        sees_calls = permissions.may_view_calls(request)
+        shown["providers"] = provider_rows(now, team, with_calls=sees_calls)
+        shown["providers_are_with_calls"] = sees_calls
     if permissions.may_view_jobs(request):
         shown["next_jobs"] = _next_jobs(team)
     if permissions.may_view_runs(request):
@@ -190,17 +193,18 @@ def _chart(zone: ZoneInfo, chosen: Filter, team: Team | None) -> Chart:
         where={"team_id": team.pk} if team else {},
     )
     whose = {"team__id__exact": str(team.pk)} if team else {}
-    return spend_chart(found, zone, whose)
+    return spend_chart(found, labels(found.by, list(found.of_keys)), zone, whose)
 
 
-def spend_chart(found: Cube, zone: ZoneInfo, narrowed: dict[str, str]) -> Chart:
+def spend_chart(
+    found: Cube, names: Mapping[Key, str], zone: ZoneInfo, narrowed: dict[str, str] | None
+) -> Chart:
     """The chart of `found`, whose cells lead to the calls they sum among those that the list's
-    parameters `narrowed` leave."""
-    names = labels(found.by, list(found.of_keys))
+    parameters `narrowed` leave; nowhere if that is None."""
 
     def linked(period: str, key: Key | None) -> str:
-        of_key = {} if key is None else of_list(found.by, key, names[key])
-        if of_key is None:
+        of_key = {} if key is None else of_list(found.by, key, names)
+        if narrowed is None or of_key is None:
             return ""
         return calls_address(**{**narrowed, **of_key, "period": period})
 

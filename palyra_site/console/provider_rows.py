@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from django.db.models import Count, Max, Q, Value
@@ -25,16 +25,10 @@ TROUBLED: tuple[Tone, ...] = ("bad", "warning")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ProviderRow:
-    """A provider and how it did lately. `health` is in a word or two; calls, failures and those
-    under way are the team's, if one is chosen, but for `places`: how many the provider takes at
-    once, of all teams."""
+class Lately:
+    """What the ledger says of a provider: calls, failures and those under way are the team's, if
+    one is chosen, but for `places`: how many the provider takes at once, of all teams."""
 
-    provider: Provider
-    health: str
-    tone: Tone
-    breaker: str
-    lets_pass: bool
     calls: int
     calls_address: str
     failures: int
@@ -44,6 +38,19 @@ class ProviderRow:
     places: int | None
     last_failure: str
     failed_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderRow:
+    """A provider and how it is; `health` is in a word or two. `lately` is None for whoever may not
+    see calls."""
+
+    provider: Provider
+    health: str
+    tone: Tone
+    breaker: str
+    lets_pass: bool
+    lately: Lately | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,29 +69,37 @@ class _UnderWay:
     lately: int = 0
 
 
-def provider_rows(now: datetime, team: Team | None = None) -> list[ProviderRow]:
+def provider_rows(
+    now: datetime, team: Team | None = None, *, with_calls: bool = True
+) -> list[ProviderRow]:
     """The providers with their calls and failures of the last day: eleven queries at most."""
     known = Provider.objects.select_related("probe").prefetch_related("credentials", "breakers")
-    found = list(known.order_by("-enabled", "name")[:MOST_COUNTED])
+    rows = [_row(one, now) for one in known.order_by("-enabled", "name")[:MOST_COUNTED]]
+    # None that is in trouble is left out for want of room.
+    rows.sort(key=lambda row: row.tone not in TROUBLED and row.lets_pass)
+    shown = rows[:SHOWN_PROVIDERS]
+    return _with_calls(shown, now, team) if with_calls else shown
+
+
+def _with_calls(rows: list[ProviderRow], now: datetime, team: Team | None) -> list[ProviderRow]:
     lately = breakdown(by="provider", since=now - DAY, until=now, team=team, most=MOST_COUNTED)
     counts = {part.named.value: part.totals for part in lately.parts}
     under_way = _under_way(now, team)
     failed = [name for name, totals in counts.items() if totals.failed]
     failures = _last_failures(failed, now, team)
-    rows = [
-        _row(
-            one,
-            counts.get(one.name, Totals()),
-            under_way.get(one.name, _UnderWay()),
-            failures.get(one.name, _Failure()),
-            now=now,
-            team=team,
+    return [
+        replace(
+            row,
+            lately=_lately(
+                row.provider,
+                counts.get(row.provider.name, Totals()),
+                under_way.get(row.provider.name, _UnderWay()),
+                failures.get(row.provider.name, _Failure()),
+                team,
+            ),
         )
-        for one in found
+        for row in rows
     ]
-    # None that is in trouble is left out for want of room.
-    rows.sort(key=lambda row: row.tone not in TROUBLED and row.lets_pass)
-    return rows[:SHOWN_PROVIDERS]
 
 
 def _under_way(now: datetime, team: Team | None) -> dict[str, _UnderWay]:
@@ -123,26 +138,21 @@ def _last_failures(names: Collection[str], now: datetime, team: Team | None) -> 
     return {name: _Failure(error, at) for name, error, at in found}
 
 
-def _row(
-    provider: Provider,
-    totals: Totals,
-    under_way: _UnderWay,
-    failure: _Failure,
-    *,
-    now: datetime,
-    team: Team | None,
-) -> ProviderRow:
-    whose = {"team__id__exact": team.pk} if team else {}
-    lately = {"period": LAST_DAY, "provider": provider.name, **whose}
+def _row(provider: Provider, now: datetime) -> ProviderRow:
     breaker, lets_pass = breaker_words(provider, now)
     health, tone = _health(provider, now)
-    flying = CallStatus.IN_FLIGHT.value
     return ProviderRow(
-        provider=provider,
-        health=health,
-        tone=tone,
-        breaker=breaker,
-        lets_pass=lets_pass,
+        provider=provider, health=health, tone=tone, breaker=breaker, lets_pass=lets_pass
+    )
+
+
+def _lately(
+    provider: Provider, totals: Totals, under_way: _UnderWay, failure: _Failure, team: Team | None
+) -> Lately:
+    whose = {"team__id__exact": team.pk} if team else {}
+    lately = {"period": LAST_DAY, "provider": provider.name, **whose}
+    flying = CallStatus.IN_FLIGHT.value
+    return Lately(
         calls=totals.calls - totals.blocked + under_way.lately,
         calls_address=calls_address(**lately, status__in=_MADE),
         failures=totals.failed,

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
-from typing import Any, Self
+from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
-from django.utils import timezone
 
 from governance.models import TaskClass, Team
 from governance.zones import validate_zone
@@ -35,21 +33,9 @@ from scheduling.models.policies import (
     ScheduleKind,
     between,
 )
-from scheduling.planning import due_time
+from scheduling.models.timing import Timing
 from scheduling.wakeups import JOBS_CHANGED, announce
 
-TIMING_FIELDS = (
-    "schedule_kind",
-    "cron",
-    "every_seconds",
-    "at",
-    "zone",
-    "enabled",
-    "starts_at",
-    "ends_at",
-    "max_runs",
-    "jitter_seconds",
-)
 # The dispatcher's own: an edit that leaves the timing alone must not put back what it read of them.
 DISPATCH_FIELDS = frozenset(
     {
@@ -64,7 +50,7 @@ DISPATCH_FIELDS = frozenset(
 )
 
 
-class CronJob(models.Model):
+class CronJob(Timing, models.Model):
     """A scheduled prompt.
 
     `next_slot` is the next scheduled time, empty when there is none; `due_at` is when that is
@@ -252,9 +238,6 @@ class CronJob(models.Model):
             ),
         ]
 
-    # The timing as it is stored; None for a job that is not, or was read in part only.
-    _stored_timing: tuple[Any, ...] | None = None
-
     def __str__(self) -> str:
         return self.name
 
@@ -279,18 +262,8 @@ class CronJob(models.Model):
             using=using,
             update_fields=update_fields,
         )
-        self._remember_timing()
+        self.remember_timing()
         announce(JOBS_CHANGED)
-
-    @classmethod
-    def from_db(cls, *args: Any, **kwargs: Any) -> Self:
-        job = super().from_db(*args, **kwargs)
-        job._remember_timing()
-        return job
-
-    def refresh_from_db(self, *args: Any, **kwargs: Any) -> None:
-        super().refresh_from_db(*args, **kwargs)
-        self._remember_timing()
 
     def clean(self) -> None:
         """Check the schedule, and that the name is free. Raises `ValidationError` with all faults.
@@ -310,43 +283,13 @@ class CronJob(models.Model):
         # The fields' own validators say these.
         for field in ("zone", "schedule_kind"):
             found.pop(field, None)
-        if "at" not in found and (reason := self._at_fault()):
+        if "at" not in found and (reason := self.at_fault()):
             found["at"] = [reason]
         found |= self._asked_faults()
         if self._name_is_taken():
             found["name"] = ["The team already has a scheduled prompt of that name."]
         if found:
             raise ValidationError(found)
-
-    @property
-    def schedule(self) -> schedules.Schedule:
-        """When it runs. Raises `schedules.ScheduleFault` if what is stored cannot be used."""
-        return self.schedule_apart_from(self.calendars.all())
-
-    def schedule_apart_from(self, calendars: Iterable[ExclusionCalendar]) -> schedules.Schedule:
-        """When it runs if it does not on the days that `calendars` name. Raises as `schedule`."""
-        return schedules.parse(
-            kind=self.schedule_kind,
-            cron=self.cron,
-            every_seconds=self.every_seconds,
-            at=self.at,
-            zone=self.zone,
-            anchor_at=self.anchor_at,
-            starts_at=self.starts_at,
-            ends_at=self.ends_at,
-            excluded=frozenset().union(*(calendar.days for calendar in calendars)),
-        )
-
-    def first_due(
-        self, when: schedules.Schedule, after: datetime
-    ) -> tuple[datetime | None, datetime | None]:
-        """Its first scheduled time after `after`, if it runs as `when` says, and when that is
-        begun."""
-        slot = schedules.next_after(when, after)
-        if slot is None:
-            return None, None
-        following = schedules.next_after(when, slot) if self.jitter_seconds else None
-        return slot, due_time(self.pk, slot, self.jitter_seconds, following)
 
     def move(self, **columns: Any) -> None:
         """Write the dispatcher's own columns, which `save` leaves as they are stored."""
@@ -358,37 +301,6 @@ class CronJob(models.Model):
     def runs_left(self) -> int | None:
         """How many scheduled runs it may still begin; None if there is no end to them."""
         return None if self.max_runs is None else max(0, self.max_runs - self.run_count)
-
-    @property
-    def timing_changed(self) -> bool:
-        """Whether the schedule, or that the job is enabled, differs from what is stored."""
-        return self._stored_timing != self._timing()
-
-    @property
-    def times_changed(self) -> bool:
-        """Whether its scheduled times are others than as it is stored, or it is paused or resumed.
-        Where it begins, ends and leaves out days only takes some of them away."""
-        names = ("schedule_kind", "cron", "every_seconds", "at", "zone", "enabled")
-        return any(self._stored_field(name) != getattr(self, name) for name in names)
-
-    @property
-    def interval_changed(self) -> bool:
-        """Whether it runs at an interval, and did not at this one as it is stored."""
-        stored = self._stored_field("schedule_kind"), self._stored_field("every_seconds")
-        every = self.schedule_kind == ScheduleKind.EVERY
-        return every and stored != (self.schedule_kind, self.every_seconds)
-
-    def _timing(self) -> tuple[Any, ...]:
-        return tuple(getattr(self, name) for name in TIMING_FIELDS)
-
-    def _remember_timing(self) -> None:
-        partial = self.get_deferred_fields() & set(TIMING_FIELDS)
-        self._stored_timing = None if partial else self._timing()
-
-    def _stored_field(self, name: str) -> Any:
-        if self._stored_timing is None:
-            return None
-        return self._stored_timing[TIMING_FIELDS.index(name)]
 
     def _asked_faults(self) -> dict[str, list[str]]:
         """What is wrong with what is asked, and with what the answer is to be."""
@@ -404,16 +316,6 @@ class CronJob(models.Model):
             if self.output_format != OutputFormat.JSON:
                 found["output_schema"].append("Only an answer in JSON has a schema.")
         return {field: faults for field, faults in found.items() if faults}
-
-    def _at_fault(self) -> str | None:
-        if self.at is None or self.schedule_kind != ScheduleKind.AT:
-            return None
-        if (self._stored_field("schedule_kind"), self._stored_field("at")) == (
-            self.schedule_kind,
-            self.at,
-        ):
-            return None
-        return schedules.at_fault(self.at, timezone.now())
 
     def _name_is_taken(self) -> bool:
         if self.team_id is None or not self.name:

@@ -11,6 +11,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.utils import timezone
 
+from governance import overrides
 from governance.errors import ApprovalRequired, CallError, InvalidRequest, RateLimited
 from governance.models import Approval, AuditEntry, BudgetWindow, KeptCall, Team
 from governance.snapshot import load_overrides
@@ -67,6 +68,23 @@ def test_until_a_date_raises_every_window_and_touches_none(
         2_500_000_000,
         datetime(2999, 1, 1, tzinfo=UTC),
     )
+
+
+def test_what_was_ended_early_says_when_and_by_whom(
+    organisation: Caller, member: User, team: Team
+) -> None:
+    asked = body_of(ask(member, make_policy(team=team), until="date", expires_at=FAR))
+    assert (asked["ended_by"], asked["ended_at"]) == (None, None)
+    body_of(organisation.post(f"/approvals/{asked['id']}/decide", {"approve": True}))
+    root = User.objects.create_superuser("ender")
+    now = timezone.now()
+
+    overrides.end(approval_id=asked["id"], by=root, now=now)
+
+    (listed,) = items_of(signed_in(member).get("/approvals"))
+    for found in (listed, body_of(signed_in(member).get(f"/approvals/{asked['id']}"))):
+        assert found["status"] == "approved"
+        assert (found["ended_by"], datetime.fromisoformat(found["ended_at"])) == ("ender", now)
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from governance.models import (
     Team,
 )
 from governance.snapshot import load_overrides
+from governance.windows import period
 from tests.console.conftest import signed_in, staff
 from tests.console.pages import links_of, text_of
 from tests.support.factories import make_policy, make_team
@@ -158,6 +159,28 @@ def test_the_page_shows_what_the_decision_needs(browser: Client, asked: Approval
 
     for part in ("$5.00", "The launch.", "mira", "of $10.00", "$15.00", "There are none"):
         assert part in text, part
+
+
+def test_the_page_shows_no_window_of_another(browser: Client) -> None:
+    blue, red = make_team(name="Blue"), make_team(name="Red")
+    each = make_policy(name="Each team", team=None, interval="month", hard_limit=10 * DOLLAR)
+    now = period("month", each.zone, timezone.now())
+    window = BudgetWindow.objects.create(
+        policy=each,
+        scope_value=str(red.pk),
+        starts_at=now.starts_at,
+        ends_at=now.ends_at,
+        consumed=7_770_000_000,
+    )
+    own = _ask(blue, each, User.objects.create_user("mira"))
+
+    text = text_of(browser.get(_page(own)).content.decode())
+    assert "Windows so far: Blue" in text
+    assert "There is no window yet" in text
+    assert "$7.77" not in text
+
+    BudgetWindow.objects.filter(pk=window.pk).update(scope_value=str(blue.pk))
+    assert "$7.77" in text_of(browser.get(_page(own)).content.decode())
 
 
 def test_what_waits_comes_first_and_is_counted(

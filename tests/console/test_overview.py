@@ -128,7 +128,7 @@ def test_the_providers_numbers_lead_to_their_calls(
             make_call(team, now - timedelta(minutes=2), status=status, provider="openai")
     query = f"?team={seeded.teams[1].pk}" if of_team else ""
 
-    rows = browser.get(f"{OVERVIEW}{query}").context["providers"]
+    rows = [row.lately for row in browser.get(f"{OVERVIEW}{query}").context["providers"]]
 
     assert any(row.failures for row in rows)
     assert any(row.under_way for row in rows) or of_team
@@ -136,6 +136,29 @@ def test_the_providers_numbers_lead_to_their_calls(
         assert _count(browser, row.calls_address) == row.calls
         assert _count(browser, row.failures_address) == row.failures
         assert _count(browser, row.under_way_address) == row.under_way
+
+
+@pytest.mark.parametrize("sees_calls", [False, True])
+def test_what_calls_say_of_a_provider_is_for_those_who_may_see_calls(
+    seeded: Seeded, sees_calls: bool
+) -> None:
+    make_call(
+        seeded.teams[0],
+        timezone.now() - timedelta(minutes=2),
+        status="failed",
+        provider="openai",
+        error="The host is on fire.",
+    )
+    more = ("governance.view_modelcall",) if sees_calls else ()
+    looker = signed_in(staff("looker", "providers.view_provider", *more))
+
+    page = looker.get(OVERVIEW)
+
+    assert "openai" in {row.provider.name for row in page.context["providers"]}
+    text = text_of(page.content.decode())
+    for told in ("The host is on fire.", "Last failure", "In flight", "last 24 hours"):
+        assert (told in text) is sees_calls, told
+    assert ("/modelcall/" in page.content.decode()) is sees_calls
 
 
 def test_the_board_says_how_a_provider_is(browser: Client) -> None:
@@ -323,7 +346,7 @@ def test_the_steps_are_ticked_off(browser: Client) -> None:
         ("governance.view_budgetpolicy", "Budgets, the tightest first", "Spend per day"),
         ("governance.view_alert", "Open alerts", "Requests for more"),
         ("governance.view_approval", "Requests for more budget", "Next runs"),
-        ("providers.view_provider", "Providers, last 24 hours", "Requests for more"),
+        ("providers.view_provider", "All providers", "Requests for more"),
         ("scheduling.view_cronjob", "Next runs", "Runs that ended badly"),
         ("scheduling.view_cronrun", "Runs that ended badly", "Providers, last"),
     ],

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import datetime, timedelta
+from threading import Barrier, BrokenBarrierError, Thread
 from typing import Any
 from uuid import UUID
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connections
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
+from governance import policy_copies
 from governance.models import Approval, AuditEntry, BudgetPolicy, BudgetWindow, ModelCall, Team
 from governance.windows import period
 from tests.console.conftest import signed_in, staff
@@ -313,6 +317,24 @@ def test_what_raises_a_limit_is_shown_and_ended(browser: Client) -> None:
     assert AuditEntry.objects.filter(object_id=str(for_a_date.pk), action="changed").exists()
 
 
+@pytest.mark.parametrize(
+    ("permission", "sees"), [("view_budgetpolicy", False), ("view_approval", True)]
+)
+def test_what_raises_a_limit_is_for_those_who_may_see_requests(
+    db: None, permission: str, sees: bool
+) -> None:
+    team = make_team()
+    policy = make_policy(team=team)
+    asked_by = User.objects.create_user("mira")
+    _approved(policy, team, requested_by=asked_by)
+    looker = staff("looker", "governance.view_budgetpolicy", f"governance.{permission}")
+
+    page = reverse("admin:governance_budgetpolicy_change", args=[policy.pk])
+    html = signed_in(looker).get(page).content.decode()
+
+    assert ("Raised on request" in html, "mira" in html) == (sees, sees)
+
+
 def test_an_ended_raise_is_ended_once(browser: Client) -> None:
     team = make_team()
     policy = make_policy(team=team, interval="total")
@@ -406,6 +428,39 @@ def test_a_team_that_is_none_makes_no_copy(browser: Client, sent: list[str]) -> 
 
     assert browser.post(_duplicate(policy), {"teams": sent}).status_code == 200
     assert BudgetPolicy.objects.count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_at_once_do_not_give_a_team_the_same_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    blue, red = make_team(name="Blue"), make_team(name="Red")
+    policy = make_policy(name="Blue, a month", team=blue)
+    gate = Barrier(2)
+    said: list[str] = []
+
+    def meet(copies: Any) -> list[str]:
+        # Both have looked and neither has stored: nobody comes here while another copies.
+        with suppress(BrokenBarrierError):
+            gate.wait(timeout=0.5)
+        return []
+
+    def give() -> None:
+        try:
+            policy_copies.copy_to(policy, [red])
+            said.append("Given.")
+        except Exception as error:
+            said.append("; ".join(getattr(error, "messages", [repr(error)])))
+        finally:
+            connections.close_all()
+
+    monkeypatch.setattr(policy_copies, "_twice", meet)
+    both = [Thread(target=give) for _ in range(2)]
+    for thread in both:
+        thread.start()
+    for thread in both:
+        thread.join()
+
+    assert sorted(said) == ["Given.", "Red: it has such a policy already, “Red, a month”."]
+    assert BudgetPolicy.objects.filter(team=red).count() == 1
 
 
 def test_a_session_is_each_teams_own(browser: Client) -> None:

@@ -239,6 +239,21 @@ def test_savings_state_what_was_saved_and_how(browser: Client, registry: None) -
     assert "Saved together $0.00" in said(browser, SAVINGS, period="last-month")
 
 
+def test_savings_say_what_is_compared_with_less_than_it_counts(
+    browser: Client, registry: None
+) -> None:
+    team = make_team()
+    decided(team)
+    assert "unknown cost" not in said(browser, SAVINGS)
+    decided(team, cost=None)
+
+    text = said(browser, SAVINGS)
+
+    assert "Chats cost $1.00 2 calls, 1 at an unknown cost" in text
+    assert "1 call whose own cost is not known; “Chats cost” is without it." in text
+    assert "$1.00 1 at an unknown cost" in text
+
+
 @pytest.mark.parametrize("asked", [{"period": "x"}, {"team": "x"}, {"team": "999999"}])
 def test_savings_of_nonsense_are_those_of_all(
     browser: Client, registry: None, asked: dict[str, str]

@@ -7,15 +7,17 @@ import io
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
 
+from governance import keys
 from governance.models import ApiKey, ModelCall
 from governance.money import NANO_DOLLARS, dollars_text
+from governance.usage.names import NOBODY
 from palyra_site.console.dimensions import DIMENSIONS, ENDED
 from tests.browser.seed import Seeded
 from tests.console.conftest import signed_in, staff
@@ -156,6 +158,35 @@ def test_a_deleted_key_is_said_and_leads_nowhere(spent: Seeded, browser: Client)
 
     assert rows["(deleted)"].calls_address == ""
     assert "(deleted)" in text_of(browser.get(f"{SPEND}?by=key").content.decode())
+
+
+@pytest.mark.parametrize("by", ["key", "person"])
+def test_what_never_had_a_key_or_a_person_is_not_listed_with_what_lost_it(
+    spent: Seeded, browser: Client, by: str
+) -> None:
+    lost: Any = User.objects.create_user("lost")
+    if by == "key":
+        lost = keys.create(team=spent.teams[0], name="Lost").record
+    make_call(spent.teams[0], timezone.now(), **{"api_key" if by == "key" else "user": lost})
+    lost.delete()
+
+    context = _open(browser, by=by)
+    rows = {row.label: row for row in context["rows"]}
+    none = rows[NOBODY[by]]
+    assert (none.calls_address, none.failed_address, none.blocked_address) == ("", "", "")
+    # Nor is it where spend is narrowed to these, or to those that lost it.
+    for key in ("-", text_of_gone(by, rows)):
+        narrowed = _open(browser, by="team", **{by: key})
+        assert narrowed["whole"].totals.calls
+        assert narrowed["whole"].calls_address == ""
+        assert {row.calls_address for row in narrowed["rows"]} == {""}
+        assert not any(cell.address for row in narrowed["chart"].rows for cell in row)
+
+
+def text_of_gone(by: str, rows: dict[str, Any]) -> str:
+    """What the address narrows spend to that of the value which is gone."""
+    deeper = parse_qs(urlsplit(rows["(deleted)"].deeper).query)
+    return str(deeper[by][0])
 
 
 def test_scheduled_prompts_are_called_by_name(spent: Seeded, browser: Client) -> None:

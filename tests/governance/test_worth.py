@@ -85,3 +85,16 @@ def test_without_a_default_or_a_price_nothing_is_compared() -> None:
         "",
         None,
     )
+
+
+def test_calls_of_unknown_cost_are_in_the_comparison_and_counted() -> None:
+    found = compare(
+        {
+            "p/small": used(calls=4, unpriced=1, cost=5),
+            "p/unpriced": used(calls=2, unpriced=2, requests=2, output_tokens=MILLION),
+        },
+        MODELS,
+    )
+
+    assert (found.totals.cost, found.at_default) == (5, 2000 + 3 * 3)
+    assert found.unpriced == 3

@@ -169,6 +169,42 @@ def test_no_part_of_a_key_is_repeated(said: str, shown: str) -> None:
     assert presentable(failure, credential_entry(LONG_KEY)).message == shown
 
 
+SIGNS = 'ab/cd+ef="gh/ij&kl<mn/op=='
+
+
+@pytest.mark.parametrize(
+    "spelt",
+    [
+        pytest.param("ab%2Fcd%2Bef%3D%22gh%2Fij%26kl%3Cmn%2Fop%3D%3D", id="in an address"),
+        pytest.param("ab%2fcd%2bef%3d%22gh%2fij%26kl%3cmn%2fop%3d%3d", id="in small letters"),
+        pytest.param("ab/cd%2Bef%3D%22gh/ij%26kl%3Cmn/op%3D%3D", id="in a path"),
+        pytest.param('ab/cd+ef=\\"gh/ij&kl<mn/op==', id="in JSON"),
+        pytest.param('ab\\/cd+ef=\\"gh\\/ij&kl<mn\\/op==', id="in JSON of a script"),
+        pytest.param("ab/cd+ef=&quot;gh/ij&amp;kl&lt;mn/op==", id="in a page"),
+    ],
+)
+def test_no_spelling_of_a_key_is_repeated(spelt: str) -> None:
+    failure = Failure(failure_class=FailureClass.AUTH_INVALID, message=f"Key {spelt}, no.")
+    assert presentable(failure, credential_entry(SIGNS)).message == f"Key {MASK}, no."
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("http://ada:secret@host/v1 is down", f"http://{MASK}@host/v1 is down"),
+        ("upstream got Bearer sk-of-the-gateway-1", f"upstream got Bearer {MASK}"),
+        ("bearer authentication is needed", "bearer authentication is needed"),
+        ("ask ada@example.com at http://host", "ask ada@example.com at http://host"),
+    ],
+)
+@pytest.mark.parametrize("credential", [None, CREDENTIAL])
+def test_keys_that_are_not_ours_are_hidden_where_they_are_known_by_their_place(
+    said: str, shown: str, credential: Any
+) -> None:
+    failure = Failure(failure_class=FailureClass.TRANSIENT_UPSTREAM, message=said)
+    assert presentable(failure, credential).message == shown
+
+
 def test_an_endless_message_takes_no_time() -> None:
     body = {"error": {"message": "a" * 2**24}}
     began = time.process_time()

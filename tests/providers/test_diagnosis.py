@@ -99,3 +99,9 @@ def test_no_failure_is_left_without_words(failure_class: FailureClass, status: i
     assert found.advice.endswith(".")
     assert "{" not in str(found)
     assert "None" not in str(found)
+
+
+def test_an_address_is_said_without_what_signs_in() -> None:
+    found = diagnose(from_http(404, None), url="http://ada:secret@host:8080/v1/models?key=other")
+
+    assert "nothing at http://host:8080/v1/models (404)" in str(found)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, time, timedelta
+from datetime import UTC, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -113,6 +113,20 @@ def test_a_decision_and_its_comment_are_shown(
     page = member.get(LIST).content.decode()
     assert "Denied" in page
     assert "Next month." in page
+
+
+def test_what_was_ended_early_says_so(
+    member: Client, people: People, team: Team, policy: BudgetPolicy
+) -> None:
+    member.post(ASK, _form(policy))
+    Approval.objects.update(status=ApprovalStatus.APPROVED, decided_by=people.superuser)
+    assert "Ended early" not in member.get(LIST).content.decode()
+
+    Approval.objects.update(ended_at=datetime(2024, 5, 6, 20, 30, tzinfo=UTC))
+
+    html = member.get(LIST).content.decode()
+    assert "Ended early on <time" in html
+    assert "Mon 6 May 2024, 22:30" in html
 
 
 def test_until_a_date_means_to_the_end_of_that_day_in_the_teams_zone(
