@@ -9,6 +9,7 @@ from typing import Any
 
 from django.urls import reverse_lazy
 
+from palyra_site.access.cache import TABLE
 from palyra_site.configuration import Configuration
 
 APPS = (
@@ -32,22 +33,19 @@ def access_settings(given: Configuration) -> dict[str, Any]:
         **_sessions(given),
         **_sign_in(given),
         **_single_sign_on(given),
-        "CACHES": {"default": _cache(given)},
+        "CACHES": {"default": _cache()},
     }
 
 
-def _cache(given: Configuration) -> dict[str, Any]:
-    """Where failed sign-ins are counted: all processes count together."""
-    if given.redis_url:
-        return {
-            "BACKEND": "django.core.cache.backends.redis.RedisCache",
-            "LOCATION": given.redis_url,
-            "KEY_PREFIX": "palyra-access",
-            "OPTIONS": {"serializer": "palyra_site.access.cache.JsonSerializer"},
-        }
+def _cache() -> dict[str, Any]:
+    """Where failed sign-ins are counted: all processes count together.
+
+    In the database, beside Redis too: nobody signs in without the database, and while Redis is away
+    administrators must be able to.
+    """
     return {
         "BACKEND": "django.core.cache.backends.db.DatabaseCache",
-        "LOCATION": "palyra_access_cache",
+        "LOCATION": TABLE,
         # Django would forget a third at 300, and so could be made to forget.
         "OPTIONS": {"MAX_ENTRIES": 100_000},
     }
