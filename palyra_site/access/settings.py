@@ -16,6 +16,7 @@ APPS = (
     "allauth",
     "allauth.account",
     "allauth.mfa",
+    "palyra_site.access.apps.SessionsConfig",
     "allauth.socialaccount",
     "allauth.socialaccount.providers.openid_connect",
 )
@@ -25,6 +26,8 @@ YEAR = 365 * 24 * 3600
 HOUR = 3600
 # Failed sign-ins: of each account, and of each address, in a quarter of an hour.
 OF_AN_ACCOUNT, OF_AN_ADDRESS, WITHIN = 8, 40, 15 * 60
+# Links for a forgotten password: to each e-mail address, and from each place, in an hour.
+LINKS_TO_AN_ADDRESS, LINKS_FROM_AN_ADDRESS = 5, 20
 
 
 def access_settings(given: Configuration) -> dict[str, Any]:
@@ -85,8 +88,18 @@ def _sign_in(given: Configuration) -> dict[str, Any]:
             "login_failed": failed,
             # Asked for before any password is looked at, so that looking is not made to work hard.
             "login": "60/m/ip",
+            # Of links by e-mail, and of looking at them.
+            "reset_password": f"{LINKS_TO_AN_ADDRESS}/h/key,{LINKS_FROM_AN_ADDRESS}/h/ip",
+            "reset_password_from_key": "20/m/ip",
         },
-        "ACCOUNT_FORMS": {"login": "palyra_site.access.forms.SignInForm"},
+        "ACCOUNT_FORMS": {
+            "login": "palyra_site.access.forms.SignInForm",
+            "reset_password": "palyra_site.access.forms.ForgottenForm",
+            "reset_password_from_key": "palyra_site.access.forms.NewPasswordForm",
+        },
+        "PASSWORD_RESET_TIMEOUT": HOUR,
+        # Nothing is sent to an address that nobody has.
+        "ACCOUNT_EMAIL_UNKNOWN_ACCOUNTS": False,
         "MFA_ADAPTER": "palyra_site.access.adapters.TwoStep",
         "MFA_FORMS": {
             "authenticate": "palyra_site.access.forms.CodeForm",
