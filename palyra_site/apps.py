@@ -25,7 +25,7 @@ class PalyraSiteConfig(AppConfig):
         from django.contrib.auth.models import Group, User  # noqa: PLC0415 - once there are models
 
         from governance import audit  # noqa: PLC0415
-        from palyra_site.access import cache, groups, records  # noqa: PLC0415
+        from palyra_site.access import cache, groups, records, sessions  # noqa: PLC0415
         from palyra_site.checks import register_checks  # noqa: PLC0415 - settings must be read first
 
         register_checks()
@@ -35,3 +35,4 @@ class PalyraSiteConfig(AppConfig):
         last = apps.get_app_config(groups.LAST)
         post_migrate.connect(groups.make_roles, sender=last, dispatch_uid="palyra-roles")
         post_migrate.connect(cache.make_table, sender=last, dispatch_uid="palyra-access-cache")
+        post_migrate.connect(sessions.know_all, sender=last, dispatch_uid="palyra-sessions")

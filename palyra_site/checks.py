@@ -46,7 +46,7 @@ def check_names(**kwargs: Any) -> list[CheckMessage]:
             hint=_did_you_mean(name),
             id="palyra.W001",
         )
-        for name in configuration.unknown_names()
+        for name in configuration.unknown_names(settings.CONFIGURATION.layers)
     ]
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from palyra_site.configuration import ENV_FILE, layers
+from django.conf import settings
+
+from palyra_site.configuration import ENV_FILE, Layers, defaults, layers
 
 # A value whose name has any of these may hold a credential.
 SECRET_WORDS = ("KEY", "SECRET", "PASSWORD", "TOKEN", "URL", "CREDENTIAL")
@@ -29,13 +30,32 @@ class SettingSource:
     is_default: bool
 
 
-def setting_sources(environment: Mapping[str, str] | None = None) -> list[SettingSource]:
-    """Every setting there is, those that were given first. `environment` is the process's own by
-    default; what `.env` gives stands below it."""
-    own = dict(os.environ if environment is None else environment)
-    given, defaults = layers(own)
-    found = [_source(name, default, own, given) for name, default in defaults.items()]
+def setting_sources(start: Layers | None = None) -> list[SettingSource]:
+    """Every setting there is, those that were given first: as they were at the `start` of this very
+    process, whatever became of the settings file since."""
+    start = settings.CONFIGURATION.layers if start is None else start
+    given = start.given
+    all_of_them = {ENV_FILE: str(start.file.path), **defaults()}
+    found = [
+        _source(name, default, start.environment, given) for name, default in all_of_them.items()
+    ]
     return sorted(found, key=lambda one: (one.is_default, one.name))
+
+
+def news_of_file(start: Layers | None = None) -> str:
+    """That the settings file is another one than at the `start` of this process, and what is wrong
+    with it if it could not be used now; empty if it is the same."""
+    start = settings.CONFIGURATION.layers if start is None else start
+    now = layers(start.environment).file
+    if now.digest == start.file.digest:
+        return ""
+    path = start.file.path
+    if now.digest is None:
+        return f"{path} has been taken away since this process started. It goes on as it was."
+    if now.faults:
+        faults = " ".join(now.faults)
+        return f"{path} has changed since this process started, and could not be used now: {faults}"
+    return f"{path} has changed since this process started, which takes it up once started anew."
 
 
 def _source(

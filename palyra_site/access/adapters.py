@@ -19,6 +19,7 @@ from palyra_site.access import attempts, outbound, sealing
 from palyra_site.access.claims import SIGNING_IN, Claim, Outcome, judge
 from palyra_site.access.groups import role_by_rights
 from palyra_site.access.landing import landing_of
+from palyra_site.access.mail import send_later
 from palyra_site.access.records import LINKED, record_refused_single_sign_on
 from palyra_site.access.two_step import must_use
 
@@ -43,6 +44,7 @@ class Accounts(AccountAdapter):  # type: ignore[misc]
         **getattr(AccountAdapter, "error_messages", {}),
         "username_password_mismatch": WRONG,
         "incorrect_password": "That is not your password.",
+        "invalid_password_reset": "This link is not good any more.",
         "incorrect_code": "That code is not right. Codes change every half a minute and work once.",
     }
 
@@ -91,6 +93,17 @@ class Accounts(AccountAdapter):  # type: ignore[misc]
 
         asked: bool = super().is_reauthentication_required(app=app)
         return asked and bool(get_reauthentication_flows(self.request.user))
+
+    def get_reset_password_from_key_url(self, key: str) -> str:
+        """At the address that people are told, whatever name this request was made by."""
+        whose, _, token = key.partition("-")
+        words = {"uidb36": whose, "key": token}
+        path = reverse("account_reset_password_from_key", kwargs=words)
+        return f"{settings.PALYRA_PUBLIC_URL}{path}"
+
+    def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
+        """In its own time: how long it takes must not say that there is such an account."""
+        send_later(self.render_mail(template_prefix, email, context))
 
     def send_notification_mail(self, *_: Any, **__: Any) -> None:
         """None: the audit trail has it."""

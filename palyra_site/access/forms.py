@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from django.contrib.auth.models import User
+
 from palyra_site.access.failures import attempts_of_address, keep_attempts
 
 if TYPE_CHECKING:
@@ -11,8 +13,10 @@ if TYPE_CHECKING:
     AuthenticateForm: Any = object
     ReauthenticateForm: Any = object
     ActivateTOTPForm: Any = object
+    ResetPasswordForm: Any = object
+    ResetPasswordKeyForm: Any = object
 else:
-    from allauth.account.forms import LoginForm
+    from allauth.account.forms import LoginForm, ResetPasswordForm, ResetPasswordKeyForm
     from allauth.mfa.base.forms import AuthenticateForm, ReauthenticateForm
     from allauth.mfa.totp.forms import ActivateTOTPForm
 
@@ -29,6 +33,22 @@ class _Plain:
 
 class SignInForm(_Plain, LoginForm):  # type: ignore[misc]
     """Username and password."""
+
+
+class ForgottenForm(_Plain, ResetPasswordForm):  # type: ignore[misc]
+    """The address of who forgot their password."""
+
+    def clean_email(self) -> str:
+        """A link goes to each account with that address, however it is written, that has a password
+        here: single sign-on is not got round this way."""
+        address: str = self.cleaned_data["email"]
+        found = User.objects.filter(email__iexact=address, is_active=True).order_by("pk")
+        self.users = [user for user in found if user.has_usable_password()]
+        return address
+
+
+class NewPasswordForm(_Plain, ResetPasswordKeyForm):  # type: ignore[misc]
+    """The new password."""
 
 
 class _Code(_Plain):

@@ -20,9 +20,18 @@ class _Trusting(HTTPAdapter):
     """Trusts the well-known certificate authorities and those of PALYRA_CA_FILE."""
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        context = ssl.create_default_context()
-        context.load_verify_locations(settings.PALYRA_CA_FILE)
-        super().init_poolmanager(*args, **{**kwargs, "ssl_context": context})
+        super().init_poolmanager(*args, **{**kwargs, "ssl_context": _context()})
+
+    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
+        """The same behind a proxy, and towards one that is itself spoken to by https."""
+        trusting = {"ssl_context": _context(), "proxy_ssl_context": _context()}
+        return super().proxy_manager_for(proxy, **{**kwargs, **trusting})
+
+
+def _context() -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.load_verify_locations(settings.PALYRA_CA_FILE)
+    return context
 
 
 def session() -> requests.Session:

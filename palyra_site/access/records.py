@@ -10,6 +10,7 @@ from django.http import HttpRequest
 
 from governance.audit import record
 from palyra_site.access.claims import Claim, Outcome
+from palyra_site.access.sessions import end_sessions
 
 SIGNED_IN = "signed in"
 FAILED = "failed to sign in"
@@ -19,6 +20,8 @@ TWO_STEP_ON = "set up two-step"
 TWO_STEP_OFF = "took two-step away"
 NEW_CODES = "made recovery codes"
 SIGNED_OUT = "signed out everywhere"
+SESSION_ENDED = "signed out a browser"
+FORGOTTEN = "set a new password by e-mail"
 LINKED = "linked single sign-on"
 # Never what was typed: people type passwords where a name belongs, and the trail keeps for ever.
 NOBODY = "an account that does not exist"
@@ -27,10 +30,11 @@ METHODS = {"password": "password", "mfa": "one-time code", "socialaccount": "sin
 
 def connect() -> None:
     """Have it recorded. Once a process, when there are models."""
-    from allauth.account.signals import user_logged_in  # noqa: PLC0415
+    from allauth.account.signals import password_reset, user_logged_in  # noqa: PLC0415
     from allauth.mfa import signals as two_step  # noqa: PLC0415
 
     user_logged_in.connect(_signed_in, dispatch_uid="palyra-signed-in")
+    password_reset.connect(_forgotten, dispatch_uid="palyra-forgotten")
     user_login_failed.connect(_failed, dispatch_uid="palyra-failed")
     two_step.authentication_failed.connect(_wrong_code, dispatch_uid="palyra-wrong-code")
     two_step.authenticator_added.connect(_added, dispatch_uid="palyra-two-step-on")
@@ -46,6 +50,13 @@ def _signed_in(request: HttpRequest, user: User, **_: Any) -> None:
     used = [one["method"] for one in get_authentication_records(request, user)]
     ways = " and ".join(METHODS.get(one, one) for one in dict.fromkeys(used))
     record(SIGNED_IN, user, {"by": [None, ways]})
+
+
+def _forgotten(request: HttpRequest, user: User, **_: Any) -> None:
+    """Whoever knew the old password is let in no longer, wherever they are. If this browser was
+    signed in, its session has ended with the password, and is still being answered."""
+    ended = end_sessions(user, but=request.session.session_key)
+    record(FORGOTTEN, user, {"sessions ended": [None, ended]})
 
 
 def _failed(credentials: dict[str, Any], request: HttpRequest | None = None, **_: Any) -> None:

@@ -9,12 +9,14 @@ from typing import Any
 
 from django.urls import reverse_lazy
 
+from palyra_site.access.cache import TABLE
 from palyra_site.configuration import Configuration
 
 APPS = (
     "allauth",
     "allauth.account",
     "allauth.mfa",
+    "palyra_site.access.apps.SessionsConfig",
     "allauth.socialaccount",
     "allauth.socialaccount.providers.openid_connect",
 )
@@ -24,6 +26,8 @@ YEAR = 365 * 24 * 3600
 HOUR = 3600
 # Failed sign-ins: of each account, and of each address, in a quarter of an hour.
 OF_AN_ACCOUNT, OF_AN_ADDRESS, WITHIN = 8, 40, 15 * 60
+# Links for a forgotten password: to each e-mail address, and from each place, in an hour.
+LINKS_TO_AN_ADDRESS, LINKS_FROM_AN_ADDRESS = 5, 20
 
 
 def access_settings(given: Configuration) -> dict[str, Any]:
@@ -32,22 +36,19 @@ def access_settings(given: Configuration) -> dict[str, Any]:
         **_sessions(given),
         **_sign_in(given),
         **_single_sign_on(given),
-        "CACHES": {"default": _cache(given)},
+        "CACHES": {"default": _cache()},
     }
 
 
-def _cache(given: Configuration) -> dict[str, Any]:
-    """Where failed sign-ins are counted: all processes count together."""
-    if given.redis_url:
-        return {
-            "BACKEND": "django.core.cache.backends.redis.RedisCache",
-            "LOCATION": given.redis_url,
-            "KEY_PREFIX": "palyra-access",
-            "OPTIONS": {"serializer": "palyra_site.access.cache.JsonSerializer"},
-        }
+def _cache() -> dict[str, Any]:
+    """Where failed sign-ins are counted: all processes count together.
+
+    In the database, beside Redis too: nobody signs in without the database, and while Redis is away
+    administrators must be able to.
+    """
     return {
         "BACKEND": "django.core.cache.backends.db.DatabaseCache",
-        "LOCATION": "palyra_access_cache",
+        "LOCATION": TABLE,
         # Django would forget a third at 300, and so could be made to forget.
         "OPTIONS": {"MAX_ENTRIES": 100_000},
     }
@@ -87,8 +88,18 @@ def _sign_in(given: Configuration) -> dict[str, Any]:
             "login_failed": failed,
             # Asked for before any password is looked at, so that looking is not made to work hard.
             "login": "60/m/ip",
+            # Of links by e-mail, and of looking at them.
+            "reset_password": f"{LINKS_TO_AN_ADDRESS}/h/key,{LINKS_FROM_AN_ADDRESS}/h/ip",
+            "reset_password_from_key": "20/m/ip",
         },
-        "ACCOUNT_FORMS": {"login": "palyra_site.access.forms.SignInForm"},
+        "ACCOUNT_FORMS": {
+            "login": "palyra_site.access.forms.SignInForm",
+            "reset_password": "palyra_site.access.forms.ForgottenForm",
+            "reset_password_from_key": "palyra_site.access.forms.NewPasswordForm",
+        },
+        "PASSWORD_RESET_TIMEOUT": HOUR,
+        # Nothing is sent to an address that nobody has.
+        "ACCOUNT_EMAIL_UNKNOWN_ACCOUNTS": False,
         "MFA_ADAPTER": "palyra_site.access.adapters.TwoStep",
         "MFA_FORMS": {
             "authenticate": "palyra_site.access.forms.CodeForm",

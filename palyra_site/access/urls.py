@@ -12,9 +12,9 @@ from allauth.mfa.base import views as two_step
 from allauth.mfa.recovery_codes import views as recovery_codes
 from allauth.mfa.totp import views as totp
 from django.contrib.auth.decorators import login_required
-from django.urls import URLPattern, path
+from django.urls import URLPattern, path, re_path
 
-from palyra_site.access import views
+from palyra_site.access import devices, forgotten, views
 from palyra_site.access.views import page
 
 
@@ -32,10 +32,18 @@ urlpatterns = [
     ),
     _route("cancelled/", views.cancelled, "socialaccount_login_cancelled"),
     _route("sign-out/", views.sign_out, "account_logout"),
-    _route("sign-out-elsewhere/", views.sign_out_elsewhere, "sign_out_elsewhere"),
+    _route("sign-out-elsewhere/", devices.sign_out_elsewhere, "sign_out_elsewhere"),
+    _route("sign-out/<int:key>/", devices.sign_out_one, "sign_out_one"),
     _route("switched-off/", account.account_inactive, "account_inactive"),
     _route("confirm/", account.reauthenticate, "account_reauthenticate"),
     _route("confirm/code/", two_step.reauthenticate, "mfa_reauthenticate"),
+    _route("forgotten/", forgotten.ask, "account_reset_password"),
+    _route("forgotten/sent/", forgotten.sent, "account_reset_password_done"),
+    re_path(
+        r"^forgotten/(?P<uidb36>[0-9A-Za-z]+)-(?P<key>.+)/$",
+        page(forgotten.new_password),
+        name="account_reset_password_from_key",
+    ),
     _route("password/", views.change_password, "account_change_password"),
     _route("two-step/", totp.activate_totp, "mfa_activate_totp"),
     _route("two-step/off/", totp.deactivate_totp, "mfa_deactivate_totp"),

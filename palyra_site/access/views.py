@@ -27,11 +27,11 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
 from palyra_site.access.claims import SIGNING_IN
+from palyra_site.access.devices import devices_of
 from palyra_site.access.groups import role_by_rights, role_of
 from palyra_site.access.outbound import log_failure
-from palyra_site.access.records import SIGNED_OUT
 from palyra_site.access.roles import IN_WORDS
-from palyra_site.access.sessions import end_sessions, sessions_of
+from palyra_site.access.sessions import end_sessions
 from palyra_site.access.two_step import must_use, uses_two_step
 from palyra_site.console.zones import viewers_zone
 from palyra_site.team import CONTENT_SECURITY_POLICY
@@ -78,7 +78,11 @@ class SignIn(account.LoginView):  # type: ignore[misc]
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         elsewhere = single_sign_on(self.request).list_providers(self.request)
-        return {**super().get_context_data(**kwargs), "elsewhere": elsewhere}
+        return {
+            **super().get_context_data(**kwargs),
+            "elsewhere": elsewhere,
+            "sends_links": settings.PALYRA_EMAIL,
+        }
 
 
 @require_POST
@@ -141,7 +145,7 @@ def own_account(request: HttpRequest) -> HttpResponse:
         "two_step": uses_two_step(user),
         "required": must_use(settings.PALYRA_REQUIRE_TWO_STEP, role_by_rights(user)),
         "codes_left": _codes_left(user),
-        "sessions": len(sessions_of(user)),
+        "devices": devices_of(user, request.session.session_key),
     }
     with timezone.override(viewers_zone(request)):
         return render(request, "access/account.html", shown)
@@ -152,23 +156,6 @@ def _codes_left(user: User) -> int:
 
     found = Authenticator.objects.filter(user=user, type=Authenticator.Type.RECOVERY_CODES).first()
     return len(found.wrap().get_unused_codes()) if found else 0
-
-
-@login_required
-@require_POST
-def sign_out_elsewhere(request: HttpRequest) -> HttpResponse:
-    """End every other session of one's own."""
-    from governance.audit import record  # noqa: PLC0415
-
-    user = cast(User, request.user)
-    ended = end_sessions(user, but=request.session.session_key)
-    record(SIGNED_OUT, user, {"sessions ended": [None, ended]})
-    messages.success(request, f"Signed out elsewhere: {_sessions(ended)}. This one goes on.")
-    return redirect("mfa_index")
-
-
-def _sessions(count: int) -> str:
-    return "1 session" if count == 1 else f"{count} sessions"
 
 
 @login_required

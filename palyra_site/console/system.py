@@ -30,7 +30,7 @@ from palyra_site.checks import WHERE_DEPLOYED
 from palyra_site.console import permissions
 from palyra_site.console.figures import Figure
 from palyra_site.console.zones import viewers_zone
-from palyra_site.setting_sources import setting_sources
+from palyra_site.setting_sources import news_of_file, setting_sources
 from providers.display import Tone, distance, duration
 from scheduling import messages
 from scheduling.maintenance import operating
@@ -126,6 +126,7 @@ def system(request: HttpRequest, context: Mapping[str, Any]) -> HttpResponse:
     if permissions.may_view_settings(request):
         shown["found"] = check_rows(_found())
         shown["sources"] = setting_sources()
+        shown["news_of_file"] = news_of_file()
     return TemplateResponse(request, "admin/system.html", {**context, **shown})
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -14,6 +16,7 @@ from django_q.models import OrmQ
 from pytest_django import Settings
 
 from governance.models import ProcessHeartbeat
+from palyra_site.configuration import layers
 from palyra_site.console.system import check_rows, lag, process_rows, queue, upkeep_rows
 from scheduling import messages
 from scheduling.models import CronJob, CronRun, MaintenanceJob, RunStatus
@@ -53,17 +56,35 @@ def test_parts_are_for_those_who_may_see_their_lists(seeded: Seeded) -> None:
     assert looker.post(SYSTEM).status_code == 405
 
 
-def test_no_secret_is_on_it(
-    browser: Client, monkeypatch: pytest.MonkeyPatch, settings: Any
-) -> None:
-    monkeypatch.setenv("DATABASE_URL", "postgres://palyra:hunter2hunter2@db/palyra")
-    monkeypatch.setenv("PALYRA_SECRET_KEY", "hunter2hunter2hunter2hunter2hunter2")
+@pytest.fixture
+def start(settings: Any, tmp_path: Path) -> Path:
+    """The settings file of a process that was started with secrets; its path."""
+    path = tmp_path / "env"
+    path.write_text("PALYRA_SECRET_KEY=hunter2hunter2hunter2hunter2hunter2\nPALYRA_WORKERS=7\n")
+    url = "postgres://palyra:hunter2hunter2@db/palyra"
+    given = layers({"DATABASE_URL": url, "PALYRA_ENV_FILE": str(path)})
+    settings.CONFIGURATION = replace(settings.CONFIGURATION, layers=given)
+    return path
 
+
+def test_no_secret_is_on_it(browser: Client, settings: Any, start: Path) -> None:
     page = browser.get(SYSTEM).content.decode()
 
     assert "hunter2" not in page
     assert settings.SECRET_KEY not in page
     assert "DATABASE_URL" in page
+
+
+def test_settings_are_those_that_the_process_was_started_with(browser: Client, start: Path) -> None:
+    assert "has changed since" not in browser.get(SYSTEM).content.decode()
+    start.write_text("PALYRA_WORKERS=9\nhunter2\n")
+
+    said = text_of(browser.get(SYSTEM).content.decode())
+
+    assert "PALYRA_WORKERS 7 The .env file" in said
+    assert f"{start} has changed since this process started, and could not be used now" in said
+    assert f"line 2 of {start} is not NAME=value." in said
+    assert "hunter2" not in said
 
 
 def test_a_silent_process_is_said(db: None) -> None:

@@ -11,6 +11,7 @@ import pytest
 from django.core.checks import CheckMessage, run_checks
 
 from palyra_site import checks
+from palyra_site.configuration import layers
 
 SERVED = "https://palyra.example"
 
@@ -45,9 +46,9 @@ def test_all_are_registered() -> None:
     assert any(one.startswith("security.") for one in ids)
 
 
-def test_every_check_is_reached_through_django(given: Any, monkeypatch: Any) -> None:
-    monkeypatch.setenv("PALYRA_PROT", "81")
+def test_every_check_is_reached_through_django(given: Any) -> None:
     given(
+        configuration={"layers": layers({"PALYRA_PROT": "81"})},
         DEBUG=True,
         ALLOWED_HOSTS=["*"],
         PALYRA_PUBLIC_URL="http://palyra.example",
@@ -73,8 +74,8 @@ def test_a_vault_key_that_is_none(given: Any) -> None:
         ("PALYRA_XYZZY_QUUX", "Every setting is described in .env.example."),
     ],
 )
-def test_a_name_that_nothing_reads(name: str, hint: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(name, "81")
+def test_a_name_that_nothing_reads(name: str, hint: str, given: Any) -> None:
+    given(configuration={"layers": layers({"PALYRA_ENV_FILE": "/dev/null", name: "81"})})
     message = only(checks.check_names())
     assert (message.id, message.hint) == ("palyra.W001", hint)
     assert message.msg.startswith(name)

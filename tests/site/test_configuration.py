@@ -59,7 +59,7 @@ TAKEN: list[tuple[str, str, str, Any]] = [
     ("PALYRA_TRUSTED_PROXIES", "10.0.0.0/8, ::1", "trusted_proxies", ("10.0.0.0/8", "::1")),
     ("PALYRA_SESSION_HOURS", "8", "session_hours", 8),
     ("PALYRA_REQUIRE_TWO_STEP", "Administrators", "require_two_step", "administrators"),
-    ("PALYRA_OIDC_NAME", "Example", "oidc", None),
+    ("PALYRA_OIDC_NAME", "single sign-on", "oidc", None),
     ("PALYRA_WORKERS", "64", "worker_count", 64),
     ("PALYRA_REQUEST_BODY_LIMIT", "1024", "request_body_limit", 1024),
     ("PALYRA_OWNER_TIMEOUT", "2.5", "owner_timeout", 2.5),
@@ -111,6 +111,7 @@ REFUSED = [
     ("PALYRA_OIDC_CLIENT_ID", "palyra"),
     ("PALYRA_OIDC_CLIENT_SECRET", "hunter2"),
     ("PALYRA_OIDC_NAME", "x" * 61),
+    ("PALYRA_OIDC_NAME", "Example"),
     ("PALYRA_OIDC_DOMAINS", "example"),
     ("PALYRA_OIDC_DOMAINS", "example.com"),
     ("PALYRA_OIDC_DOMAINS", "someone@example.com"),
@@ -266,7 +267,7 @@ def test_a_data_directory_that_may_not_be_written(
     settings_of: Read, data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Root may write anywhere, so what the system would say to an ordinary user is said for it.
-    monkeypatch.setattr("palyra_site.configuration.os.access", lambda path, mode: False)
+    monkeypatch.setattr("palyra_site.configuration.values.os.access", lambda path, mode: False)
     (fault,) = faults_of(lambda: settings_of(PALYRA_DATA_DIR=str(data_dir / "new" / "deep")))
     assert fault.startswith("PALYRA_DATA_DIR: ")
     assert f"{data_dir.resolve()} may not be written by this user" in fault
@@ -352,7 +353,7 @@ class TestEnvFile:
     def test_one_that_was_not_named_may_be_missing(
         self, data_dir: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(configuration, "HOME", data_dir)
+        monkeypatch.setattr("palyra_site.configuration.sources.HOME", data_dir)
         assert read({"PALYRA_DATA_DIR": str(data_dir)}).port == 8000
         (data_dir / ".env").write_text("PALYRA_PORT=81")
         assert read({"PALYRA_DATA_DIR": str(data_dir)}).port == 81
@@ -368,7 +369,7 @@ def test_names_that_nothing_reads() -> None:
         "PATH": "/bin",
         "PALYRA_ENV_FILE": "/dev/null",
     }
-    assert configuration.unknown_names(given) == ("PALYRA_PROT",)
+    assert configuration.unknown_names(configuration.layers(given)) == ("PALYRA_PROT",)
 
 
 def test_where_palyras_own_secrets_are(data_dir: Path) -> None:

@@ -1,0 +1,220 @@
+"""Where somebody is signed in: what is said of each browser, and ending them one by one."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+
+import pytest
+from allauth.usersessions.models import UserSession
+from django.contrib.auth.models import User
+from django.contrib.sessions.models import Session
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+from django.utils import timezone
+
+from governance.models import AuditEntry
+from palyra_site.access import seen
+from palyra_site.access.browsers import in_words
+from palyra_site.access.sessions import NOWHERE, end_sessions, know_all, sessions_of
+from tests.access.conftest import PASSWORD, is_signed_in, sign_in, text
+
+FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
+ACCOUNT = "/account/"
+
+
+@pytest.fixture
+def elsewhere(person: User) -> Client:
+    """Another browser in which the same person is signed in."""
+    browser = Client(headers={"User-Agent": FIREFOX}, REMOTE_ADDR="203.0.113.9")
+    sign_in(browser)
+    return browser
+
+
+def _ending(page: str) -> list[str]:
+    """The addresses of the buttons that sign one browser out."""
+    return re.findall(r'action="(/account/sign-out/\d+/)"', page)
+
+
+def test_each_browser_is_said_with_place_and_last_use(client: Client, elsewhere: Client) -> None:
+    sign_in(client)
+    page = text(client.get(ACCOUNT))
+    assert "In 2 browsers, this one included." in page
+    assert "Firefox on Linux" in page
+    assert "From 203.0.113.9, last used" in page
+    assert page.count("This browser") == 1
+    assert len(_ending(page)) == 1
+    # A session's key lets in whoever has it.
+    assert elsewhere.session.session_key not in page
+
+
+def test_one_is_signed_out_and_the_others_go_on(client: Client, elsewhere: Client) -> None:
+    third = Client()
+    sign_in(third)
+    sign_in(client)
+    (address,) = (
+        one
+        for one in _ending(text(client.get(ACCOUNT)))
+        if str(UserSession.objects.get(ip="203.0.113.9").pk) in one
+    )
+
+    response = client.post(address, follow=True)
+
+    assert "Firefox on Linux is signed out." in text(response)
+    assert elsewhere.get(ACCOUNT).status_code == 302
+    assert third.get(ACCOUNT).status_code == 200
+    entry = AuditEntry.objects.get(action="signed out a browser")
+    assert entry.changes == {
+        "browser": ["Firefox on Linux", None],
+        "address": ["203.0.113.9", None],
+    }
+
+
+def test_it_takes_a_post(client: Client, elsewhere: Client) -> None:
+    sign_in(client)
+    (address,) = _ending(text(client.get(ACCOUNT)))
+    assert client.get(address).status_code == 405
+    assert is_signed_in(elsewhere)
+
+
+def test_nobody_ends_another_persons(client: Client, elsewhere: Client) -> None:
+    User.objects.create_user("otto", password=PASSWORD)
+    sign_in(client, "otto")
+    theirs = UserSession.objects.get(user__username="mira").pk
+    assert client.post(reverse("sign_out_one", args=[theirs])).status_code == 404
+    assert elsewhere.get(ACCOUNT).status_code == 200
+
+
+def test_the_browser_in_use_is_signed_out_of_by_its_own_button(
+    client: Client, person: User
+) -> None:
+    sign_in(client)
+    (own,) = sessions_of(person)
+    assert client.post(reverse("sign_out_one", args=[own.pk])).status_code == 404
+    assert client.get(ACCOUNT).status_code == 200
+
+
+def test_signing_out_everywhere_else_leaves_this_one(client: Client, elsewhere: Client) -> None:
+    sign_in(client)
+    response = client.post(reverse("sign_out_elsewhere"), follow=True)
+    assert "Signed out elsewhere: 1 session. This one goes on." in text(response)
+    assert elsewhere.get(ACCOUNT).status_code == 302
+    assert client.get(ACCOUNT).status_code == 200
+
+
+def test_sessions_of_others_are_not_read(client: Client, person: User) -> None:
+    """However many there are."""
+    sign_in(client)
+    later = timezone.now() + timedelta(hours=1)
+    for number in range(30):
+        Session.objects.create(
+            session_key=f"of-others-{number}", session_data="", expire_date=later
+        )
+    with CaptureQueriesContext(connection) as queries:
+        assert len(sessions_of(person)) == 1
+    assert len(queries) == 2
+    assert not any("session_data" in query["sql"] for query in queries)
+
+
+def test_what_is_over_is_neither_counted_nor_kept(client: Client, person: User) -> None:
+    sign_in(client)
+    Session.objects.update(expire_date=timezone.now() - timedelta(seconds=1))
+    assert sessions_of(person) == []
+    sign_in(Client())
+    assert UserSession.objects.filter(user=person).count() == 1
+
+
+def test_use_is_noted_every_few_minutes(
+    client: Client, person: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sign_in(client)
+    began = UserSession.objects.get().last_seen_at
+    client.get(ACCOUNT)
+    assert UserSession.objects.get().last_seen_at == began
+
+    seen._lately.clear()
+    client.get(ACCOUNT, REMOTE_ADDR="2001:db8::7", headers={"User-Agent": FIREFOX})
+
+    noted = UserSession.objects.get()
+    assert noted.last_seen_at > began
+    assert (noted.ip, noted.user_agent) == ("2001:db8::7", FIREFOX)
+    assert noted.created_at < noted.last_seen_at
+
+
+def test_an_address_with_an_interface_is_noted_without_it(client: Client, person: User) -> None:
+    sign_in(client, "mira", PASSWORD)
+    seen._lately.clear()
+    assert client.get(ACCOUNT, REMOTE_ADDR="fe80::1%eth0").status_code == 200
+    assert UserSession.objects.get().ip == "fe80::1"
+
+
+def test_a_new_password_ends_the_others_and_keeps_this_one(
+    client: Client, person: User, elsewhere: Client
+) -> None:
+    sign_in(client)
+    new = "another long one"
+    sent = {"oldpassword": PASSWORD, "password1": new, "password2": new}
+    assert client.post(reverse("account_change_password"), sent).status_code == 302
+    assert elsewhere.get(ACCOUNT).status_code == 302
+    page = text(client.get(ACCOUNT))
+    assert "In this browser only." in page
+
+
+def test_sessions_from_before_there_were_rows_are_known(client: Client, person: User) -> None:
+    sign_in(client)
+    UserSession.objects.all().delete()
+    Client().get(reverse("account_login"))
+    know_all()
+    (known,) = sessions_of(person)
+    assert (known.ip, known.session_key) == (NOWHERE, client.session.session_key)
+    assert NOWHERE not in text(client.get(ACCOUNT))
+    assert end_sessions(person) == 1
+    assert client.get(ACCOUNT).status_code == 302
+
+
+def test_an_administrator_ends_a_persons_sessions(elsewhere: Client, person: User) -> None:
+    root = User.objects.create_superuser("root", password=PASSWORD)
+    browser = Client()
+    browser.force_login(root)
+    address = reverse("admin:auth_user_change", args=[person.pk])
+    page = text(browser.get(address))
+    (action,) = set(
+        re.findall(rf'action="({re.escape("/admin/auth/user/")}[^"]*sign[_-]out[^"]*)"', page)
+    )
+    browser.post(action, follow=True)
+    assert elsewhere.get(ACCOUNT).status_code == 302
+    assert browser.get(ACCOUNT).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        (FIREFOX, "Firefox on Linux"),
+        (
+            "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) "
+            "Chrome/141.0.0.0 Safari/537.36 Edg/141.0.0.0",
+            "Edge on Windows",
+        ),
+        (
+            "Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) "
+            "Chrome/141.0.0.0 Mobile Safari/537.36",
+            "Chrome on Android",
+        ),
+        (
+            "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) AppleWebKit/605.1.15 "
+            "(KHTML, like Gecko) Version/18.0 Mobile/15E148 Safari/604.1",
+            "Safari on iPhone",
+        ),
+        (
+            "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 "
+            "(KHTML, like Gecko) Version/18.0 Safari/605.1.15",
+            "Safari on macOS",
+        ),
+        ("", "Unknown browser"),
+        ("<script>", "Unknown browser"),
+    ],
+)
+def test_browsers_in_words(said: str, words: str) -> None:
+    assert in_words(said) == words
