@@ -19,7 +19,7 @@ from django.views.decorators.http import require_http_methods
 from providers import discovery
 from providers.admin.actions import faults_of, object_action
 from providers.admin.dialogs import for_dialog, page_or_dialog
-from providers.admin.discovery_rows import discovery_rows
+from providers.admin.discovery_rows import discovery_rows, to_review
 from providers.condition import OPERATING
 from providers.discovery.price_book import price_book
 from providers.display import number
@@ -183,6 +183,14 @@ class HostActions(Base):
             context["rows"] = discovery_rows(found, picked)
             context["advised"] = sum(one.is_advised for one in found.proposals)
         return page_or_dialog(request, "admin/providers/provider/discover.html", context)
+
+    def listing_to_review(self, request: HttpRequest, provider: Provider) -> dict[str, str]:
+        """What the last listing has to take over and where that is done, for who may do it."""
+        listing = discovery.kept_listing(provider)
+        if listing is None or not self.has_discover_permission(request, provider):
+            return {}
+        says = to_review(discovery.review(provider, listing, now=timezone.now()))
+        return {"says": says, "address": _address("discover", provider.pk)} if says else {}
 
     def _may_price(self, request: HttpRequest) -> bool:
         permission = price_book().permission

@@ -63,6 +63,8 @@ class ProviderOperations(HostActions):
     ) -> Any:
         obj = self.get_object(request, unquote(object_id)) if object_id else None
         shown = {} if obj is None else self._condition_context(obj, request.GET.get("span", ""))
+        if obj is not None:
+            shown["to_review"] = self.listing_to_review(request, obj)
         return super().changeform_view(
             request, object_id, form_url, {**shown, **(extra_context or {})}
         )

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.browser.chromium import watched_page
 from tests.browser.conftest import sign_in
@@ -24,7 +24,6 @@ OTHERS = tuple(f"chat-{number:02}" for number in range(13))
 def host() -> Iterator[Host]:
     with hosting(PRICED, *OTHERS) as host:
         yield host
-        host.release()
 
 
 @pytest.fixture
@@ -52,12 +51,14 @@ def _open(page: Page, provider: str) -> None:
     page.goto(provider)
     page.locator("#result_list tbody th a").first.click()
     page.get_by_role("heading", name="How it is doing").wait_for()
+    page.wait_for_load_state("networkidle")
 
 
-def test_a_connection_is_tested_in_a_dialog(page: Page, provider: str, host: Host) -> None:
+def test_a_connection_is_tested_in_a_dialog(page: Page, provider: str) -> None:
     _open(page, provider)
     button = page.get_by_role("button", name="Test connection")
-    host.hold()
+    held: list[Route] = []
+    page.route("**/do/test_connection/", held.append)
     button.focus()
     page.keyboard.press("Enter")
 
@@ -67,7 +68,7 @@ def test_a_connection_is_tested_in_a_dialog(page: Page, provider: str, host: Hos
     )
     expect(dialog.get_by_role("heading", name="Test connection")).to_be_focused()
     found = page_faults(page)
-    host.release()
+    held[0].continue_()
     dialog = page.get_by_role("dialog", name="Connection to talking")
     expect(dialog).to_contain_text("talking can be reached.")
     expect(dialog).to_contain_text("ms and lists 14 models.")
@@ -110,19 +111,25 @@ def test_models_are_taken_over_in_a_dialog(page: Page, provider: str) -> None:
     assert not found, "\n".join(found)
 
 
-def test_a_dialog_survives_a_server_that_is_away(page: Page, provider: str) -> None:
-    _open(page, provider)
-    page.get_by_role("button", name="Discover models").click()
-    dialog = page.get_by_role("dialog", name="Models of talking")
-    dialog.get_by_label("chat-05").check()
-    page.route("**/discover/", lambda route: route.fulfill(status=403, body="No."))
-    dialog.get_by_role("button", name="Take over what is picked").click()
-    expect(dialog).to_contain_text("Your account may not do that")
-    expect(dialog.get_by_label("chat-05")).to_be_checked()
-    page.unroute("**/discover/")
+def test_what_was_picked_outlives_a_server_that_refuses(
+    chromium: Browser, seeded: Console, provider: str
+) -> None:
+    with watched_page(chromium, seeded.base_url) as watched:
+        page = watched.page
+        sign_in(page)
+        _open(page, provider)
+        page.get_by_role("button", name="Discover models").click()
+        dialog = page.get_by_role("dialog", name="Models of talking")
+        dialog.get_by_label("chat-05").check()
+        page.route("**/discover/", lambda route: route.fulfill(status=403, body="No."))
+        dialog.get_by_role("button", name="Take over what is picked").click()
+        expect(page.get_by_role("dialog")).to_contain_text("Your account may not do that")
+        expect(page.get_by_label("chat-05")).to_be_checked()
+        page.unroute("**/discover/")
+        watched.expect_refusals()
 
-    dialog.get_by_role("button", name="Take over what is picked").click()
-    expect(dialog).to_contain_text("1 model added.")
+        page.get_by_role("button", name="Take over what is picked").click()
+        expect(page.get_by_role("dialog")).to_contain_text("1 model added.")
 
 
 def test_an_operator_tests_in_the_dark_and_on_a_phone(

@@ -173,6 +173,28 @@ def test_without_scripts_both_are_forms_that_lead_to_pages(browser: Client, acme
     assert discovered["Location"] == address_of(acme, "take_over")
 
 
+def test_a_page_says_what_its_hosts_listing_has_to_review(
+    browser: Client, acme: Provider, host: Host
+) -> None:
+    page = reverse("admin:providers_provider_change", args=[acme.pk])
+    assert "last listing" not in text_of(browser.get(page).content.decode())
+    in_dialog(browser, acme, "discover_models")
+    assert "Its host’s last listing has 2 new models." in text_of(
+        browser.get(page).content.decode()
+    )
+
+    in_dialog(browser, acme, "take_over", all="yes", prices="on")
+    assert "last listing" not in text_of(browser.get(page).content.decode())
+    host.models[1] = {**PRICED, "pricing": {"prompt": "0.000003", "completion": "0.000002"}}
+    in_dialog(browser, acme, "discover_models")
+
+    said = browser.get(page).content.decode()
+    assert "Its host’s last listing has 1 other price than in force." in text_of(said)
+    assert f'href="{address_of(acme, "take_over")}">Review it' in said
+    viewer = signed_in(staff("viewer", "providers.view_provider"))
+    assert "last listing" not in text_of(viewer.get(page).content.decode())
+
+
 def test_looking_changes_nothing(browser: Client, acme: Provider, host: Host) -> None:
     for action in ("test_connection", "discover_models"):
         assert browser.get(address_of(acme, action), headers=DIALOG).status_code == 405

@@ -34,7 +34,7 @@
   };
 
   const begin = (form) => {
-    title.textContent = form.dataset.dialog;
+    title.textContent = content.hasChildNodes() ? title.textContent : form.dataset.dialog;
     title.focus({ preventScroll: true });
     content.inert = true;
     busy.hidden = false;
