@@ -101,7 +101,6 @@ class ProviderAdmin(ProviderOperations, PresetPages, ConsoleAdmin):
 
     class Media:
         css = {"all": ["palyra/dialogs.css"]}
-        js = ["palyra/dialogs.js"]
 
     form = ProviderForm
     inlines = (CredentialsInline, ModelsInline)

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page, Route, expect
+from playwright.sync_api import Browser, Locator, Page, Route, expect
 
 from tests.browser.chromium import watched_page
 from tests.browser.conftest import sign_in
@@ -30,20 +30,20 @@ def host() -> Iterator[Host]:
 def provider(seeded: Console, host: Host) -> Iterator[str]:
     """A provider at that host; the address of its list."""
     administrator = Person(seeded.base_url, ADMINISTRATOR, PASSWORD)
+    # What was priced stays, for a price is never deleted: each test has one of its own.
+    name = f"talking-{host.port}"
     administrator.post(
         "/providers",
         {
-            "name": "talking",
+            "name": name,
+            "display_name": "Talking",
             "kind": "openai_compatible",
             "base_url": host.base_url,
             "allow_private_base_url": True,
         },
     )
-    yield "/admin/providers/provider/?q=talking"
-    for model in administrator.get("/models?limit=200")["items"]:
-        if model["provider"] == "talking":
-            administrator.delete(f"/models/{model['id']}")
-    administrator.delete("/providers/talking")
+    yield f"/admin/providers/provider/?q={name}"
+    administrator.request("PATCH", f"/providers/{name}", {"enabled": False})
     administrator.close()
 
 
@@ -54,11 +54,22 @@ def _open(page: Page, provider: str) -> None:
     page.wait_for_load_state("networkidle")
 
 
+def _dialog(page: Page, name: str) -> Locator:
+    """The dialog of that name, once the host has answered."""
+    found = page.get_by_role("dialog", name=name)
+    found.wait_for()
+    return found
+
+
 def test_a_connection_is_tested_in_a_dialog(page: Page, provider: str) -> None:
     _open(page, provider)
     button = page.get_by_role("button", name="Test connection")
     held: list[Route] = []
-    page.route("**/do/test_connection/", held.append)
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page.route("**/do/test_connection/", hold)
     button.focus()
     page.keyboard.press("Enter")
 
@@ -69,10 +80,10 @@ def test_a_connection_is_tested_in_a_dialog(page: Page, provider: str) -> None:
     expect(dialog.get_by_role("heading", name="Test connection")).to_be_focused()
     found = page_faults(page)
     held[0].continue_()
-    dialog = page.get_by_role("dialog", name="Connection to talking")
-    expect(dialog).to_contain_text("talking can be reached.")
+    dialog = _dialog(page, "Connection to Talking")
+    expect(dialog).to_contain_text("Talking can be reached.")
     expect(dialog).to_contain_text("ms and lists 14 models.")
-    expect(dialog.get_by_text("talking can be reached.")).to_be_focused()
+    expect(dialog.get_by_text("Talking can be reached.")).to_be_focused()
     expect(page.get_by_role("status")).to_be_hidden()
     found += page_faults(page)
 
@@ -87,7 +98,7 @@ def test_a_connection_is_tested_in_a_dialog(page: Page, provider: str) -> None:
 def test_models_are_taken_over_in_a_dialog(page: Page, provider: str) -> None:
     _open(page, provider)
     page.get_by_role("button", name="Discover models").click()
-    dialog = page.get_by_role("dialog", name="Models of talking")
+    dialog = _dialog(page, "Models of Talking")
     expect(dialog).to_contain_text("The host lists 14 models: 14 new.")
     found = page_faults(page)
 
@@ -119,7 +130,7 @@ def test_what_was_picked_outlives_a_server_that_refuses(
         sign_in(page)
         _open(page, provider)
         page.get_by_role("button", name="Discover models").click()
-        dialog = page.get_by_role("dialog", name="Models of talking")
+        dialog = _dialog(page, "Models of Talking")
         dialog.get_by_label("chat-05").check()
         page.route("**/discover/", lambda route: route.fulfill(status=403, body="No."))
         dialog.get_by_role("button", name="Take over what is picked").click()
@@ -143,8 +154,8 @@ def test_an_operator_tests_in_the_dark_and_on_a_phone(
             _open(page, provider)
             assert not page.get_by_role("button", name="Discover models").count()
             page.get_by_role("button", name="Test connection").click()
-            dialog = page.get_by_role("dialog", name="Connection to talking")
-            expect(dialog).to_contain_text("talking cannot be used as it is.")
+            dialog = _dialog(page, "Connection to Talking")
+            expect(dialog).to_contain_text("Talking cannot be used as it is.")
             expect(dialog).to_contain_text("Out of order.")
             if looks == "phone":
                 box = dialog.bounding_box()
