@@ -36,6 +36,7 @@ class CredentialTest:
     """How one credential fared; its name is empty where the provider has none.
 
     `cause` and `advice` say what went wrong and what to do; `said` is what the host itself said.
+    `models` is how many models its first page lists, `has_more` whether others follow.
     """
 
     credential: str = ""
@@ -46,9 +47,21 @@ class CredentialTest:
     cause: str = ""
     advice: str = ""
     said: str = ""
+    models: int | None = None
+    has_more: bool = False
+
+    @property
+    def listed(self) -> str:
+        """How many models the host lists for this credential, in words; empty if it said none."""
+        if self.models is None:
+            return ""
+        models = "1 model" if self.models == 1 else f"{self.models:,} models"
+        return f"more than {models}" if self.has_more else models
 
     def __str__(self) -> str:
-        words = f"Reached in {self.latency_ms} ms." if self.ok else f"{self.cause} {self.advice}"
+        lists = f" It lists {self.listed}." if self.listed else ""
+        reached = f"Reached in {self.latency_ms} ms.{lists}"
+        words = reached if self.ok else f"{self.cause} {self.advice}"
         return f"“{self.credential}”: {words}" if self.credential else words
 
 
@@ -92,7 +105,13 @@ async def _test(
     latency_ms = round((time.monotonic() - started) * 1000)
     name = "" if credential is None else credential.name
     if not isinstance(outcome, Failure):
-        return CredentialTest(credential=name, ok=True, latency_ms=latency_ms)
+        return CredentialTest(
+            credential=name,
+            ok=True,
+            latency_ms=latency_ms,
+            models=len(outcome.models),
+            has_more=outcome.after is not None,
+        )
     found = diagnose(outcome, has_key=credential is not None, url=f"{provider.base_url}/models")
     return CredentialTest(
         credential=name,

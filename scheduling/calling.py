@@ -132,6 +132,7 @@ def _request(run: CronRun, messages: list[dict[str, str]], *, held: bool) -> Cal
         caller=caller_of(run),
         body=body,
         task_class=job.task_class,
+        routing_mode=job.routing_mode or None,
         respond_async=True,
         call_id=run.call_id,
         patience=PATIENCE_SECONDS,

@@ -40,6 +40,7 @@ EDITABLE = frozenset(
         "expected_seconds",
         "pause_after_failures",
         "task_class",
+        "routing_mode",
         "parameters",
         "output_format",
         "output_schema",

@@ -115,6 +115,8 @@ def _answer(job: CronJob) -> Iterator[tuple[str, str]]:
     default = CronJob._meta.get_field("task_class").default
     if job.task_class != default:
         yield "Kind of task", str(job.get_task_class_display())
+    if job.routing_mode:
+        yield "Routing", str(job.get_routing_mode_display())
     if job.parameters:
         yield "Parameters", ", ".join(job.parameters)
 

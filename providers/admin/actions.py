@@ -26,7 +26,9 @@ class NothingToFill(forms.Form):
 class ObjectAction:
     """What an action is called, what it will do, who may do it and when it applies.
 
-    An action with a `consequence` or a form asks before it acts; any other acts at once.
+    An action with a `consequence` or a form asks before it acts; any other acts at once. One with a
+    `dialog` shows what came of it in a dialog over the page, and these words while it is under way;
+    its admin answers to that, see `providers.admin.dialogs`.
     """
 
     name: str
@@ -37,6 +39,7 @@ class ObjectAction:
     tone: str
     form_class: type[forms.Form]
     applies: Callable[[Any], bool]
+    dialog: str
 
     def warns(self, obj: Any) -> str:
         """What taking the action on `obj` will do, in words; empty if it need not be said."""
@@ -52,6 +55,7 @@ def object_action(
     tone: str = "default",
     form_class: type[forms.Form] = NothingToFill,
     applies: Callable[[Any], bool] = lambda _obj: True,
+    dialog: str = "",
 ) -> Callable[[MethodT], MethodT]:
     """Mark a method `(self, request, obj, data) -> sentence` as an action on one object.
 
@@ -68,6 +72,7 @@ def object_action(
             tone=tone,
             form_class=form_class,
             applies=applies,
+            dialog=dialog,
         )
         return method
 

@@ -160,12 +160,20 @@ class ConsoleAdmin(ModelAdmin):
         """Do what was asked, once method, permission and form are right; then show the object."""
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
+        obj, action = self.asked_of(request, object_id, action_name)
+        self._perform(request, obj, action)
+        return HttpResponseRedirect(reverse(self._address("change"), args=[quote(obj.pk)]))
+
+    def asked_of(
+        self, request: HttpRequest, object_id: str, action_name: str
+    ) -> tuple[Any, ObjectAction]:
+        """The object and the action that are asked for. Raises `PermissionDenied` where this person
+        may not take it, or there is none."""
         obj = self.get_object(request, unquote(object_id))
         action = next((one for one in self._actions() if one.name == action_name), None)
         if obj is None or action is None or not self._permitted(request, obj, action):
             raise PermissionDenied
-        self._perform(request, obj, action)
-        return HttpResponseRedirect(reverse(self._address("change"), args=[quote(obj.pk)]))
+        return obj, action
 
     def changeform_view(
         self,

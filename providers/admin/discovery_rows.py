@@ -65,6 +65,24 @@ def discovery_rows(found: Review, picked: Collection[str] = ()) -> list[Discover
     return [_row(one, found.prices.get(one.listed_name), picked) for one in ordered]
 
 
+def to_review(found: Review) -> str:
+    """What somebody may want to take over of the listing, in words; empty if nothing."""
+    new, changed = found.counted(Standing.NEW), found.counted(Standing.CHANGED)
+    dearer_or_cheaper = sum(
+        price.standing is PriceStanding.CHANGED for price in found.prices.values()
+    )
+    parts = [
+        f"{count:,} {one if count == 1 else many}"
+        for count, one, many in (
+            (new, "new model", "new models"),
+            (changed, "changed model", "changed models"),
+            (dearer_or_cheaper, "other price than in force", "other prices than in force"),
+        )
+        if count
+    ]
+    return f"Its host’s last listing has {' and '.join(parts)}." if parts else ""
+
+
 def _row(one: Proposal, price: PriceComparison | None, picked: Collection[str]) -> DiscoveryRow:
     standing, tone = STANDINGS[one.standing]
     if one.overridden and one.changes:

@@ -99,6 +99,9 @@ def what_disabling_does(provider: Provider) -> str:
 class ProviderAdmin(ProviderOperations, PresetPages, ConsoleAdmin):
     """Hosts of models: how each is reached and with which credentials."""
 
+    class Media:
+        css = {"all": ["palyra/dialogs.css"]}
+
     form = ProviderForm
     inlines = (CredentialsInline, ModelsInline)
     list_display = ("shown_name", "kind_name", "reached_at", "keys", "amount_models", "state")

@@ -48,6 +48,10 @@ class CredentialTestOut(Schema):
     cause: str = Field(description="What went wrong, in words.")
     advice: str = Field(description="What to do about it.")
     said: str = Field(description="What the host itself said.")
+    models: int | None = Field(
+        description="How many models the host's first page lists; null if it did not answer."
+    )
+    has_more: bool = Field(description="Whether the host lists more models than these.")
 
     @classmethod
     def of(cls, test: CredentialTest) -> CredentialTestOut:

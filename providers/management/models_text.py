@@ -79,6 +79,7 @@ def tests(found: Iterable[ConnectionTest]) -> str:
             result.credential,
             "reached" if result.ok else "failed",
             f"{result.latency_ms} ms",
+            result.listed,
             "" if result.ok else f"{result.cause} {result.advice}",
         )
         for test in found
@@ -86,7 +87,7 @@ def tests(found: Iterable[ConnectionTest]) -> str:
     ]
     if not rows:
         return "No enabled provider to test."
-    return aligned(("PROVIDER", "CREDENTIAL", "RESULT", "TIME", "WHY"), rows)
+    return aligned(("PROVIDER", "CREDENTIAL", "RESULT", "TIME", "LISTS", "WHY"), rows)
 
 
 def review(provider: Provider, found: Review) -> str:

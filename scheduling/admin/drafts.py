@@ -17,7 +17,7 @@ else:
 
 DRAFT = "_draft"
 # What a draft may say. Prompts are taken literally: nobody has written a template there.
-PLAIN = ("team", "model", "max_output_tokens")
+PLAIN = ("team", "model", "routing_mode", "max_output_tokens")
 LITERAL = ("prompt", "system_prompt")
 
 

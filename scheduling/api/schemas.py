@@ -8,7 +8,7 @@ from ninja import Schema
 from pydantic import Field, StrictBool, StrictInt
 
 from governance.api.conventions import RowId
-from governance.models import TaskClass
+from governance.models import RoutingMode, TaskClass
 from providers.api.conventions import (
     KEPT,
     Change,
@@ -34,6 +34,7 @@ Kind = Annotated[str, described(ScheduleKind.values)]
 Overlap = Annotated[str, described(OverlapPolicy.values)]
 Misfire = Annotated[str, described(MisfirePolicy.values)]
 Task = Annotated[str, described(TaskClass.values)]
+Routing = Annotated[str, described(["", *RoutingMode.values])]
 Format = Annotated[str, described(OutputFormat.values)]
 Reason = Annotated[str, described(DeliverOn.values)]
 JsonObject = dict[str, Any]
@@ -59,6 +60,7 @@ UNCONFIRMED = "Try again even if the provider may have answered: it may be paid 
 LONGEST = "Seconds after which an attempt is given up."
 EXPECTED = "Seconds; a run that takes longer is marked as slow."
 PAUSE = "Pauses after so many failures in a row; null for never."
+ROUTING = "What a recommendation of another model does to its runs. Empty: as the team is set."
 PARAMETERS = "Values that the prompt’s template may use, by name."
 SCHEMA = "The JSON schema that an answer in JSON must satisfy."
 
@@ -113,6 +115,7 @@ class JobIn(TimingIn):
     expected_seconds: StrictInt | None = Field(None, description=EXPECTED)
     pause_after_failures: StrictInt | None = Field(None, description=PAUSE)
     task_class: Task = TaskClass.BACKGROUND_AUTOMATION.value
+    routing_mode: Routing = Field("", description=ROUTING)
     parameters: JsonObject = Field(default_factory=dict, description=PARAMETERS)
     output_format: Format = OutputFormat.TEXT.value
     output_schema: JsonObject | None = Field(None, description=SCHEMA)
@@ -149,6 +152,7 @@ class JobChange(Change):
     expected_seconds: StrictInt | None = Field(KEPT, description=EXPECTED)
     pause_after_failures: StrictInt | None = Field(KEPT, description=PAUSE)
     task_class: Task = KEPT
+    routing_mode: Routing = Field(KEPT, description=ROUTING)
     parameters: JsonObject = Field(KEPT, description=PARAMETERS)
     output_format: Format = KEPT
     output_schema: JsonObject | None = Field(KEPT, description=SCHEMA)
@@ -265,6 +269,7 @@ class JobOut(Schema):
     expected_seconds: int | None
     pause_after_failures: int | None
     task_class: TaskClass
+    routing_mode: Routing = Field(description=ROUTING)
     parameters: JsonObject
     output_format: OutputFormat
     output_schema: JsonObject | None

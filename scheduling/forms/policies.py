@@ -7,7 +7,7 @@ from typing import Any
 
 from django import forms
 
-from governance.models import Channel, TaskClass, Team
+from governance.models import Channel, RoutingMode, TaskClass, Team
 from scheduling.deliveries import channels_for
 from scheduling.forms.fields import JsonObjectField, PolicyField, number
 from scheduling.models import (
@@ -20,6 +20,12 @@ from scheduling.models import (
 from scheduling.policy_words import DELIVER_ON, MISFIRE, OUTPUT_FORMAT, OVERLAP
 
 Chosen = Mapping[str, Any]
+ROUTING_MODES = (
+    ("", "As the team or the installation is set"),
+    (RoutingMode.SUGGEST.value, "Suggest: use the model asked for"),
+    (RoutingMode.DRY_RUN.value, "Dry run: record what another would have cost"),
+    (RoutingMode.ENFORCED.value, "Enforced: use the recommended model"),
+)
 # Fields that mean something only beside what another holds; otherwise they stay as they are.
 DEPENDENT: dict[str, Callable[[Chosen], bool]] = {
     "max_parallel": lambda chosen: chosen.get("overlap") == OverlapPolicy.ALLOW,
@@ -86,6 +92,12 @@ class AnswerForm(forms.Form):
         label="Kind of task",
         help_text="Routing chooses the model by it. Scheduled prompts are background automation "
         "unless you know better.",
+    )
+    routing_mode = forms.ChoiceField(
+        required=False,
+        choices=ROUTING_MODES,
+        label="Routing",
+        help_text="What becomes of a recommendation of another model.",
     )
     parameters = JsonObjectField(
         label="Parameters",

@@ -200,9 +200,13 @@ def _read(one: models.Field[Any, Any], options: Mapping[str, Any]) -> Any:
     text = value if path is None else _content(path)
     if not isinstance(text, str):
         return text
-    if one.null and text.strip().lower() == NONE:
-        return None
+    if _may_be_without(one) and text.strip().lower() == NONE:
+        return None if one.null else ""
     return _reader(one)(text)
+
+
+def _may_be_without(one: models.Field[Any, Any]) -> bool:
+    return one.null or bool(one.choices and one.blank)
 
 
 def _content(path: str) -> str:
@@ -272,6 +276,6 @@ def _help(one: models.Field[Any, Any]) -> str:
     words = [": ".join(part for part in (called if own else "", explained) if part) or called]
     if one.choices:
         words.append(f"one of {', '.join(str(value) for value, _ in one.flatchoices)}")
-    if one.null and one.name not in KINDS:
+    if _may_be_without(one) and one.name not in KINDS:
         words.append(f"“{NONE}” for without")
     return "; ".join(words).replace("%", "%%")

@@ -11,7 +11,7 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
 
-from governance.models import TaskClass, Team
+from governance.models import RoutingMode, TaskClass, Team
 from governance.zones import validate_zone
 from providers.identifiers import new_id
 from scheduling import outputs, prompts
@@ -176,6 +176,15 @@ class CronJob(Timing, models.Model):
         choices=TaskClass,
         default=TaskClass.BACKGROUND_AUTOMATION,
         db_default=TaskClass.BACKGROUND_AUTOMATION,
+    )
+    routing_mode = models.CharField(
+        "routing",
+        max_length=16,
+        choices=RoutingMode,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="What a recommendation of another model does. Empty: as the team is set.",
     )
 
     model = models.CharField(max_length=200, default="auto")

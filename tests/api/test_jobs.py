@@ -275,6 +275,7 @@ POLICIES = {
     "expected_seconds": 30,
     "pause_after_failures": 5,
     "task_class": "auxiliary_summary",
+    "routing_mode": "enforced",
     "parameters": {"topic": "news"},
     "output_format": "json",
     "output_schema": {"type": "object"},

@@ -74,6 +74,7 @@ def test_a_host_is_tested_and_its_models_taken_over(page: Page, provider: str) -
     page.get_by_role("button", name="Test connection").click()
     page.get_by_text("browsed can be reached.").wait_for()
     found = page_faults(page)
+    page.keyboard.press("Escape")
 
     page.get_by_role("button", name="Discover models").click()
     page.get_by_role("heading", name="The host lists 4 models: 3 new.").wait_for()
@@ -81,6 +82,8 @@ def test_a_host_is_tested_and_its_models_taken_over(page: Page, provider: str) -
     page.get_by_label("acme/large").check()
     page.get_by_role("button", name="Take over what is picked").click()
     page.get_by_text("1 model added. 1 price set.").wait_for()
+    with page.expect_navigation():
+        page.keyboard.press("Escape")
 
     page.locator("summary", has_text="Trip breaker").click()
     page.get_by_text("No call goes to this provider until somebody resets it.").wait_for()

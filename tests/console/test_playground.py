@@ -291,6 +291,7 @@ def test_a_prompt_becomes_a_schedule_word_for_word(browser: Client, team: Team) 
         prompt=prompt,
         system_prompt="Be {{ brief }}.",
         task_class="auxiliary_summary",
+        routing_mode="dry_run",
     )
 
     page = browser.post(ADD, {**sent, "max_output_tokens": "321", "_draft": "yes"})
@@ -301,7 +302,7 @@ def test_a_prompt_becomes_a_schedule_word_for_word(browser: Client, team: Team) 
         "small",
         "321",
     )
-    assert form["task_class"] == "auxiliary_summary"
+    assert (form["task_class"], form["routing_mode"]) == ("auxiliary_summary", "dry_run")
     assert not CronJob.objects.exists()
     assert "_draft" not in form
     saved = browser.post(
@@ -309,7 +310,9 @@ def test_a_prompt_becomes_a_schedule_word_for_word(browser: Client, team: Team) 
         {**form, "name": "Tried", "schedule_kind": "cron", "cron": "0 9 * * *", "zone": "UTC"},
     )
     assert saved.status_code == 302
-    address = reverse("admin:scheduling_cronjob_try", args=[CronJob.objects.get().pk])
+    job = CronJob.objects.get()
+    assert job.routing_mode == "dry_run"
+    address = reverse("admin:scheduling_cronjob_try", args=[job.pk])
     rehearsed = browser.post(address, {"parameters": ""}).context["rehearsal"]
     assert rehearsed.faults == ()
     assert rehearsed.prompt == prompt

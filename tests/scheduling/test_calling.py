@@ -14,6 +14,7 @@ import pytest
 from django.utils import timezone
 
 from governance import calls as governed_calls
+from governance import snapshot
 from governance.calls import CallRequest, CallResult
 from governance.errors import (
     BudgetBlocked,
@@ -26,7 +27,7 @@ from governance.errors import (
     RateLimited,
     UnpricedModel,
 )
-from governance.models import TaskClass
+from governance.models import TaskClass, Team
 from providers.registry import Registry
 from providers.usage import Usage
 from scheduling import calling, outputs
@@ -36,6 +37,7 @@ from scheduling.models import CronRun, RunStatus
 from scheduling.outcomes import Attempt
 from tests.providers.entries import model_entry, provider_entry
 from tests.scheduling.conftest import MakeRun
+from tests.support.factories import make_model
 
 OWNER = uuid4()
 Answer = Callable[[CallRequest], Awaitable[CallResult]]
@@ -137,6 +139,29 @@ def test_the_job_says_what_is_asked(make_run: MakeRun) -> None:
     caller = request.caller
     assert (caller.team_id, caller.surface) == (run.job.team_id, "schedule")
     assert (caller.job_id, caller.run_id) == (run.job_id, run.pk)
+
+
+@pytest.mark.parametrize(
+    ("own", "mode", "source"),
+    [
+        ("", "dry_run", "team"),
+        ("suggest", "suggest", "request"),
+        ("enforced", "enforced", "request"),
+    ],
+)
+def test_a_run_is_routed_as_its_job_says_or_else_as_its_team(
+    make_run: MakeRun, own: str, mode: str, source: str
+) -> None:
+    make_model()
+    run = make_run(owner=OWNER, routing_mode=own)
+    Team.objects.filter(pk=run.job.team_id).update(routing_mode="dry_run")
+    request = prepare(run, now=timezone.now()).request
+    assert request is not None
+
+    decision = governed_calls.foresee(request, snapshot.load(), timezone.now()).decision
+
+    assert (decision.mode, decision.mode_source) == (mode, source)
+    assert f"The routing mode is “{mode}”" in " ".join(decision.explanation)
 
 
 @pytest.mark.parametrize(

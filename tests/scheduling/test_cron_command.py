@@ -101,6 +101,7 @@ def test_every_field_can_be_given(team: Team, tmp_path: Path) -> None:
         "expected_seconds": 30,
         "pause_after_failures": 6,
         "task_class": "auxiliary_summary",
+        "routing_mode": "dry_run",
         "model": "gpt-5",
         "system_prompt": "You are {{ team }}.",
         "prompt": "For {{ parameters.who }}?",

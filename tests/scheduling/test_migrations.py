@@ -12,6 +12,7 @@ from django.db.migrations.executor import MigrationExecutor
 pytestmark = pytest.mark.django_db(transaction=True)
 NOON = datetime(2026, 3, 15, 12, tzinfo=UTC)
 BEFORE, AFTER = "0001_initial", "0003_policy_indexes"
+WITHOUT_ROUTING, LATEST = "0004_jobs_set_aside", "0005_routing_mode"
 
 
 def migrated(to: str) -> Any:
@@ -62,4 +63,26 @@ def test_jobs_and_runs_of_the_version_before_go_on() -> None:
             )
         assert runs.filter(trigger="manual", attempt=0).count() == 1
     finally:
-        migrated(AFTER)
+        migrated(LATEST)
+
+
+def test_jobs_keep_their_routing_to_themselves_there_and_back() -> None:
+    try:
+        old = migrated(WITHOUT_ROUTING)
+        team = old.get_model("governance", "Team").objects.create(slug="team", name="Team")
+        jobs = old.get_model("scheduling", "CronJob").objects
+        jobs.create(team=team, name="due", prompt="Well?", anchor_at=NOON)
+
+        jobs = migrated(LATEST).get_model("scheduling", "CronJob").objects
+        assert jobs.get().routing_mode == ""
+        jobs.update(routing_mode="enforced")
+        # A process of the version before still inserts rows without the new column.
+        old.get_model("scheduling", "CronJob").objects.create(
+            team=team, name="later", prompt="And?", anchor_at=NOON
+        )
+        assert jobs.get(name="later").routing_mode == ""
+
+        jobs = migrated(WITHOUT_ROUTING).get_model("scheduling", "CronJob").objects
+        assert set(jobs.values_list("name", "prompt")) == {("due", "Well?"), ("later", "And?")}
+    finally:
+        migrated(LATEST)

@@ -45,6 +45,7 @@ CAREFUL = {
     "expected_seconds": "60",
     "pause_after_failures": "4",
     "task_class": "auxiliary_summary",
+    "routing_mode": "suggest",
     "parameters": '{"topic": "news"}',
     "output_format": "json",
     "output_schema": '{"type": "object"}',

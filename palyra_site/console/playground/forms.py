@@ -10,21 +10,16 @@ from django import forms
 from django.core.exceptions import ValidationError
 
 from governance.calls import Caller, CallRequest
-from governance.models import RoutingMode, Surface, TaskClass, Team
+from governance.models import Surface, TaskClass, Team
 from providers.identifiers import new_id
 from providers.models import ModelRole, ProviderModel
 from providers.registry import AUTO
 from scheduling.forms.jobs import model_choices
+from scheduling.forms.policies import ROUTING_MODES
 from scheduling.models import MAX_PROMPT_LENGTH
 
 MOST_OUTPUT = 1_000_000
 MOST_APPROVALS = 8
-MODES = (
-    ("", "As the team or the installation is set"),
-    (RoutingMode.SUGGEST.value, "Suggest: use the model asked for"),
-    (RoutingMode.DRY_RUN.value, "Dry run: record what another would have cost"),
-    (RoutingMode.ENFORCED.value, "Enforced: use the recommended model"),
-)
 
 
 class ApprovalsField(forms.CharField):
@@ -82,7 +77,7 @@ class PlaygroundForm(forms.Form):
     task_class = forms.ChoiceField(
         choices=TaskClass.choices, initial=TaskClass.PRIMARY_INTERACTIVE, label="Kind of task"
     )
-    routing_mode = forms.ChoiceField(choices=MODES, required=False, label="Routing")
+    routing_mode = forms.ChoiceField(choices=ROUTING_MODES, required=False, label="Routing")
     max_output_tokens = forms.IntegerField(
         required=False,
         min_value=1,
