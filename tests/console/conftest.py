@@ -18,7 +18,8 @@ from providers.transport import (
     TransportFailed,
 )
 from tests import keeping
-from tests.browser.seed import Seeded, beat, seed
+from tests.browser.seed import Seeded, seed
+from tests.browser.seed_organisation import keep_alive
 
 
 @pytest.fixture(autouse=True)
@@ -61,7 +62,7 @@ def browser(administrator: User) -> Client:
 def seeded(db: None) -> Seeded:
     """Some of everything."""
     seeded = keeping.made_once(_some_of_everything)
-    beat()
+    keep_alive()
     return seeded
 
 
