@@ -10,6 +10,8 @@ import pytest
 from palyra_site import configuration
 from palyra_site.setting_sources import HIDDEN, setting_sources
 
+# Addresses of databases are only texts here.
+pytestmark = pytest.mark.any_database
 SECRET = "S3cr3t" * 8
 
 
