@@ -79,8 +79,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_collection_finish() -> None:
-    """From here on only what tests make is looked through for what nobody needs."""
+    """From here on only what tests make is looked through for what nobody needs, and more seldom
+    than usual: each page makes much, and leaves hardly anything that is not gone by itself."""
     gc.freeze()
+    gc.set_threshold(7000, 10, 10)
     gc.enable()
 
 

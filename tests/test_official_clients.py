@@ -26,7 +26,8 @@ from tests.support.processes import eventually
 from tests.support.records import Call
 from tests.support.upstream import Received, Upstream, start_upstream
 
-pytestmark = pytest.mark.processes
+# What a client makes of answers is no matter of databases: once is enough.
+pytestmark = [pytest.mark.processes, pytest.mark.any_database]
 KINDS = ("openai_compatible", "anthropic")
 TEAM, BUDGET = "official", "Official's cost"
 EMBEDDINGS, TRANSCRIPTION = "upstream-embedding", "upstream-transcription"

@@ -211,6 +211,7 @@ def settings_by_fault(running: Upstream) -> Iterator[dict[str, Setting]]:
 
 @pytest.mark.usefixtures("connections_closed")
 @pytest.mark.parametrize("fault", faults_of(HOSTS))
+@pytest.mark.any_database
 async def test_hosts(
     transactional_db: None,
     running: Upstream,

@@ -19,6 +19,8 @@ from providers.models import Provider
 from tests.openai_endpoint.streams import CALL_ID, LedStream, chunk
 from tests.openai_endpoint.web import Scene, ServedWeb, Web
 
+# What a client makes of answers is no matter of databases: once is enough.
+pytestmark = pytest.mark.any_database
 MESSAGES: list[ChatCompletionUserMessageParam] = [{"role": "user", "content": "Hello."}]
 
 

@@ -18,6 +18,8 @@ from providers.models import ProviderModel
 from tests.openai_endpoint.web import HELLO, DirectWeb, Scene, Web, running
 from tests.support.factories import make_model, make_provider
 
+# Paths, methods and sizes are no matter of databases: once is enough.
+pytestmark = pytest.mark.any_database
 PATHS: list[tuple[str, str, int, str | None]] = [
     ("GET", "/v1/models", 200, None),
     ("GET", "/v1/models/", 200, None),

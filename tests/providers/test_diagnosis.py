@@ -7,6 +7,9 @@ import pytest
 from providers.diagnosis import diagnose
 from providers.failures import Failure, FailureClass, from_http
 
+# The connections are to hosts, and none is to a database.
+pytestmark = pytest.mark.any_database
+
 
 def way(message: str, failure_class: FailureClass = FailureClass.NETWORK_UNAVAILABLE) -> Failure:
     """A failure without an answer, in the transport's words."""

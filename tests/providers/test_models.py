@@ -68,6 +68,7 @@ class TestProvider:
             ({"rehearsal_failure_class": "bad_luck"}, ("rehearsal_failure_class",)),
         ],
     )
+    @pytest.mark.any_database
     def test_rules(self, changes: dict[str, Any], fields: tuple[str, ...]) -> None:
         provider = Provider(name="host", kind="openai_compatible", base_url=HERE)
         assert tuple(faults_of(provider, **changes)) == fields
@@ -128,6 +129,7 @@ class TestModel:
     @pytest.mark.parametrize(
         ("kind", "role"), [(kind, role) for kind in ProviderKind for role in ModelRole]
     )
+    @pytest.mark.any_database
     def test_a_role_is_one_that_the_kind_can_have(
         self, kind: ProviderKind, role: ModelRole
     ) -> None:
@@ -181,6 +183,7 @@ class TestModel:
             ({"small": 1}, True),
         ],
     )
+    @pytest.mark.any_database
     def test_aliases(self, aliases: Any, refused: bool) -> None:
         make_model(provider=make_provider(name="east"), name="other")
         west = make_provider(name="west")

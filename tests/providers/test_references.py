@@ -11,6 +11,8 @@ from pytest_django import Settings
 
 from providers.references import MOST_BYTES, ReferenceUnreadable, resolve, validate_reference
 
+# The address of a database is only a text here.
+pytestmark = pytest.mark.any_database
 TEXT = "sk-kept-elsewhere-0123456789"
 
 

@@ -33,6 +33,8 @@ from tests.providers.sending import (
 )
 from tests.providers.wire import Behaviour, Exchange, head, serving
 
+# The connections are to hosts, and none is to a database.
+pytestmark = pytest.mark.any_database
 SHORT = replace(LIMITS, total=IMPATIENCE)
 
 

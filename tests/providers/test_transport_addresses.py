@@ -24,6 +24,8 @@ from tests.providers.sending import (
 )
 from tests.providers.wire import serving
 
+# The connections are to hosts, and none is to a database.
+pytestmark = pytest.mark.any_database
 PUBLIC = "93.184.215.14"
 
 

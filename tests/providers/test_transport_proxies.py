@@ -26,6 +26,8 @@ from tests.providers.sending import (
 )
 from tests.providers.wire import Exchange, Wire, serving
 
+# The connections are to hosts, and none is to a database.
+pytestmark = pytest.mark.any_database
 VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 
 

@@ -25,6 +25,8 @@ from tests.providers.sending import (
 )
 from tests.providers.wire import Behaviour, Exchange, serving
 
+# The connections are to hosts, and none is to a database.
+pytestmark = pytest.mark.any_database
 ONE, TWO = ServerSentEvent("", "one"), ServerSentEvent("ping", "two")
 WIRE_ONE, WIRE_TWO = b"data: one\n\n", b"event: ping\ndata: two\n\n"
 

@@ -23,6 +23,9 @@ from tests.providers.sending import (
 )
 from tests.providers.wire import serving
 
+# The connections are to hosts, and none is to a database.
+pytestmark = pytest.mark.any_database
+
 
 @pytest_asyncio.fixture
 async def transport() -> AsyncIterator[Transport]:

@@ -205,6 +205,7 @@ def test_one_fault_in_an_option_keeps_the_rest_from_being_stored(make_job: MakeJ
         (["run-now", "demo/Pulse", "--timeout", "9" * 20], "--timeout: give a whole", 1),
     ],
 )
+@pytest.mark.any_database
 def test_what_is_refused(make_job: MakeJob, arguments: list[str], word: str, status: int) -> None:
     make_job(name="Pulse")
 

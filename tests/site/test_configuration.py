@@ -21,6 +21,8 @@ from palyra_site.configuration import (
     read,
 )
 
+# Addresses of databases are read here, and none is opened.
+pytestmark = pytest.mark.any_database
 VAULT_KEY = Fernet.generate_key().decode()
 OTHER_KEY = Fernet.generate_key().decode()
 SECRET_KEY = "s" * 32

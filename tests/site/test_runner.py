@@ -12,6 +12,8 @@ from tests import __main__ as runner
 from tests.__main__ import Outcome, Step
 from tests.selecting import DATABASE, OTHERS, VARIABLE
 
+# What the runner makes of steps is no matter of databases.
+pytestmark = pytest.mark.any_database
 REPORT = """<?xml version="1.0" encoding="utf-8"?>
 <testsuites><testsuite name="pytest" errors="1" failures="2" skipped="3" tests="10" time="1">
 </testsuite></testsuites>"""
@@ -71,7 +73,6 @@ def test_a_report_is_read() -> None:
 
 
 @pytest.mark.processes
-@pytest.mark.any_database
 @pytest.mark.parametrize(
     ("content", "counts"),
     [("good", (2, 0)), ("bad", (1, 1)), ("broken", (0, 1)), ("empty", (0, 1))],
@@ -85,20 +86,17 @@ def test_what_pytest_says_is_counted(
 
 
 @pytest.mark.processes
-@pytest.mark.any_database
 def test_a_part_may_have_no_tests_of_a_kind(pytest_on: Pytest) -> None:
     ended = pytest_on("empty", may_be_empty=True)
     assert (ended.passed, ended.failed, ended.ok) == (0, 0, True)
 
 
 @pytest.mark.processes
-@pytest.mark.any_database
 def test_what_a_failing_step_printed_is_kept_whole(pytest_on: Pytest) -> None:
     assert "ValueError: so it is" in pytest_on("bad").output
 
 
 @pytest.mark.processes
-@pytest.mark.any_database
 @pytest.mark.parametrize(("status", "counts"), [(0, (1, 0)), (3, (0, 1))])
 def test_a_check_passes_or_fails_as_one(
     data_dir: Path, status: int, counts: tuple[int, int]
@@ -109,7 +107,6 @@ def test_a_check_passes_or_fails_as_one(
 
 
 @pytest.mark.processes
-@pytest.mark.any_database
 def test_a_step_that_hangs_is_killed_and_failed(
     data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -121,7 +118,6 @@ def test_a_step_that_hangs_is_killed_and_failed(
 
 
 @pytest.mark.processes
-@pytest.mark.any_database
 def test_a_step_that_is_killed_says_by_what(data_dir: Path) -> None:
     program = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
     step = Step(name="killed", command=[sys.executable, "-c", program])

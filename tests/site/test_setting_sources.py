@@ -11,6 +11,8 @@ from palyra_site import configuration
 from palyra_site.configuration import layers
 from palyra_site.setting_sources import HIDDEN, news_of_file, setting_sources
 
+# Addresses of databases are only texts here.
+pytestmark = pytest.mark.any_database
 SECRET = "S3cr3t" * 8
 
 

@@ -10,6 +10,8 @@ import pytest
 from palyra_site.configuration import HOME, NOT_OURS, names, read
 from tests.support.processes import REPOSITORY
 
+# Settings are only named here.
+pytestmark = pytest.mark.any_database
 EXAMPLE = REPOSITORY / ".env.example"
 TABLE = REPOSITORY / "docs" / "settings.md"
 VARIABLE = re.compile(r"\b(?:PALYRA_[A-Z_]+[A-Z]|DATABASE_URL|REDIS_URL)\b")

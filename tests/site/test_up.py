@@ -173,12 +173,14 @@ def refusal(environment: dict[str, str]) -> str:
     return line.removeprefix("palyra: ")
 
 
+@pytest.mark.any_database
 def test_a_port_that_is_taken(environment: dict[str, str]) -> None:
     with socket.create_server(("127.0.0.1", int(environment["PALYRA_PORT"]))):
         line = refusal(environment)
     assert line.startswith(f"PALYRA_PORT: port {environment['PALYRA_PORT']} of 127.0.0.1 is taken")
 
 
+@pytest.mark.any_database
 def test_a_database_that_does_not_answer(environment: dict[str, str]) -> None:
     port = environment["PALYRA_PORT"]
     environment["DATABASE_URL"] = f"postgres://someone:hunter2@127.0.0.1:{port}/palyra"
@@ -187,6 +189,7 @@ def test_a_database_that_does_not_answer(environment: dict[str, str]) -> None:
     assert "hunter2" not in line
 
 
+@pytest.mark.any_database
 def test_a_file_that_is_no_database(environment: dict[str, str], data_dir: Path) -> None:
     file = data_dir / "notes.txt"
     file.write_text("This is not a database, however long one looks at it.\n" * 100)
@@ -195,6 +198,7 @@ def test_a_file_that_is_no_database(environment: dict[str, str], data_dir: Path)
     assert line == f"DATABASE_URL: {file} cannot be reached: file is not a database"
 
 
+@pytest.mark.any_database
 def test_a_database_in_a_directory_that_is_not_there(
     environment: dict[str, str], data_dir: Path
 ) -> None:
@@ -202,6 +206,7 @@ def test_a_database_in_a_directory_that_is_not_there(
     assert refusal(environment).endswith("cannot be reached: unable to open database file")
 
 
+@pytest.mark.any_database
 def test_a_database_that_cannot_be_set_up(environment: dict[str, str], data_dir: Path) -> None:
     file = data_dir / "other.sqlite3"
     with sqlite3.connect(file) as other:
@@ -212,6 +217,7 @@ def test_a_database_that_cannot_be_set_up(environment: dict[str, str], data_dir:
     assert line.startswith(f"DATABASE_URL: {file} cannot be set up: ")
 
 
+@pytest.mark.any_database
 def test_redis_that_does_not_answer(environment: dict[str, str]) -> None:
     port = environment["PALYRA_PORT"]
     environment["REDIS_URL"] = f"redis://:hunter2@127.0.0.1:{port}/0"

@@ -166,6 +166,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
 
 @pytest.mark.processes
 @pytest.mark.parametrize("command", ["up", "web", "worker", "scheduler"])
+@pytest.mark.any_database
 def test_each_process_refuses_a_wrong_key(run: Run, command: str) -> None:
     ended = run("manage.py", command, PALYRA_VAULT_KEY=vault.new_key())
     (line,) = ended.stderr.splitlines()
@@ -177,6 +178,7 @@ def test_each_process_refuses_a_wrong_key(run: Run, command: str) -> None:
 
 
 @pytest.mark.processes
+@pytest.mark.any_database
 def test_a_command_that_needs_no_secret_runs_on(run: Run) -> None:
     ended = run("manage.py", "vault", "status", PALYRA_VAULT_KEY=vault.new_key())
     assert ended.returncode == 0

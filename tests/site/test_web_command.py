@@ -56,6 +56,7 @@ def test_a_signal_while_it_starts_is_not_lost(web: ChildProcess) -> None:
     assert web.wait() == 0
 
 
+@pytest.mark.any_database
 def test_a_port_that_is_taken(environment: dict[str, str], free_port: int) -> None:
     command = [*MANAGE, "web", "--port", str(free_port)]
     taken = socket.create_server(("127.0.0.1", free_port))
