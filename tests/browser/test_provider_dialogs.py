@@ -91,7 +91,7 @@ def test_a_connection_is_tested_in_a_dialog(page: Page, provider: str) -> None:
     expect(page.get_by_role("dialog")).to_have_count(0)
     expect(button).to_be_focused()
     # What the page says of it is of now.
-    expect(page.locator("#provider-doing")).to_contain_text("It answered in")
+    page.locator("#provider-doing").get_by_text("It answered in").wait_for()
     assert not found, "\n".join(found)
 
 
@@ -103,6 +103,7 @@ def test_models_are_taken_over_in_a_dialog(page: Page, provider: str) -> None:
     found = page_faults(page)
 
     dialog.get_by_role("button", name="Take over what is picked").click()
+    dialog.get_by_role("alert").wait_for()
     expect(dialog.get_by_role("alert")).to_have_text("Pick at least one model.")
     expect(dialog.get_by_role("alert")).to_be_focused()
     dialog.get_by_label("Show only").fill("PRICED")
@@ -112,11 +113,12 @@ def test_models_are_taken_over_in_a_dialog(page: Page, provider: str) -> None:
     dialog.get_by_label("Show only").fill("chat-03")
     dialog.get_by_label("chat-03").check()
     dialog.get_by_role("button", name="Take over what is picked").click()
-    expect(dialog).to_contain_text("2 models added. 1 price set.")
+    dialog.get_by_text("2 models added. 1 price set.").wait_for()
     expect(dialog.get_by_label("chat-04")).to_be_visible()
     found += page_faults(page)
 
     dialog.get_by_role("button", name="Close").last.click()
+    page.locator("[name=models-0-name]").wait_for()
     expect(page.locator("[name=models-0-name]")).to_have_value("chat-03")
     expect(page.get_by_role("button", name="Discover models")).to_be_focused()
     assert not found, "\n".join(found)
@@ -140,7 +142,7 @@ def test_what_was_picked_outlives_a_server_that_refuses(
         watched.expect_refusals()
 
         page.get_by_role("button", name="Take over what is picked").click()
-        expect(page.get_by_role("dialog")).to_contain_text("1 model added.")
+        page.get_by_text("1 model added.").wait_for()
 
 
 def test_an_operator_tests_in_the_dark_and_on_a_phone(

@@ -240,6 +240,12 @@ def test_what_is_not_named_stays(make_job: MakeJob) -> None:
     job.refresh_from_db()
     assert (job.max_runs, job.name) == (None, "Beat")
 
+    says("update", job.pk, "--routing-mode", "enforced")
+    assert "Routing: Enforced: use it" in says("show", job.pk)
+    says("update", job.pk, "--routing-mode", "none")
+    job.refresh_from_db()
+    assert job.routing_mode == ""
+
 
 def test_calendars_and_deliveries_are_taken_away_by_none(team: Team) -> None:
     ExclusionCalendar.objects.create(name="Holidays", team=team, dates=[])
