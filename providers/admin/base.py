@@ -110,7 +110,7 @@ class ConsoleAdmin(ModelAdmin):
             changelist.offered = self.offered_when_empty(request)
         return changelist
 
-    def response_action(self, request: HttpRequest, queryset: QuerySet[Any]) -> Any:
+    def response_action(self, request: HttpRequest, queryset: QuerySet[Any], *rest: Any) -> Any:
         """What comes of an action on the rows that are picked, once those can be rows at all."""
         key = self.model._meta.pk
         try:
@@ -118,7 +118,7 @@ class ConsoleAdmin(ModelAdmin):
                 key.run_validators(key.to_python(picked))
         except ValidationError:
             raise BadRequest("What is picked is no row of this list.") from None
-        return super().response_action(request, queryset)
+        return super().response_action(request, queryset, *rest)
 
     def offered_when_empty(self, request: HttpRequest) -> tuple[str, str] | None:
         """The address and label of what an empty list offers, if this person may do it."""

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from email import message_from_string
 from socketserver import StreamRequestHandler, ThreadingTCPServer
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -42,7 +43,8 @@ def mail_server() -> Iterator[tuple[int, list[str]]]:
         def _text(self) -> str:
             lines = iter(lambda: self.rfile.readline().decode(), ".\r\n")
             message = message_from_string("".join(lines))
-            return str(message.get_payload(decode=True), "utf-8")
+            content: Any = message.get_payload(decode=True)
+            return str(content, "utf-8")
 
         def _say(self, line: str) -> None:
             self.wfile.write(f"{line}\r\n".encode())
@@ -96,9 +98,8 @@ def _choose(page: Page, link: str) -> list[str]:
 
 def test_a_link_leads_to_a_new_password(chromium: Browser) -> None:
     with mail_server() as (port, taken):
-        settings = {"PALYRA_EMAIL_URL": f"smtp://127.0.0.1:{port}"}
         with (
-            console(**settings) as running,
+            console(PALYRA_EMAIL_URL=f"smtp://127.0.0.1:{port}") as running,
             watched_page(chromium, running.base_url, "phone") as watched,
         ):
             page = watched.page
