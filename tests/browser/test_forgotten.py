@@ -97,17 +97,16 @@ def _choose(page: Page, link: str) -> list[str]:
 
 
 def test_a_link_leads_to_a_new_password(chromium: Browser) -> None:
-    with mail_server() as (port, taken):
-        with (
-            console(PALYRA_EMAIL_URL=f"smtp://127.0.0.1:{port}") as running,
-            watched_page(chromium, running.base_url, "phone") as watched,
-        ):
-            page = watched.page
-            found = _ask_for_a_link(page, f"{MEMBER}@example.com")
-            text = _first(taken)
-            (link,) = re.findall(r"http://\S+", text)
-            found += _choose(page, link)
-            _sign_in(page, NEW)
+    with (
+        mail_server() as (port, taken),
+        console(PALYRA_EMAIL_URL=f"smtp://127.0.0.1:{port}") as running,
+        watched_page(chromium, running.base_url, "phone") as watched,
+    ):
+        page = watched.page
+        found = _ask_for_a_link(page, f"{MEMBER}@example.com")
+        (link,) = re.findall(r"http://\S+", _first(taken))
+        found += _choose(page, link)
+        _sign_in(page, NEW)
     assert not found, "\n".join(found)
 
 
