@@ -8,13 +8,11 @@ first page, narrowed in each way there is.
 
 from __future__ import annotations
 
-import argparse
 import statistics
-import sys
 import time
 from typing import Any
 
-from benchmarks.databases import DATABASES, in_a_process, is_inside
+from benchmarks.ledger import filled, measure_each, say
 
 TIMES = 5
 QUERIES = (
@@ -50,42 +48,21 @@ QUERIES = (
 
 def main() -> None:
     """Measure each database in a process of its own."""
-    parser = argparse.ArgumentParser(description="Measure the list of a large ledger.")
-    parser.add_argument("--rows", type=int, default=1_000_000)
-    parser.add_argument("--database", choices=DATABASES, action="append")
-    options = parser.parse_args()
-    if is_inside():
-        _measure(options.rows)
-        return
-    for kind in options.database or DATABASES:
-        print(f"\n{kind}, {options.rows:,} calls", flush=True)  # noqa: T201 - what it is for
-        in_a_process("benchmarks.calls", "--rows", str(options.rows), database=kind)
+    measure_each("benchmarks.calls", "Measure the list of a large ledger.", _measure)
 
 
 def _measure(rows: int) -> None:
-    import django
-
-    django.setup()
-    from django.core.management import call_command
-    from django.db import connection
-
-    from tests.support.ledger_rows import fill_ledger
-
-    call_command("migrate", verbosity=0)
-    fill_ledger(rows)
-    with connection.cursor() as cursor:
-        cursor.execute("ANALYZE" if connection.vendor == "sqlite" else "VACUUM ANALYZE")
+    filled(rows, vacuum=True)
     names = _names()
     for query in QUERIES:
         asked = query.format(**names)
         times = [_seconds(asked) for _ in range(TIMES)]
         found = _list(asked)
         more = "more than " if found.has_more else ""
-        sys.stdout.write(
+        say(
             f"{statistics.median(times) * 1000:8.1f} ms  {asked or '(all)'}: "
-            f"{more}{found.result_count:,}\n"
+            f"{more}{found.result_count:,}"
         )
-        sys.stdout.flush()
 
 
 def _names() -> dict[str, Any]:

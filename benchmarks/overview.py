@@ -10,15 +10,13 @@ CPU, which says more where the machine has other work; and the queries each made
 
 from __future__ import annotations
 
-import argparse
 import statistics
-import sys
 import time
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from typing import Any
 
-from benchmarks.databases import DATABASES, in_a_process, is_inside
+from benchmarks.ledger import filled, measure_each, say
 
 TIMES = 9
 GOAL_MS = 300
@@ -42,40 +40,24 @@ PAGES = (
 
 def main() -> None:
     """Measure each database in a process of its own."""
-    parser = argparse.ArgumentParser(description="Measure the console with a large ledger.")
-    parser.add_argument("--rows", type=int, default=1_000_000)
-    parser.add_argument("--database", choices=DATABASES, action="append")
-    options = parser.parse_args()
-    if is_inside():
-        _measure(options.rows)
-        return
-    for kind in options.database or DATABASES:
-        _say(f"\n{kind}, {options.rows:,} calls; the goal is {GOAL_MS} ms")
-        in_a_process("benchmarks.overview", "--rows", str(options.rows), database=kind)
+    measure_each(
+        "benchmarks.overview",
+        "Measure the console with a large ledger.",
+        _measure,
+        note=f"; the goal is {GOAL_MS} ms",
+    )
 
 
 def _measure(rows: int) -> None:
-    import django
-
-    django.setup()
+    begin = datetime.now(UTC) - timedelta(days=DAYS)
+    took = filled(rows, beside=_surroundings, begin=begin, days=DAYS)
+    say(f"  filled in {took:.0f} s")
     from django.conf import settings
-    from django.core.management import call_command
-    from django.db import connection
     from django.test import Client
-    from django.utils import timezone
 
-    from palyra_site.vault_check import vault_in_order
-    from tests.support.ledger_rows import FIRST_TEAM, fill_ledger
+    from tests.support.ledger_rows import FIRST_TEAM
 
     settings.ALLOWED_HOSTS = ["*"]
-    call_command("migrate", verbosity=0)
-    vault_in_order()
-    began = time.perf_counter()
-    fill_ledger(rows, begin=timezone.now() - timedelta(days=DAYS), days=DAYS)
-    _surroundings()
-    with connection.cursor() as cursor:
-        cursor.execute("ANALYZE")
-    _say(f"  filled in {time.perf_counter() - began:.0f} s")
     browser = Client()
     browser.force_login(_administrator())
     browser.cookies["palyra_zone"] = ZONE
@@ -97,9 +79,11 @@ def _surroundings() -> None:
     from governance.ledger import open_window
     from governance.models import BudgetPolicy, Team
     from governance.snapshot import policy_entry
+    from palyra_site.vault_check import vault_in_order
     from providers.identifiers import new_id
     from tests.support.factories import make_model, make_provider
 
+    vault_in_order()
     for number in (1, 2, 3):
         provider = make_provider(name=f"provider-{number}")
         for model in (number, number + 3):
@@ -136,7 +120,7 @@ def _repeat(browser: Any, page: str) -> None:
         used.append((time.process_time() - worked) * 1000)
     middle, longest = statistics.median(times), max(times)
     late = "" if middle < GOAL_MS else "  too slow"
-    _say(
+    say(
         f"  {page:50}{middle:7.0f}{longest:7.0f} ms  {statistics.median(used):5.0f} ms of CPU  "
         f"{len(made)} queries{late}"
     )
@@ -147,11 +131,6 @@ def _open(browser: Any, page: str) -> None:
     assert response.status_code == HTTPStatus.OK, (page, response.status_code)
     if response.streaming:
         b"".join(response.streaming_content)
-
-
-def _say(line: str) -> None:
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -8,49 +8,29 @@ middle of several times, the queries made, and what the export took at most in m
 
 from __future__ import annotations
 
-import argparse
 import resource
 import statistics
-import sys
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from benchmarks.databases import DATABASES, in_a_process, is_inside
+from benchmarks.ledger import filled, measure_each, say
 
 TIMES = 7
 
 
 def main() -> None:
     """Measure each database in a process of its own."""
-    parser = argparse.ArgumentParser(description="Measure reports of a large ledger.")
-    parser.add_argument("--rows", type=int, default=1_000_000)
-    parser.add_argument("--database", choices=DATABASES, action="append")
-    options = parser.parse_args()
-    if is_inside():
-        _measure(options.rows)
-        return
-    for kind in options.database or DATABASES:
-        _say(f"\n{kind}, {options.rows:,} calls")
-        in_a_process("benchmarks.usage", "--rows", str(options.rows), database=kind)
+    measure_each("benchmarks.usage", "Measure reports of a large ledger.", _measure)
 
 
 def _measure(rows: int) -> None:
-    import django
-
-    django.setup()
-    from django.core.management import call_command
-    from django.db import connection
-
+    took = filled(rows)
     from governance.ledger.rebuilding import rebuild
-    from tests.support.ledger_rows import fill_ledger
 
-    call_command("migrate", verbosity=0)
-    _timed("filling", lambda: fill_ledger(rows))
-    with connection.cursor() as cursor:
-        cursor.execute("ANALYZE")
+    say(f"  {'filling':36}{took:9.1f} s")
     for name, report in _reports().items():
         _repeat(name, report)
     _timed("rebuild --check", lambda: rebuild(mend=False))
@@ -115,13 +95,13 @@ def _repeat(name: str, report: Callable[[], Any]) -> None:
         report()
         times.append((time.perf_counter() - began) * 1000)
     middle = statistics.median(times)
-    _say(f"  {name:36}{min(times):9.1f}{middle:9.1f} ms  {len(queries)} queries")
+    say(f"  {name:36}{min(times):9.1f}{middle:9.1f} ms  {len(queries)} queries")
 
 
 def _timed(name: str, work: Callable[[], Any]) -> None:
     began = time.perf_counter()
     work()
-    _say(f"  {name:36}{time.perf_counter() - began:9.1f} s")
+    say(f"  {name:36}{time.perf_counter() - began:9.1f} s")
 
 
 def _export(name: str, lines: Callable[[], Iterator[bytes]], rows: int) -> None:
@@ -130,15 +110,10 @@ def _export(name: str, lines: Callable[[], Iterator[bytes]], rows: int) -> None:
     written = sum(len(chunk) for chunk in lines())
     took = time.perf_counter() - began
     grew = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-    _say(
+    say(
         f"  {name:36}{took:9.1f} s  {rows / took:,.0f} calls a second, "
         f"{written / 2**20:,.0f} MiB written, {max(0, grew) / 2**10:,.1f} MiB more memory"
     )
-
-
-def _say(line: str) -> None:
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -48,9 +48,7 @@ def signed_in(request: HttpRequest, user: User, **_: Any) -> None:
 
 
 def _note_now_and_then(request: HttpRequest, user: Any) -> None:
-    key = request.session.session_key
-    if key is None:
-        return
+    key = str(request.session.session_key)
     with _remembering:
         if key in _lately:
             return

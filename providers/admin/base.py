@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.contrib import admin, messages
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.utils import quote, unquote
-from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.exceptions import BadRequest, PermissionDenied, ValidationError
+from django.db.models import QuerySet
 from django.http import (
     HttpRequest,
     HttpResponse,
@@ -107,6 +109,16 @@ class ConsoleAdmin(ModelAdmin):
             # The template of an empty list is not told whose it is.
             changelist.offered = self.offered_when_empty(request)
         return changelist
+
+    def response_action(self, request: HttpRequest, queryset: QuerySet[Any], *rest: Any) -> Any:
+        """What comes of an action on the rows that are picked, once those can be rows at all."""
+        key = self.model._meta.pk
+        try:
+            for picked in request.POST.getlist(ACTION_CHECKBOX_NAME):
+                key.run_validators(key.to_python(picked))
+        except ValidationError:
+            raise BadRequest("What is picked is no row of this list.") from None
+        return super().response_action(request, queryset, *rest)
 
     def offered_when_empty(self, request: HttpRequest) -> tuple[str, str] | None:
         """The address and label of what an empty list offers, if this person may do it."""
