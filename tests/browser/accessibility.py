@@ -12,22 +12,23 @@ TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 RULES_OF_COLOUR = ["color-contrast", "link-in-text-block"]
 
 
-def violations(page: Page) -> list[str]:
-    """What axe finds wrong on the page, a line for each element."""
-    return _run(page, {"type": "tag", "values": TAGS})
+def violations(page: Page, within: str = "html") -> list[str]:
+    """What axe finds wrong on the page, or `within` a part of it, a line for each element."""
+    return _run(page, {"type": "tag", "values": TAGS}, within)
 
 
-def colour_violations(page: Page) -> list[str]:
+def colour_violations(page: Page, within: str = "html") -> list[str]:
     """The same, of what depends on colours alone: for a page already looked at in others."""
-    return _run(page, {"type": "rule", "values": RULES_OF_COLOUR})
+    return _run(page, {"type": "rule", "values": RULES_OF_COLOUR}, within)
 
 
-def _run(page: Page, only: dict[str, Any]) -> list[str]:
+def _run(page: Page, only: dict[str, Any], within: str) -> list[str]:
     if not page.evaluate("'axe' in window"):
         page.evaluate(Axe().axe_script)
     options = {"runOnly": only, "resultTypes": ["violations"]}
     found: list[dict[str, Any]] = page.evaluate(
-        "options => axe.run(options).then(results => results.violations)", options
+        "([within, options]) => axe.run(within, options).then(results => results.violations)",
+        [within, options],
     )
     return [
         f"{page.url} {violation['id']}: {violation['help']}: {node['html'][:200]} "

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
 
@@ -73,10 +74,16 @@ class Watched:
 
 @contextmanager
 def watched_page(
-    browser: Browser, base_url: str, looks: str = "light", zone: str = ZONE
+    browser: Browser,
+    base_url: str,
+    looks: str = "light",
+    zone: str = ZONE,
+    cookies: Sequence[Any] = (),
 ) -> Iterator[Watched]:
-    """A page in a context of its own; leaving the block fails if anything went wrong on it."""
+    """A page in a context of its own, with what a browser kept of signing in if `cookies` are
+    given; leaving the block fails if anything went wrong on it."""
     context = browser.new_context(base_url=base_url, timezone_id=zone, **LOOKS[looks])  # type: ignore[arg-type]
+    context.add_cookies(list(cookies))
     watched = Watched(context.new_page())
     watched.page.on("console", watched._console)
     watched.page.on(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page
@@ -31,11 +33,28 @@ def seeded() -> Iterator[Console]:
         yield running
 
 
+@pytest.fixture(scope="package")
+def cookies_of(chromium: Browser, seeded: Console) -> Callable[[str], tuple[Any, ...]]:
+    """What a browser keeps of somebody's signing in, which they do once for all their pages."""
+
+    @cache
+    def cookies(username: str) -> tuple[Any, ...]:
+        with browsers.watched_page(chromium, seeded.base_url) as watched:
+            sign_in(watched.page, username)
+            return tuple(watched.page.context.cookies())
+
+    return cookies
+
+
 @pytest.fixture
-def page(chromium: Browser, seeded: Console) -> Iterator[Page]:
-    """A page on which the administrator is signed in; it fails the test if anything went wrong."""
-    with browsers.watched_page(chromium, seeded.base_url) as watched:
-        sign_in(watched.page)
+def page(
+    chromium: Browser, seeded: Console, cookies_of: Callable[[str], tuple[Any, ...]]
+) -> Iterator[Page]:
+    """The overview, at which the administrator is signed in; it fails the test if anything went
+    wrong."""
+    cookies = cookies_of(ADMINISTRATOR)
+    with browsers.watched_page(chromium, seeded.base_url, cookies=cookies) as watched:
+        watched.page.goto("/admin/")
         yield watched.page
 
 

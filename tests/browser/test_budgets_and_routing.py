@@ -5,12 +5,9 @@ from __future__ import annotations
 import re
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
-from tests.browser.accessibility import colour_violations, violations
-from tests.browser.chromium import watched_page
-from tests.browser.conftest import sign_in
-from tests.browser.console import VIEWER, Console
+from tests.browser.accessibility import violations
 
 pytestmark = [pytest.mark.browser, pytest.mark.processes, pytest.mark.any_database]
 
@@ -69,23 +66,6 @@ def test_a_mode_is_switched_after_what_would_change_was_seen(page: Page) -> None
 
     expect(page.locator("#main")).to_contain_text("Research: “enforced” holds now")
     expect(page.locator("tr", has_text="Research")).to_contain_text("Enforced")
-
-
-@pytest.mark.parametrize("looks", ["dark", "phone"])
-def test_the_pages_of_routing_are_for_everyone(
-    chromium: Browser, seeded: Console, looks: str
-) -> None:
-    with watched_page(chromium, seeded.base_url, looks) as watched:
-        page = watched.page
-        sign_in(page, VIEWER)
-        for address in ("decisions/", "mode/?for=installation&mode=enforced", "savings/"):
-            page.goto(f"{ROUTING}/{address}")
-            page.wait_for_load_state("networkidle")
-            check = colour_violations if looks == "dark" else violations
-            assert not check(page)
-            wide = page.evaluate("document.documentElement.scrollWidth > window.innerWidth")
-            assert not wide, f"{address} is wider than a {looks} screen"
-            expect(page.get_by_role("button", name=re.compile("Switch"))).to_have_count(0)
 
 
 def test_a_key_is_rotated_and_its_new_text_shown_once(page: Page) -> None:

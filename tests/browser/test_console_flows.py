@@ -88,6 +88,12 @@ def test_a_secret_goes_in_and_does_not_come_out(page: Page) -> None:
     page.locator("#result_list").get_by_role("link", name="browser-secret").click()
     assert "sk-typed-in-a-browser" not in page.content()
 
+    page.get_by_label("New secret").fill("sk-put-in-its-place-4567")
+    _save(page)
+    expect(page.locator("#result_list tr", has_text="browser-secret")).to_contain_text("…4567")
+    page.locator("#result_list").get_by_role("link", name="browser-secret").click()
+    assert "sk-put-in-its-place" not in page.content()
+
 
 def test_a_limit_is_refused_in_words_and_then_set(page: Page) -> None:
     page.goto("/admin/governance/budgetpolicy/add/")
@@ -151,6 +157,13 @@ def test_what_a_policy_counts_is_fixed_where_it_has_counted(page: Page) -> None:
     _save(page)
 
     _success(page, "was changed successfully")
+    page.locator("#result_list tbody th a").first.click()
+    page.get_by_role("link", name="History").first.click()
+    expect(page.locator(".palyra-changes tbody tr").first).to_contain_text("75, 90 → 80")
+    page.goto("/admin/governance/auditentry/?q=Each+colleague")
+    page.locator("#result_list tbody th a").first.click()
+    expect(page.locator("#main")).to_contain_text("Ada Novak")
+    expect(page.locator("#main")).to_contain_text("80")
 
 
 def test_the_models_of_a_team_and_the_settings_are_changed(page: Page) -> None:
@@ -274,6 +287,40 @@ def test_an_open_action_is_closed_by_escape_and_by_a_click_elsewhere(page: Page)
     summary.click()
     page.locator("h1").click()
     expect(panel).to_be_hidden()
+
+
+@pytest.mark.any_database
+def test_what_uses_a_provider_and_how_reliable_it_was_is_seen_before_it_is_disabled(
+    page: Page,
+) -> None:
+    page.goto("/admin/providers/provider/?q=openai")
+    page.locator("#result_list tbody th a").first.click()
+    page.get_by_role("link", name="7 days").click()
+    expect(page.get_by_role("region", name="Reliability, as a table")).to_be_visible()
+    page.locator("summary", has_text="Disable").click()
+    panel = page.locator("details[open] .palyra-panel")
+    expect(panel).to_contain_text(re.compile(r"\d+ calls were made there in the last 30 days"))
+    expect(panel).to_contain_text("1 scheduled prompt asks for one of its models by name.")
+
+
+@pytest.mark.any_database
+def test_listed_prices_are_seen_before_they_are_set(page: Page) -> None:
+    headers = {
+        "X-CSRFToken": next(
+            str(one["value"]) for one in page.context.cookies() if one["name"] == "csrftoken"
+        )
+    }
+    made = page.request.post(
+        "/api/v1/providers/openai/models", headers=headers, data={"name": "gpt-4o"}
+    )
+    assert made.status == 201, made.text()
+    page.goto("/admin/governance/price/")
+    page.get_by_role("link", name="Import").click()
+    expect(page.get_by_label("openai/gpt-4o")).to_be_checked()
+    expect(page.locator("#main")).to_contain_text("The price in force was set by hand and stays.")
+    page.get_by_role("button", name="Set what is picked, from now on").click()
+
+    _success(page, "1 price set from genai-prices")
 
 
 def test_times_are_in_the_browsers_zone_from_the_first_page(

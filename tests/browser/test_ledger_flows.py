@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.chromium import watched_page
 from tests.browser.conftest import sign_in
-from tests.browser.console import OPERATOR, Console
-from tests.browser.test_console_pages import page_faults
+from tests.browser.console import OPERATOR, VIEWER, Console
+from tests.browser.looks import page_faults
 
 pytestmark = [pytest.mark.browser, pytest.mark.processes, pytest.mark.any_database]
 LIST = "/admin/governance/modelcall/"
@@ -37,6 +39,20 @@ def test_a_prompt_and_its_answer_are_read_and_that_is_noted(page: Page) -> None:
     page.goto(address.replace("/change/", "/history/").partition("?")[0])
     expect(page.locator("#main")).to_contain_text("Read")
     assert not found, "\n".join(found)
+
+
+def test_an_auditor_reads_them_and_that_is_noted_too(
+    chromium: Browser, seeded: Console, cookies_of: Callable[[str], tuple[Any, ...]]
+) -> None:
+    cookies = cookies_of(VIEWER)
+    with watched_page(chromium, seeded.base_url, "phone", cookies=cookies) as watched:
+        page = watched.page
+        _open_first(page)
+        address = page.url
+        page.get_by_role("button", name="Read prompt and answer").click()
+        expect(page.locator("#texts")).to_contain_text("Okafor (2024)")
+        page.goto(address.replace("/change/", "/history/").partition("?")[0])
+        expect(page.locator("#main")).to_contain_text("victor")
 
 
 def test_who_may_not_read_them_is_told_so(chromium: Browser, seeded: Console) -> None:

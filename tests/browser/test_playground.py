@@ -10,8 +10,8 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.chromium import watched_page
 from tests.browser.conftest import sign_in
-from tests.browser.console import ADMINISTRATOR, PASSWORD, VIEWER, Console, console
-from tests.browser.test_console_pages import page_faults
+from tests.browser.console import ADMINISTRATOR, OPERATOR, PASSWORD, VIEWER, Console, console
+from tests.browser.looks import overflow, page_faults
 from tests.support.arrangements import limit_team, make_team, register_upstream
 from tests.support.client import Person
 from tests.support.faults import Behaviour, Fault
@@ -190,6 +190,18 @@ def test_what_is_filled_in_outlives_a_session_and_not_signing_out(page: Page) ->
     page.get_by_role("heading", name="Sign in", exact=True).wait_for()
     page.wait_for_load_state()
     assert page.evaluate("Object.keys(sessionStorage)") == []
+
+
+def test_an_operator_sends_on_a_phone(chromium: Browser, scene: Scene) -> None:
+    with watched_page(chromium, scene.console.base_url, "phone") as watched:
+        page = watched.page
+        sign_in(page, OPERATOR)
+        page.goto("/admin/playground/")
+        _fill(page)
+        page.get_by_role("button", name="Send").click()
+        expect(page.get_by_role("status")).to_have_text("Answered")
+        expect(page.get_by_label("The answer")).to_contain_text("upstream answer")
+        assert not overflow(page)
 
 
 def test_an_auditor_has_calls_explained_only(chromium: Browser, scene: Scene) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.test_console_pages import page_faults
+from tests.browser.chromium import watched_page
+from tests.browser.console import OPERATOR, Console
+from tests.browser.looks import page_faults
 from tests.providers.host import Host, hosting
 
 pytestmark = [pytest.mark.browser, pytest.mark.processes]
@@ -95,3 +98,23 @@ def test_a_host_is_tested_and_its_models_taken_over(page: Page, provider: str) -
     page.get_by_text("Calls go to browsed again.").wait_for()
 
     assert not found, "\n".join(found)
+
+
+def test_an_operator_tests_a_host_and_takes_it_out_of_use_for_a_while(
+    provider: str, chromium: Browser, seeded: Console, cookies_of: Callable[[str], tuple[Any, ...]]
+) -> None:
+    cookies = cookies_of(OPERATOR)
+    with watched_page(chromium, seeded.base_url, "dark", cookies=cookies) as watched:
+        theirs = watched.page
+        theirs.goto(provider)
+        theirs.get_by_role("button", name="Test connection").click()
+        theirs.get_by_text("browsed can be reached.").wait_for()
+        for name in ("Discover models", "Save"):
+            expect(theirs.get_by_role("button", name=name, exact=True)).to_have_count(0)
+        for name, says in (
+            ("Trip breaker", "browsed is out of use until it is reset."),
+            ("Reset breaker", "Calls go to browsed again."),
+        ):
+            theirs.locator("summary", has_text=name).click()
+            theirs.get_by_role("button", name=name, exact=True).click()
+            theirs.get_by_text(says).wait_for()
