@@ -36,6 +36,7 @@ OF_ADMINISTRATORS = ("/admin/providers/provider/presets/ollama/",)
 KEPT_FROM_OPERATORS = ("providers_secret", "auth_user", "auth_group")
 ADDED_BY_OPERATORS = {"scheduling_cronjob", "scheduling_exclusioncalendar"}
 SAVING = {"Save", "Save and continue editing", "Save and add another"}
+DELETING = "Yes, I’m sure"
 # What an operator is offered to do, by app: always, and as things are.
 RUN_BY_OPERATORS: dict[str, tuple[set[str], set[str]]] = {
     "providers": ({"Test connection"}, {"Trip breaker", "Reset breaker"}),
@@ -44,8 +45,8 @@ RUN_BY_OPERATORS: dict[str, tuple[set[str], set[str]]] = {
         {"Acknowledge", "Mute", "Unmute", "Resolve", "Approve", "Deny"},
     ),
     "scheduling": (
-        {"Run", "Run now", "Change the schedule", *SAVING},
-        {"Pause", "Resume", "Skip them", "Run once", "Replay all", "Cancel"},
+        {"Run", "Run now", "Change the schedule", "Try it without spending", *SAVING},
+        {"Pause", "Resume", "Skip them", "Run once", "Replay all", "Cancel", DELETING},
     ),
 }
 # Reading a kept prompt is a POST, as it is told of in the audit trail.

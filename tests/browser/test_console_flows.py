@@ -159,7 +159,8 @@ def test_what_a_policy_counts_is_fixed_where_it_has_counted(page: Page) -> None:
     _success(page, "was changed successfully")
     page.locator("#result_list tbody th a").first.click()
     page.get_by_role("link", name="History").first.click()
-    expect(page.locator(".palyra-changes tbody tr").first).to_contain_text("75, 90 → 80")
+    changed = page.locator(".palyra-changes tbody tr").first
+    expect(changed).to_contain_text(re.compile(r"75, 90\]? → \[?80"))
     page.goto("/admin/governance/auditentry/?q=Each+colleague")
     page.locator("#result_list tbody th a").first.click()
     expect(page.locator("#main")).to_contain_text("Ada Novak")

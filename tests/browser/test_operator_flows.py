@@ -64,7 +64,7 @@ def test_an_alert_is_acknowledged_muted_and_resolved(phone: Page) -> None:
 
 
 def test_a_request_is_denied_with_a_comment(phone: Page) -> None:
-    _open_first(phone, "/admin/governance/approval/?status__exact=pending", "Research")
+    _open_first(phone, "/admin/governance/approval/?status__exact=pending", "Each team")
     _do(phone, "Deny", Comment="Not before the meeting.")
 
     _said(phone, "Denied: the limit of “Each team, tokens a day” stays as it is.")
