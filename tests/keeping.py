@@ -38,7 +38,8 @@ _kept: dict[Any, _Kept] = {}
 
 
 def made_once(make: Callable[[], MadeT]) -> MadeT:
-    """What `make` returns, and its rows beside those that there are, which it leaves alone."""
+    """What `make` returns, and its rows beside those that there are. If it changes one of these, it
+    is made each time."""
     now = timezone.now()
     before = _all_rows()
     # With other rows before them, they may have other numbers.
@@ -48,7 +49,9 @@ def made_once(make: Callable[[], MadeT]) -> MadeT:
         _put_back(kept.rows)
         return deepcopy(kept.made)  # type: ignore[no-any-return]
     made = make()
-    _kept[key] = _Kept(now, deepcopy(made), _added(before, _all_rows()))
+    after = _all_rows()
+    if all(set(rows) <= set(after.get(table, ())) for table, rows in before.items()):
+        _kept[key] = _Kept(now, deepcopy(made), _added(before, after))
     return made
 
 
@@ -62,12 +65,11 @@ def _all_rows() -> dict[str, list[tuple[Any, ...]]]:
 
 
 def _added(before: Rows, after: Rows) -> Rows:
-    added = {}
-    for table, rows in after.items():
-        there = set(before.get(table, ()))
-        assert there <= set(rows), f"{table} had rows, which are others now"
-        added[table] = [row for row in rows if row not in there]
-    return added
+    there = {table: set(rows) for table, rows in before.items()}
+    return {
+        table: [row for row in rows if row not in there.get(table, ())]
+        for table, rows in after.items()
+    }
 
 
 def _put_back(rows: Rows) -> None:

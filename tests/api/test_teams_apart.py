@@ -12,6 +12,7 @@ import pytest
 from governance.models import ApiKey, Approval, ApprovalStatus, Membership
 from palyra_site.api.root import api
 from scheduling.models import CronJob, ExclusionCalendar
+from tests import keeping
 from tests.api.callers import Caller, holder, person, signed_in
 from tests.api.problems import assert_problem, faults
 from tests.api.sides import Side, make_side
@@ -166,13 +167,22 @@ OPEN = {
 
 
 @pytest.fixture
-def mine() -> Side:
-    return make_side("mine")
+def both() -> tuple[Side, Side]:
+    return keeping.made_once(_both)
+
+
+def _both() -> tuple[Side, Side]:
+    return make_side("mine"), make_side("other")
 
 
 @pytest.fixture
-def other() -> Side:
-    return make_side("other")
+def mine(both: tuple[Side, Side]) -> Side:
+    return both[0]
+
+
+@pytest.fixture
+def other(both: tuple[Side, Side]) -> Side:
+    return both[1]
 
 
 @pytest.fixture(params=["key", "member", "manager"])
