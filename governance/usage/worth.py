@@ -121,7 +121,8 @@ def _worth(model: PricedModel, totals: Totals, default: PricedModel | None) -> M
 
 
 def _kept_answers(totals: Totals) -> int:
-    answered = totals.succeeded - totals.cached
+    # The cost of the others is not in the sum.
+    answered = totals.succeeded - totals.cached - totals.unpriced
     return totals.cached * totals.cost // answered if answered > 0 else 0
 
 

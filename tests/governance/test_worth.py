@@ -98,3 +98,9 @@ def test_calls_of_unknown_cost_are_in_the_comparison_and_counted() -> None:
 
     assert (found.totals.cost, found.at_default) == (5, 2000 + 3 * 3)
     assert found.unpriced == 3
+
+
+def test_what_an_answer_cost_on_average_leaves_out_those_of_unknown_cost() -> None:
+    of_ten = used(calls=10, succeeded=10, cached=1, unpriced=8, cost=1000)
+    found = compare({"p/small": of_ten}, {"p/small": MODELS["p/small"]})
+    assert found.rows[0].kept_answers == 1000
