@@ -85,7 +85,8 @@ def _with_calls(rows: list[ProviderRow], now: datetime, team: Team | None) -> li
     lately = breakdown(by="provider", since=now - DAY, until=now, team=team, most=MOST_COUNTED)
     counts = {part.named.value: part.totals for part in lately.parts}
     under_way = _under_way(now, team)
-    failed = [name for name, totals in counts.items() if totals.failed]
+    shown = [row.provider.name for row in rows]
+    failed = [name for name in shown if counts.get(name, Totals()).failed]
     failures = _last_failures(failed, now, team)
     return [
         replace(
