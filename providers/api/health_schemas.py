@@ -49,7 +49,8 @@ class CredentialTestOut(Schema):
     advice: str = Field(description="What to do about it.")
     said: str = Field(description="What the host itself said.")
     models: int | None = Field(
-        description="How many models the host's first page lists; null if it did not answer."
+        description="How many models the host's first page lists; null if it did not answer, and "
+        "for a rehearsal, which has no host."
     )
     has_more: bool = Field(description="Whether the host lists more models than these.")
 

@@ -30,17 +30,26 @@ pytestmark = [pytest.mark.processes, pytest.mark.usefixtures("connections_closed
 NAMES = {"openai_compatible": FIRST, "anthropic": f"{CLAUDE}.{FIRST}"}
 # Each part between two of its signs is too short to be taken for the key where signs are escaped.
 KEY = 'sk-re/Pea+t3d/Qw="9/Zx&c8<vB/nM7=='
+# Some hosts write these so in JSON, lest a page takes them for its own.
+IN_UNICODE = {ord(sign): f"{chr(92)}u{ord(sign):04x}" for sign in "&<>+="}
 SPELLINGS = {
     "header": f"You sent Authorization: Bearer {KEY}",
     "query": f"Nothing is at /v1/chat?api_key={quote(KEY, safe='')}&x=1",
     "body": f"Cannot read {json.dumps({'key': KEY})}",
     "body of a script": f"Cannot read {json.dumps(KEY).replace('/', chr(92) + '/')}",
+    "body of a careful host": f"Cannot read {json.dumps(KEY).translate(IN_UNICODE)}",
     "page": f"<p>Unknown key {escape(KEY)}</p>",
 }
 # What no text may have: any stretch of the key, however it is spelt.
 TELLING = {
     spelt[begin : begin + 8]
-    for spelt in (KEY, quote(KEY, safe=""), escape(KEY), json.dumps(KEY)[1:-1])
+    for spelt in (
+        KEY,
+        quote(KEY, safe=""),
+        escape(KEY),
+        json.dumps(KEY)[1:-1],
+        KEY.translate(IN_UNICODE),
+    )
     for begin in range(len(spelt) - 7)
 }
 

@@ -180,7 +180,13 @@ SIGNS = 'ab/cd+ef="gh/ij&kl<mn/op=='
         pytest.param("ab/cd%2Bef%3D%22gh/ij%26kl%3Cmn/op%3D%3D", id="in a path"),
         pytest.param('ab/cd+ef=\\"gh/ij&kl<mn/op==', id="in JSON"),
         pytest.param('ab\\/cd+ef=\\"gh\\/ij&kl<mn\\/op==', id="in JSON of a script"),
+        pytest.param(
+            'ab/cd\\u002bef=\\"gh/ij\\u0026kl\\u003Cmn/op\\u003d=', id="in JSON without signs"
+        ),
         pytest.param("ab/cd+ef=&quot;gh/ij&amp;kl&lt;mn/op==", id="in a page"),
+        pytest.param(
+            "ab&#x2F;cd&#43;ef=&#34;gh&sol;ij&#38;kl&LT;mn/op==", id="in a page, by number"
+        ),
     ],
 )
 def test_no_spelling_of_a_key_is_repeated(spelt: str) -> None:
@@ -192,6 +198,11 @@ def test_no_spelling_of_a_key_is_repeated(spelt: str) -> None:
     ("said", "shown"),
     [
         ("http://ada:secret@host/v1 is down", f"http://{MASK}@host/v1 is down"),
+        ("http://ada:p@ss@host:3128 refused", f"http://{MASK}@host:3128 refused"),
+        ("https://example.com?mail=a@example.com", "https://example.com?mail=a@example.com"),
+        ('"Bearer sk-abcdefghijklmnopq", "error": "quota"', f'"Bearer {MASK}", "error": "quota"'),
+        ("Bearer  sk-1234567890 is unknown", f"Bearer  {MASK} is unknown"),
+        ('Bearer realm="https://host/v1",error="expired"',) * 2,
         ("upstream got Bearer sk-of-the-gateway-1", f"upstream got Bearer {MASK}"),
         ("bearer authentication is needed", "bearer authentication is needed"),
         ("ask ada@example.com at http://host", "ask ada@example.com at http://host"),
