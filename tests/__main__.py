@@ -141,10 +141,10 @@ def tests(paths: Sequence[str], place: Path) -> list[Step]:
         for name, database in DATABASES.items()
     ]
     others = _pytest(
-        "tests without a database",
+        "tests on either database",
         ["-m", "not browser", *paths],
         place / "tests-without.xml",
-        {selecting.VARIABLE: selecting.OTHERS},
+        {"PALYRA_TEST_DATABASE": FIRST, selecting.VARIABLE: selecting.OTHERS},
         may_be_empty=bool(paths),
     )
     return [*of_databases, others]

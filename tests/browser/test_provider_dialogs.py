@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Locator, Page, Route, expect
 from tests.browser.chromium import watched_page
 from tests.browser.conftest import sign_in
 from tests.browser.console import ADMINISTRATOR, OPERATOR, PASSWORD, Console
-from tests.browser.test_console_pages import page_faults
+from tests.browser.looks import page_faults
 from tests.providers.host import Host, hosting
 from tests.support.client import Person
 
