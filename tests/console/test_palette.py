@@ -192,10 +192,3 @@ def test_the_palette_takes_a_bounded_number_of_queries(
 ) -> None:
     with django_assert_max_num_queries(40):
         found(browser, "e")
-
-
-def test_a_nul_is_no_part_of_a_term(seeded: Seeded) -> None:
-    client = signed_in(seeded.administrator)
-    name = seeded.teams[0].name
-    assert page_of(seeded.teams[0]) in links(client, f"{name[:3]}\x00{name[3:]}")
-    assert client.get("/admin/search/", {"s": "\x00"}).content == b""

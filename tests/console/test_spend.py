@@ -196,7 +196,7 @@ def test_scheduled_prompts_are_called_by_name(spent: Seeded, browser: Client) ->
 
 
 @pytest.mark.parametrize(
-    "query", ["job=x", "key=-1", "person=1.5", "model=large", "provider=%00", "step=hour", "by=all"]
+    "query", ["job=x", "key=-1", "person=1.5", "model=large", "step=hour", "by=all"]
 )
 def test_what_is_not_understood_is_refused_whole(
     spent: Seeded, browser: Client, query: str

@@ -94,14 +94,12 @@ def test_nul_in_any_address_is(browser: Client) -> None:
 
 
 def test_nul_in_an_address_of_the_api_is_a_problem(browser: Client) -> None:
-    for path, _ in _api():
-        for address in (re.sub(r"\{.*?\}", "%00", path), f"{path}?cursor=%00"):
-            if "%00" not in address:
-                continue
+    for path, names in _api():
+        inside = [re.sub(r"\{.*?\}", "%00", path)] if "{" in path else []
+        for address in (*inside, *(f"{path}?{name}=%00" for name in names)):
             response = browser.get(address)
-            assert response.status_code == 400, address
+            assert response.status_code in {404, 422}, address
             assert response.headers["Content-Type"] == "application/problem+json"
-            assert response.json()["detail"] == SAYS
 
 
 def test_a_percent_sign_and_two_noughts_are_no_nul(browser: Client) -> None:
