@@ -101,7 +101,25 @@ def test_the_answer_says_not_whether_there_is_such_an_account(
 def test_an_address_is_one_however_it_is_written(client: Client, person: User) -> None:
     User.objects.filter(pk=person.pk).update(email="Mira@Example.com")
     _ask(client, "mira@example.COM")
-    assert len(mail.outbox) == 1
+    # What the account has is written to, not what was typed.
+    assert [message.to for message in mail.outbox] == [["Mira@Example.com"]]
+
+
+@pytest.mark.parametrize(
+    ("has", "typed"),
+    [
+        ("mira@github.com", "mira@gıthub.com"),
+        ("mira@github.com", "mıra@github.com"),
+        ("mira@sso.example", "mira@\N{LATIN SMALL LETTER LONG S}so.example"),
+    ],
+)
+def test_an_address_that_only_looks_like_it_gets_nothing(
+    client: Client, person: User, has: str, typed: str
+) -> None:
+    """To PostgreSQL they have the same capitals; whoever owns the domain is somebody else."""
+    User.objects.filter(pk=person.pk).update(email=has)
+    assert _ask(client, typed).status_code == 302
+    assert mail.outbox == []
 
 
 def test_each_account_with_the_address_gets_its_own_link(client: Client, person: User) -> None:
