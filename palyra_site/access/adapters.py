@@ -18,6 +18,7 @@ from django.utils.text import slugify
 from palyra_site.access import attempts, outbound, sealing
 from palyra_site.access.addresses import holders_of
 from palyra_site.access.claims import SIGNING_IN, Claim, Outcome, judge
+from palyra_site.access.failures import attempts_key
 from palyra_site.access.groups import role_by_rights
 from palyra_site.access.landing import landing_of
 from palyra_site.access.mail import send_later
@@ -66,7 +67,10 @@ class Accounts(AccountAdapter):  # type: ignore[misc]
 
     def _get_login_attempts_cache_key(self, request: HttpRequest, **credentials: Any) -> str:
         # Without the host name, which whoever guesses could vary.
-        return f"password:{credentials.get('username', '').casefold()}"
+        return attempts_key(credentials.get("username", ""))
+
+    def _delete_login_attempts_cached_email(self, *_: Any, **__: Any) -> None:
+        """allauth would forget what failed from this address too; see `records`."""
 
     def pre_authenticate(self, request: HttpRequest, **credentials: Any) -> None:
         """Refuse, saying until when, what would be one attempt too many.

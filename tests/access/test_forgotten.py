@@ -7,16 +7,24 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from allauth.account.models import EmailAddress
 from django.contrib.auth.models import User
 from django.contrib.auth.tokens import PasswordResetTokenGenerator
 from django.core import mail
+from django.db import connection
 from django.test import Client
 from django.urls import reverse
 from pytest_django import Settings
 
 from governance.models import AuditEntry
 from palyra_site.access import mail as sending
-from palyra_site.access.settings import LINKS_FROM_AN_ADDRESS, LINKS_TO_AN_ADDRESS
+from palyra_site.access.cache import TABLE
+from palyra_site.access.settings import (
+    LINKS_FROM_AN_ADDRESS,
+    LINKS_TO_AN_ADDRESS,
+    OF_AN_ACCOUNT,
+    OF_AN_ADDRESS,
+)
 from tests.access.conftest import PASSWORD, is_signed_in, sign_in, text
 
 ASK = "/account/forgotten/"
@@ -145,6 +153,38 @@ def test_links_from_a_place_are_limited(client: Client, person: User) -> None:
     assert _ask(client).status_code == 429
     assert mail.outbox == []
     assert _ask(client, REMOTE_ADDR="203.0.113.9").status_code == 302
+
+
+def test_what_a_place_is_refused_leaves_nothing_behind(client: Client, person: User) -> None:
+    """Or the table would grow at will, and forget failed sign-ins once it is full."""
+    for number in range(LINKS_FROM_AN_ADDRESS):
+        _ask(client, f"guess-{number}@example.com")
+    kept = _rows_of_cache()
+    for number in range(3):
+        assert _ask(client, f"more-{number}@example.com").status_code == 429
+    assert _rows_of_cache() == kept
+
+
+def _rows_of_cache() -> int:
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT COUNT(*) FROM {TABLE}")
+        return int(cursor.fetchone()[0])
+
+
+def test_a_new_password_is_not_kept_waiting_by_wrong_ones(client: Client, person: User) -> None:
+    for _ in range(OF_AN_ACCOUNT):
+        sign_in(client, "MIRA", password="wrong")
+    assert "Too many attempts failed" in text(sign_in(client))
+    _choose(client, _link(client))
+    assert sign_in(client, password=NEW).status_code == 302
+
+
+def test_a_new_password_forgets_nothing_of_the_place(client: Client, person: User) -> None:
+    EmailAddress.objects.create(user=person, email="mira@example.com")
+    for number in range(OF_AN_ADDRESS):
+        sign_in(client, f"guess-{number}", password="wrong")
+    _choose(client, _link(client))
+    assert "Too many attempts failed" in text(sign_in(client, password=NEW))
 
 
 def test_a_link_is_good_once(client: Client, person: User) -> None:
