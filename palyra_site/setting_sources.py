@@ -7,7 +7,14 @@ from dataclasses import dataclass
 
 from django.conf import settings
 
-from palyra_site.configuration import ENV_FILE, Layers, defaults, layers
+from palyra_site.configuration import (
+    ENV_FILE,
+    ConfigurationError,
+    Layers,
+    defaults,
+    layers,
+    read,
+)
 
 # A value whose name has any of these may hold a credential.
 SECRET_WORDS = ("KEY", "SECRET", "PASSWORD", "TOKEN", "URL", "CREDENTIAL")
@@ -52,8 +59,10 @@ def news_of_file(start: Layers | None = None) -> str:
     path = start.file.path
     if now.digest is None:
         return f"{path} has been taken away since this process started. It goes on as it was."
-    if now.faults:
-        faults = " ".join(now.faults)
+    try:
+        read(start.environment)
+    except ConfigurationError as error:
+        faults = " ".join(error.faults)
         return f"{path} has changed since this process started, and could not be used now: {faults}"
     return f"{path} has changed since this process started, which takes it up once started anew."
 

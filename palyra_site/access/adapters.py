@@ -16,7 +16,9 @@ from django.urls import reverse
 from django.utils.text import slugify
 
 from palyra_site.access import attempts, outbound, sealing
+from palyra_site.access.addresses import holders_of
 from palyra_site.access.claims import SIGNING_IN, Claim, Outcome, judge
+from palyra_site.access.failures import attempts_key
 from palyra_site.access.groups import role_by_rights
 from palyra_site.access.landing import landing_of
 from palyra_site.access.mail import send_later
@@ -65,7 +67,10 @@ class Accounts(AccountAdapter):  # type: ignore[misc]
 
     def _get_login_attempts_cache_key(self, request: HttpRequest, **credentials: Any) -> str:
         # Without the host name, which whoever guesses could vary.
-        return f"password:{credentials.get('username', '').casefold()}"
+        return attempts_key(credentials.get("username", ""))
+
+    def _delete_login_attempts_cached_email(self, *_: Any, **__: Any) -> None:
+        """allauth would forget what failed from this address too; see `records`."""
 
     def pre_authenticate(self, request: HttpRequest, **credentials: Any) -> None:
         """Refuse, saying until when, what would be one attempt too many.
@@ -100,6 +105,10 @@ class Accounts(AccountAdapter):  # type: ignore[misc]
         words = {"uidb36": whose, "key": token}
         path = reverse("account_reset_password_from_key", kwargs=words)
         return f"{settings.PALYRA_PUBLIC_URL}{path}"
+
+    def send_password_reset_mail(self, user: User, email: str, context: dict[str, Any]) -> None:
+        """To the address that the account has, never to what was typed."""
+        super().send_password_reset_mail(user, user.email, context)
 
     def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
         """In its own time: how long it takes must not say that there is such an account."""
@@ -218,11 +227,10 @@ class SingleSignOn(SocialAdapter):  # type: ignore[misc]
 def _claim(sociallogin: Any) -> Claim:
     addresses = [(one.email.lower(), bool(one.verified)) for one in sociallogin.email_addresses]
     address, verified = addresses[0] if addresses else ("", False)
-    holders = User.objects.filter(email__iexact=address) if address else User.objects.none()
     return Claim(
         address=address,
         verified=verified,
-        holders=tuple(holders.order_by("pk").values_list("pk", flat=True)[:2]),
+        holders=tuple(user.pk for user in holders_of(address)),
         domains=tuple(settings.PALYRA_OIDC_DOMAINS),
     )
 

@@ -10,6 +10,7 @@ from typing import cast
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.contrib.auth.models import User
+from django.db.models import Case, When
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.views.decorators.http import require_POST
@@ -44,7 +45,10 @@ class Devices:
 
 def devices_of(user: User, this_session: str | None) -> Devices:
     """Where `user` is signed in, seen from the browser of `this_session`."""
-    found = [
+    found = sessions_of(user)
+    others_later = Case(When(session_key=this_session or "", then=0), default=1)
+    ordered = found.order_by(others_later, *found.query.order_by)[:MOST_SHOWN]
+    shown = [
         Device(
             key=row.pk,
             browser=in_words(row.user_agent),
@@ -53,10 +57,9 @@ def devices_of(user: User, this_session: str | None) -> Devices:
             last_used=row.last_seen_at,
             is_this_one=row.session_key == this_session,
         )
-        for row in sessions_of(user)
+        for row in ordered
     ]
-    ordered = sorted(found, key=lambda one: not one.is_this_one)
-    return Devices(shown=ordered[:MOST_SHOWN], count=len(found))
+    return Devices(shown=shown, count=found.count())
 
 
 @login_required
@@ -80,7 +83,7 @@ def sign_out_one(request: HttpRequest, key: int) -> HttpResponse:
     from governance.audit import record  # noqa: PLC0415
 
     user = cast(User, request.user)
-    session = next((one for one in sessions_of(user) if one.pk == key), None)
+    session = sessions_of(user).filter(pk=key).first()
     if session is None or session.session_key == request.session.session_key:
         raise Http404
     browser = in_words(session.user_agent)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from django.contrib.auth.models import User
-
+from palyra_site.access.addresses import holders_of
 from palyra_site.access.failures import attempts_of_address, keep_attempts
 
 if TYPE_CHECKING:
@@ -42,8 +41,9 @@ class ForgottenForm(_Plain, ResetPasswordForm):  # type: ignore[misc]
         """A link goes to each account with that address, however it is written, that has a password
         here: single sign-on is not got round this way."""
         address: str = self.cleaned_data["email"]
-        found = User.objects.filter(email__iexact=address, is_active=True).order_by("pk")
-        self.users = [user for user in found if user.has_usable_password()]
+        self.users = [
+            user for user in holders_of(address) if user.is_active and user.has_usable_password()
+        ]
         return address
 
 

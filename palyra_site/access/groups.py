@@ -24,7 +24,7 @@ def make_roles(using: str = "default", **_: Any) -> None:
 
     Called whenever migrations have run, so a role keeps up with what there is to permit.
     """
-    tables = _tables(using)
+    tables = tables_of(using)
     if not tables >= NEEDED:
         return
     # Made right after the roles, so until then no group can be a role's.
@@ -70,7 +70,7 @@ def _hold(held: Any, group: Group, wanted: set[int]) -> None:
     )
 
 
-def _tables(using: str) -> set[str]:
+def tables_of(using: str) -> set[str]:
     """Those that there are: fewer while going back past the migrations that made them."""
     from django.db import connections  # noqa: PLC0415
 

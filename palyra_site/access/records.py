@@ -10,6 +10,7 @@ from django.http import HttpRequest
 
 from governance.audit import record
 from palyra_site.access.claims import Claim, Outcome
+from palyra_site.access.failures import forget_passwords_tried
 from palyra_site.access.sessions import end_sessions
 
 SIGNED_IN = "signed in"
@@ -54,7 +55,9 @@ def _signed_in(request: HttpRequest, user: User, **_: Any) -> None:
 
 def _forgotten(request: HttpRequest, user: User, **_: Any) -> None:
     """Whoever knew the old password is let in no longer, wherever they are. If this browser was
-    signed in, its session has ended with the password, and is still being answered."""
+    signed in, its session has ended with the password, and is still being answered. Wrong ones keep
+    nobody waiting who has a new one."""
+    forget_passwords_tried(request, user.get_username())
     ended = end_sessions(user, but=request.session.session_key)
     record(FORGOTTEN, user, {"sessions ended": [None, ended]})
 

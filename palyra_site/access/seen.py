@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from cachetools import TTLCache
@@ -35,31 +36,38 @@ class SeenMiddleware:
         response = self._get_response(request)
         # What did not ask whose session it is, such as a file, is no use of it.
         if request.session.accessed and request.session.session_key:
-            _note_now_and_then(request, request.user)
+            note_now_and_then(request, request.user)
         return response
 
 
 def signed_in(request: HttpRequest, user: User, **_: Any) -> None:
-    """Note a session as it begins, and forget those of this person that are over."""
-    forget_ended(user)
+    """Note a session as it begins, and forget some that are over."""
+    _unless_it_fails(forget_ended, "Sessions that are over could not be forgotten")
     if not request.session.session_key:
         request.session.save()
-    _note_now_and_then(request, user)
+    note_now_and_then(request, user)
 
 
-def _note_now_and_then(request: HttpRequest, user: Any) -> None:
+def note_now_and_then(request: HttpRequest, user: Any) -> None:
+    """Note the session of `request` as used by `user`, unless this process did lately."""
     key = str(request.session.session_key)
     with _remembering:
         if key in _lately:
             return
     if not user.is_authenticated:
         return
+    noting = partial(note, request, user, timezone.now())
+    if _unless_it_fails(noting, "A session's last use could not be noted"):
+        with _remembering:
+            _lately[key] = True
+
+
+def _unless_it_fails(write: Callable[[], None], failed: str) -> bool:
+    """Whether it could be written: not worth a page, and tried again with the next."""
     try:
         with transaction.atomic():
-            note(request, user, timezone.now())
+            write()
     except DatabaseError:
-        # Not worth a page that was made already; it is tried again with the next.
-        logger.warning("A session's last use could not be noted", exc_info=True)
-        return
-    with _remembering:
-        _lately[key] = True
+        logger.warning(failed, exc_info=True)
+        return False
+    return True

@@ -6,17 +6,21 @@ Django's sessions do not say in the open whose they are; allauth's rows beside t
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
 from django.contrib.auth import SESSION_KEY
 from django.contrib.auth.models import User
 from django.contrib.sessions.models import Session
-from django.db.models import QuerySet
+from django.db.models import Exists, OuterRef, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 
+from palyra_site.access.groups import tables_of
+
 AT_A_TIME = 500
+NEEDED = {"auth_user", "django_session", "usersessions_usersession"}
 # Of a session whose address nobody noted; it is none that anybody comes from.
 NOWHERE = "0.0.0.0"  # noqa: S104
 LONGEST_BROWSER = 200
@@ -29,22 +33,34 @@ def _rows() -> QuerySet[Any]:
     return found
 
 
-def sessions_of(user: User) -> list[Any]:
+def sessions_of(user: User) -> QuerySet[Any]:
     """The sessions in which `user` is signed in, that of the latest use first."""
-    rows = list(_rows().filter(user=user).order_by("-last_seen_at", "-pk"))
-    going_on = Session.objects.filter(expire_date__gt=timezone.now())
-    keys = {row.session_key for row in rows}
-    alive = set(going_on.filter(pk__in=keys).values_list("pk", flat=True))
-    return [row for row in rows if row.session_key in alive]
+    return _rows().filter(_goes_on(), user=user).order_by("-last_seen_at", "-pk")
+
+
+def _goes_on() -> Exists:
+    """That a row's session is there, and has not run out."""
+    now = timezone.now()
+    return Exists(Session.objects.filter(pk=OuterRef("session_key"), expire_date__gt=now))
 
 
 def end_sessions(user: User, *, but: str | None = None) -> int:
     """End them all, `but` one; returns how many."""
-    ended = [row.session_key for row in sessions_of(user) if row.session_key != but]
-    Session.objects.filter(pk__in=ended).delete()
-    # Also of those that have run out since.
-    _rows().filter(user=user).exclude(session_key=but or "").delete()
-    return len(ended)
+    rows = _rows().filter(user=user).exclude(session_key=but or "")
+    known = list(rows.values_list("pk", "session_key"))
+    ended = 0
+    for some in _at_a_time(known):
+        sessions = Session.objects.filter(pk__in=[key for _, key in some])
+        ended += sessions.filter(expire_date__gt=timezone.now()).count()
+        sessions.delete()
+        # Just those: one that began meanwhile goes on, and its row says whose it is.
+        _rows().filter(pk__in=[row for row, _ in some]).delete()
+    return ended
+
+
+def _at_a_time(all_of_them: Sequence[Any]) -> Iterator[Sequence[Any]]:
+    for start in range(0, len(all_of_them), AT_A_TIME):
+        yield all_of_them[start : start + AT_A_TIME]
 
 
 def end_session(session: Any) -> None:
@@ -77,22 +93,33 @@ def _browser(request: HttpRequest) -> str:
     return said[:LONGEST_BROWSER]
 
 
-def forget_ended(user: User) -> None:
-    """Delete what is remembered of this person's sessions that are over."""
-    alive = [row.pk for row in sessions_of(user)]
-    _rows().filter(user=user).exclude(pk__in=alive).delete()
+def forget_ended() -> None:
+    """Delete what is remembered of sessions that are over, whosever they were; not all at once."""
+    # Whose session is over stays so: its key is never another's.
+    over = list(_rows().filter(~_goes_on()).order_by("pk").values_list("pk", flat=True)[:AT_A_TIME])
+    _rows().filter(pk__in=over).delete()
 
 
 def know_all(using: str = "default", **_: Any) -> None:
-    """Make a row for each session that goes on, if there is none yet: those that began before
-    there were rows. Idempotent; after migrations."""
-    if _rows().using(using).exists():
+    """Make a row for each session that goes on and has none: those that began before there were
+    rows, or in a process that knew of none. Idempotent; after migrations."""
+    if not tables_of(using) >= NEEDED:
         return
     people = set(User.objects.using(using).values_list("pk", flat=True))
-    going_on = Session.objects.using(using).filter(expire_date__gt=timezone.now())
-    for session in going_on.order_by("pk").iterator(chunk_size=AT_A_TIME):
-        whose = str(session.get_decoded().get(SESSION_KEY, ""))
-        if whose.isdecimal() and int(whose) in people:
-            _rows().using(using).create(
-                user_id=int(whose), session_key=session.pk, ip=NOWHERE, user_agent=""
-            )
+    known = _rows().using(using).filter(session_key=OuterRef("pk"))
+    going_on = Session.objects.using(using).filter(~Exists(known), expire_date__gt=timezone.now())
+    for some in _at_a_time(list(going_on.order_by("pk").values_list("pk", flat=True))):
+        found = [(_whose(one), one.pk) for one in going_on.filter(pk__in=some)]
+        rows = [
+            _rows().model(user_id=user, session_key=key, ip=NOWHERE, user_agent="")
+            for user, key in found
+            if user in people
+        ]
+        # Another process may have made one meanwhile.
+        _rows().using(using).bulk_create(rows, ignore_conflicts=True)
+
+
+def _whose(session: Session) -> int | None:
+    """The key of the person who is signed in there, if anybody is."""
+    said = str(session.get_decoded().get(SESSION_KEY, ""))
+    return int(said) if said.isdecimal() else None

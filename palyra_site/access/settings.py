@@ -88,8 +88,8 @@ def _sign_in(given: Configuration) -> dict[str, Any]:
             "login_failed": failed,
             # Asked for before any password is looked at, so that looking is not made to work hard.
             "login": "60/m/ip",
-            # Of links by e-mail, and of looking at them.
-            "reset_password": f"{LINKS_TO_AN_ADDRESS}/h/key,{LINKS_FROM_AN_ADDRESS}/h/ip",
+            # Of links by e-mail. The place first: what it is refused leaves no row for any address.
+            "reset_password": f"{LINKS_FROM_AN_ADDRESS}/h/ip,{LINKS_TO_AN_ADDRESS}/h/key",
             "reset_password_from_key": "20/m/ip",
         },
         "ACCOUNT_FORMS": {

@@ -31,6 +31,7 @@ from palyra_site.access.devices import devices_of
 from palyra_site.access.groups import role_by_rights, role_of
 from palyra_site.access.outbound import log_failure
 from palyra_site.access.roles import IN_WORDS
+from palyra_site.access.seen import note_now_and_then
 from palyra_site.access.sessions import end_sessions
 from palyra_site.access.two_step import must_use, uses_two_step
 from palyra_site.console.zones import viewers_zone
@@ -139,6 +140,8 @@ def own_account(request: HttpRequest) -> HttpResponse:
     """How somebody signs in, and where they are signed in."""
     user = cast(User, request.user)
     role = role_of(user)
+    # This session too is listed, although it may have no row yet.
+    note_now_and_then(request, user)
     shown = {
         "role": role,
         "may_do": IN_WORDS[role],

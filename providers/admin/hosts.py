@@ -110,11 +110,14 @@ class HostActions(Base):
         if request.method != "POST":
             return self._discovered(request, provider)
         picked = None if "all" in request.POST else request.POST.getlist("models")
-        priced = "prices" in request.POST and self._may_price(request)
+        asked = "prices" in request.POST
+        priced = asked and self._may_price(request)
         try:
             done = discovery.apply(provider, picked, with_prices=priced, now=timezone.now())
         except ValidationError as error:
-            return self._discovered(request, provider, picked or (), faults=faults_of(error))
+            return self._discovered(
+                request, provider, picked or (), faults=faults_of(error), keeps_prices=not asked
+            )
         self.log_change(request, provider, f"Discovered: {done}")
         if for_dialog(request):
             return self._discovered(request, provider, done=str(done))
@@ -157,6 +160,7 @@ class HostActions(Base):
         *,
         faults: Collection[str] = (),
         done: str = "",
+        keeps_prices: bool = False,
     ) -> HttpResponse:
         listing = discovery.kept_listing(provider)
         context = {
@@ -173,7 +177,7 @@ class HostActions(Base):
             "done": done,
             "listing": listing,
             "may_price": self._may_price(request),
-            "keeps_prices": request.method == "POST" and faults and "prices" not in request.POST,
+            "keeps_prices": keeps_prices,
             "usual_context": number(ProviderModel().context_window),
             "usual_output": number(ProviderModel().max_output_tokens),
         }

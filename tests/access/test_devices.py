@@ -9,16 +9,24 @@ import pytest
 from allauth.usersessions.models import UserSession
 from django.contrib.auth.models import User
 from django.contrib.sessions.models import Session
-from django.db import connection
+from django.db import OperationalError, connection
+from django.db.models.signals import post_delete
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
 from governance.models import AuditEntry
-from palyra_site.access import seen
+from palyra_site.access import devices, seen, sessions
 from palyra_site.access.browsers import in_words
-from palyra_site.access.sessions import NOWHERE, end_sessions, know_all, sessions_of
+from palyra_site.access.devices import devices_of
+from palyra_site.access.sessions import (
+    NOWHERE,
+    end_sessions,
+    forget_ended,
+    know_all,
+    sessions_of,
+)
 from tests.access.conftest import PASSWORD, is_signed_in, sign_in, text
 
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
@@ -114,16 +122,44 @@ def test_sessions_of_others_are_not_read(client: Client, person: User) -> None:
         )
     with CaptureQueriesContext(connection) as queries:
         assert len(sessions_of(person)) == 1
-    assert len(queries) == 2
+    assert len(queries) == 1
     assert not any("session_data" in query["sql"] for query in queries)
 
 
 def test_what_is_over_is_neither_counted_nor_kept(client: Client, person: User) -> None:
     sign_in(client)
+    otto = User.objects.create_user("otto", password=PASSWORD)
+    sign_in(Client(), "otto")
     Session.objects.update(expire_date=timezone.now() - timedelta(seconds=1))
-    assert sessions_of(person) == []
-    sign_in(Client())
-    assert UserSession.objects.filter(user=person).count() == 1
+    assert not sessions_of(person).exists()
+    other = Client()
+    sign_in(other)
+    # Whosever they were: nobody else would forget those of who comes no more.
+    (kept,) = UserSession.objects.all()
+    assert (kept.user, kept.session_key) == (person, other.session.session_key)
+    assert not sessions_of(otto).exists()
+
+
+def test_what_is_over_is_forgotten_a_bounded_number_at_once(
+    person: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sessions, "AT_A_TIME", 2)
+    for number in range(3):
+        UserSession.objects.create(user=person, session_key=f"over-{number}", ip=NOWHERE)
+    forget_ended()
+    assert UserSession.objects.count() == 1
+
+
+def test_what_cannot_be_forgotten_keeps_nobody_out(
+    client: Client, person: User, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def locked() -> None:
+        raise OperationalError("database is locked")
+
+    monkeypatch.setattr(seen, "forget_ended", locked)
+    assert sign_in(client).status_code == 302
+    assert is_signed_in(client)
+    assert "Sessions that are over could not be forgotten" in caplog.text
 
 
 def test_use_is_noted_every_few_minutes(
@@ -172,6 +208,64 @@ def test_sessions_from_before_there_were_rows_are_known(client: Client, person: 
     assert NOWHERE not in text(client.get(ACCOUNT))
     assert end_sessions(person) == 1
     assert client.get(ACCOUNT).status_code == 302
+
+
+def test_a_session_that_an_old_process_began_is_known_beside_others(
+    client: Client, elsewhere: Client, person: User
+) -> None:
+    sign_in(client)
+    UserSession.objects.filter(session_key=client.session.session_key).delete()
+    for _ in range(2):
+        know_all()
+        assert sessions_of(person).count() == 2
+    assert end_sessions(person) == 2
+    for browser in (client, elsewhere):
+        assert browser.get(ACCOUNT).status_code == 302
+
+
+def test_the_session_in_use_is_listed_though_it_had_no_row(client: Client, person: User) -> None:
+    sign_in(client)
+    UserSession.objects.all().delete()
+    seen._lately.clear()
+    assert text(client.get(ACCOUNT)).count("This browser") == 1
+
+
+def test_a_session_that_begins_while_others_end_stays_known(
+    client: Client, person: User, elsewhere: Client
+) -> None:
+    def begins(*_: object, **__: object) -> None:
+        sign_in(client)
+
+    post_delete.connect(begins, sender=Session)
+    try:
+        end_sessions(person)
+    finally:
+        post_delete.disconnect(begins, sender=Session)
+    (row,) = sessions_of(person)
+    assert row.session_key == client.session.session_key
+
+
+def test_no_more_browsers_are_read_than_are_shown(
+    client: Client, person: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """This one always is, however many were used since."""
+    monkeypatch.setattr(devices, "MOST_SHOWN", 2)
+    sign_in(client)
+    for _ in range(3):
+        sign_in(Client())
+    found = devices_of(person, client.session.session_key)
+    assert found.count == 4
+    assert [one.is_this_one for one in found.shown] == [True, False]
+
+
+def test_sessions_of_tables_that_are_not_there_yet_are_left_alone(
+    person: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when one app alone is migrated."""
+    monkeypatch.setattr(sessions, "tables_of", lambda _: sessions.NEEDED - {"django_session"})
+    with CaptureQueriesContext(connection) as queries:
+        know_all()
+    assert not queries.captured_queries
 
 
 def test_an_administrator_ends_a_persons_sessions(elsewhere: Client, person: User) -> None:

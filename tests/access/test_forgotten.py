@@ -7,16 +7,24 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from allauth.account.models import EmailAddress
 from django.contrib.auth.models import User
 from django.contrib.auth.tokens import PasswordResetTokenGenerator
 from django.core import mail
+from django.db import connection
 from django.test import Client
 from django.urls import reverse
 from pytest_django import Settings
 
 from governance.models import AuditEntry
 from palyra_site.access import mail as sending
-from palyra_site.access.settings import LINKS_FROM_AN_ADDRESS, LINKS_TO_AN_ADDRESS
+from palyra_site.access.cache import TABLE
+from palyra_site.access.settings import (
+    LINKS_FROM_AN_ADDRESS,
+    LINKS_TO_AN_ADDRESS,
+    OF_AN_ACCOUNT,
+    OF_AN_ADDRESS,
+)
 from tests.access.conftest import PASSWORD, is_signed_in, sign_in, text
 
 ASK = "/account/forgotten/"
@@ -101,7 +109,25 @@ def test_the_answer_says_not_whether_there_is_such_an_account(
 def test_an_address_is_one_however_it_is_written(client: Client, person: User) -> None:
     User.objects.filter(pk=person.pk).update(email="Mira@Example.com")
     _ask(client, "mira@example.COM")
-    assert len(mail.outbox) == 1
+    # What the account has is written to, not what was typed.
+    assert [message.to for message in mail.outbox] == [["Mira@Example.com"]]
+
+
+@pytest.mark.parametrize(
+    ("has", "typed"),
+    [
+        ("mira@github.com", "mira@gıthub.com"),
+        ("mira@github.com", "mıra@github.com"),
+        ("mira@sso.example", "mira@\N{LATIN SMALL LETTER LONG S}so.example"),
+    ],
+)
+def test_an_address_that_only_looks_like_it_gets_nothing(
+    client: Client, person: User, has: str, typed: str
+) -> None:
+    """To PostgreSQL they have the same capitals; whoever owns the domain is somebody else."""
+    User.objects.filter(pk=person.pk).update(email=has)
+    assert _ask(client, typed).status_code == 302
+    assert mail.outbox == []
 
 
 def test_each_account_with_the_address_gets_its_own_link(client: Client, person: User) -> None:
@@ -127,6 +153,38 @@ def test_links_from_a_place_are_limited(client: Client, person: User) -> None:
     assert _ask(client).status_code == 429
     assert mail.outbox == []
     assert _ask(client, REMOTE_ADDR="203.0.113.9").status_code == 302
+
+
+def test_what_a_place_is_refused_leaves_nothing_behind(client: Client, person: User) -> None:
+    """Or the table would grow at will, and forget failed sign-ins once it is full."""
+    for number in range(LINKS_FROM_AN_ADDRESS):
+        _ask(client, f"guess-{number}@example.com")
+    kept = _rows_of_cache()
+    for number in range(3):
+        assert _ask(client, f"more-{number}@example.com").status_code == 429
+    assert _rows_of_cache() == kept
+
+
+def _rows_of_cache() -> int:
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT COUNT(*) FROM {TABLE}")
+        return int(cursor.fetchone()[0])
+
+
+def test_a_new_password_is_not_kept_waiting_by_wrong_ones(client: Client, person: User) -> None:
+    for _ in range(OF_AN_ACCOUNT):
+        sign_in(client, "MIRA", password="wrong")
+    assert "Too many attempts failed" in text(sign_in(client))
+    _choose(client, _link(client))
+    assert sign_in(client, password=NEW).status_code == 302
+
+
+def test_a_new_password_forgets_nothing_of_the_place(client: Client, person: User) -> None:
+    EmailAddress.objects.create(user=person, email="mira@example.com")
+    for number in range(OF_AN_ADDRESS):
+        sign_in(client, f"guess-{number}", password="wrong")
+    _choose(client, _link(client))
+    assert "Too many attempts failed" in text(sign_in(client, password=NEW))
 
 
 def test_a_link_is_good_once(client: Client, person: User) -> None:

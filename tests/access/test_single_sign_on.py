@@ -254,6 +254,16 @@ def test_an_address_that_several_accounts_have_says_not_whose(
     assert "Several accounts" in _refused(client, go(client))
 
 
+@pytest.mark.every_database
+def test_an_address_that_only_looks_like_an_accounts_is_nobodys(
+    client: Client, provider: IdentityProvider
+) -> None:
+    """To PostgreSQL, ı and i are one capital letter."""
+    person(email="mira@github.com")
+    provider.person["email"] = "mira@gıthub.com"
+    assert "Nobody in Palyra has the address" in _refused(client, go(client))
+
+
 def test_who_is_switched_off_stays_out(client: Client, provider: IdentityProvider) -> None:
     person(is_active=False)
     response = go(client)

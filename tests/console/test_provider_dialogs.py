@@ -141,6 +141,18 @@ def test_a_refusal_in_a_dialog_keeps_what_was_chosen(browser: Client, acme: Prov
     assert not ProviderModel.objects.exists()
 
 
+def test_a_host_that_fails_when_asked_again_leaves_prices_to_be_set(
+    browser: Client, acme: Provider, host: Host
+) -> None:
+    in_dialog(browser, acme, "discover_models")
+    host.status = 500
+
+    html = in_dialog(browser, acme, "discover_models")
+
+    assert "500" in text_of(html)
+    assert filled(html, "discover_form")["prices"] == "on"
+
+
 def test_a_host_that_says_nothing_is_explained_in_the_dialog(
     browser: Client, acme: Provider, host: Host
 ) -> None:

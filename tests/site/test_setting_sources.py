@@ -98,6 +98,14 @@ class TestTheFileLater:
         assert f"line 2 of {env_file} is not NAME=value." in said
         assert SECRET not in said
 
+    def test_a_value_that_no_start_would_take_is_said(self, env_file: Path) -> None:
+        start = layers({"PALYRA_ENV_FILE": str(env_file)})
+        env_file.write_text(f"PALYRA_PORT=many\nPALYRA_SECRET_KEY={SECRET}x\n")
+        said = news_of_file(start)
+        assert said.startswith(f"{env_file} has changed since this process started, and could not")
+        assert "PALYRA_PORT" in said
+        assert SECRET not in said
+
     def test_a_file_that_cannot_be_read_any_more_is_said(self, env_file: Path) -> None:
         start = layers({"PALYRA_ENV_FILE": str(env_file)})
         env_file.write_bytes(b"\xff\xfe")
