@@ -54,6 +54,12 @@ def integration(scene: Scene) -> Iterator[Integration]:
 @contextmanager
 def nothing_stored(scene: Scene) -> Iterator[None]:
     """No row more or less in any table, nothing held, and nothing sent to the provider."""
+    # A call that was answered before may yet have to be settled.
+    eventually(
+        lambda: [call for call in scene.records.calls() if call.status == "in_flight"],
+        lambda under_way: not under_way,
+        what="no call is under way",
+    )
     counts, sent = scene.records.counts(), len(scene.upstream.received())
     yield
     assert scene.records.counts() == counts
