@@ -17,6 +17,7 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from scheduling import cancelling, messages, places
+from scheduling.due import unsent
 from scheduling.models import CronJob, CronRun, RunStatus, RunTrigger
 from scheduling.overlap import Occupant, Places, place
 from scheduling.planning import Plan, Rules, Tick, plan
@@ -44,29 +45,13 @@ def database_now() -> datetime:
     return now
 
 
-def next_due() -> datetime | None:
-    """When the next job or retry is due, or one that was set aside; None if none is."""
-    jobs = CronJob.objects.filter(enabled=True, due_at__isnull=False)
-    first = jobs.filter(retry_at=None).order_by("due_at").values_list("due_at", flat=True).first()
-    set_aside = jobs.filter(retry_at__isnull=False).order_by("retry_at")
-    aside = set_aside.values_list("retry_at", flat=True).first()
-    again = _unsent().order_by("due_at").values_list("due_at", flat=True).first()
-    return min((due for due in (first, aside, again) if due is not None), default=None)
-
-
-def _unsent() -> QuerySet[CronRun]:
-    return CronRun.objects.filter(
-        status=RunStatus.QUEUED, due_at__isnull=False, lane__isnull=False, sent_at=None
-    )
-
-
 def release(now: datetime) -> int:
     """Tell the workers of the runs that are to be tried again now; how many there were."""
-    if not _unsent().filter(due_at__lte=now).exists():
+    if not unsent().filter(due_at__lte=now).exists():
         return 0
     with transaction.atomic():
         due = (
-            _unsent().filter(due_at__lte=now).order_by("due_at").select_for_update(skip_locked=True)
+            unsent().filter(due_at__lte=now).order_by("due_at").select_for_update(skip_locked=True)
         )
         found = list(due.values_list("pk", flat=True)[:MOST_RUNS_RELEASED])
         released = CronRun.objects.filter(pk__in=found).update(sent_at=now)

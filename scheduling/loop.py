@@ -9,7 +9,8 @@ from django.db import Error, connection
 
 from governance.errors import in_one_line
 from governance.runtime import blocking_runtime, stop_blocking_runtime
-from scheduling.dispatcher import AHEAD, database_now, dispatch, next_due, release
+from scheduling.dispatcher import AHEAD, database_now, dispatch, release
+from scheduling.due import next_due
 from scheduling.stopping import StopRequest
 from scheduling.wakeups import JOBS_CHANGED, Watch, watch
 

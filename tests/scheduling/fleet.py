@@ -33,6 +33,7 @@ from scheduling import (
     cancelling,
     claiming,
     dispatcher,
+    due,
     handling,
     jobs,
     kept_runs,
@@ -163,10 +164,10 @@ class Fleet:
 
     def _go_on(self) -> None:
         """To the next event, or the next turn of a scheduler, whichever comes first."""
-        due = self._next_due if any(self._schedulers) else None
+        soonest = self._next_due if any(self._schedulers) else None
         upcoming = self._events[0][0]
-        if due and due - self.skew <= upcoming:
-            self.time = max(due - self.skew, self.time)
+        if soonest and soonest - self.skew <= upcoming:
+            self.time = max(soonest - self.skew, self.time)
             self._turn()
         else:
             self.time = upcoming
@@ -175,7 +176,7 @@ class Fleet:
 
     def _look_ahead(self) -> None:
         """Find out when a scheduler is to wake up, for which there may be another time now."""
-        self._next_due = dispatcher.next_due()
+        self._next_due = due.next_due()
 
     def _foresee(self) -> None:
         for number in range((END - START + 4 * DAY) // (3 * HOUR)):

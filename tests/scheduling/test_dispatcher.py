@@ -12,7 +12,8 @@ from django_q.models import OrmQ
 from governance.models import Team
 from scheduling import jobs
 from scheduling.claiming import claim
-from scheduling.dispatcher import AHEAD, dispatch, next_due, release
+from scheduling.dispatcher import AHEAD, dispatch, release
+from scheduling.due import next_due
 from scheduling.models import CronJob, CronRun, ExclusionCalendar, RunStatus, RunTrigger
 from scheduling.planning import due_time
 from tests.scheduling.conftest import MakeJob

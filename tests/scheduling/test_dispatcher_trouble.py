@@ -15,7 +15,8 @@ from django.test.utils import CaptureQueriesContext
 
 from scheduling import cancelling, dispatcher, handling, jobs, kept_runs, messages, places
 from scheduling.claiming import claim
-from scheduling.dispatcher import AHEAD, RETRY_AFTER, dispatch, next_due, release
+from scheduling.dispatcher import AHEAD, RETRY_AFTER, dispatch, release
+from scheduling.due import next_due
 from scheduling.models import CronJob, CronRun, RunStatus, RunTrigger
 from scheduling.overlap import Places
 from scheduling.planning import plan
