@@ -14,9 +14,14 @@ NOTHING = "–"
 MINUTE, HOUR, DAY = 60, 3600, 86400
 
 Tone = Literal["good", "bad", "warning", "busy", "quiet"]
+Precision = Literal["minute", "second", "millisecond"]
+# What Python calls them.
+PRECISIONS = {"minute": "minutes", "second": "seconds", "millisecond": "milliseconds"}
 
 
-def moment(value: datetime | None, zone: tzinfo | None = None) -> str:
+def moment(
+    value: datetime | None, zone: tzinfo | None = None, *, precision: Precision = "minute"
+) -> str:
     """A time in `zone` (the viewer's by default) with the zone stated; exact to the second in its
     tooltip, in UTC for machines."""
     if value is None:
@@ -26,14 +31,17 @@ def moment(value: datetime | None, zone: tzinfo | None = None) -> str:
         '<time class="palyra-nowrap" datetime="{}" title="{}">{}</time>',
         value.astimezone(UTC).isoformat(timespec="milliseconds"),
         f"{local:%A, %d %B %Y, %H:%M:%S} {zone_label(local)}",
-        moment_text(value, zone),
+        moment_text(value, zone, precision=precision),
     )
 
 
-def moment_text(value: datetime, zone: tzinfo | None = None) -> str:
+def moment_text(
+    value: datetime, zone: tzinfo | None = None, *, precision: Precision = "minute"
+) -> str:
     """The same as plain text: 4 Nov 2026, 09:00 CET."""
     local = value.astimezone(zone or timezone.get_current_timezone())
-    return f"{local.day} {local:%b %Y, %H:%M} {zone_label(local)}"
+    clock = local.time().isoformat(PRECISIONS[precision])
+    return f"{local.day} {local:%b %Y}, {clock} {zone_label(local)}"
 
 
 def zone_label(local: datetime) -> str:

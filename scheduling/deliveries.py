@@ -20,7 +20,8 @@ from governance.alerts.handling import usable_for_runs
 from governance.models import AlertSeverity, Channel, ChannelPurpose, Delivery, Team
 from governance.money import decimal_text, dollars_text
 from governance.zones import zone as named_zone
-from providers.display import duration, moment_text
+from providers.display import duration
+from scheduling.display import slot_text
 from scheduling.models import CronJob, CronRun, DeliverOn, RunDelivery, RunStatus
 
 logger = logging.getLogger(__name__)
@@ -117,7 +118,7 @@ def message(run: CronRun, *, changed: bool, now: datetime) -> dict[str, Any]:
 def _explanation(run: CronRun) -> str:
     """In one line: why, if not well; when; by which model, how long and for how much."""
     facts = [run.reason] if run.reason else []
-    facts.append(f"It was due on {moment_text(run.slot, named_zone(run.job.zone))}.")
+    facts.append(f"It was due on {slot_text(run.slot, named_zone(run.job.zone))}.")
     used = [run.model] if run.model else []
     if run.started_at and run.finished_at:
         took = (run.finished_at - run.started_at).total_seconds()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from django.utils.safestring import SafeString
 
-from providers.display import Tone, badge
+from providers.display import Precision, Tone, badge, moment, moment_text
 from scheduling.models import CronJob, CronRun, RunStatus, RunTrigger
 from scheduling.schedule import Upcoming
 
@@ -93,6 +94,21 @@ def marks(time: Upcoming, where: ZoneInfo) -> list[str]:
 def zone_of(job: CronJob) -> ZoneInfo:
     """The zone a job's times are shown in: its own."""
     return ZoneInfo(job.zone)
+
+
+def slot_moment(slot: datetime | None, where: ZoneInfo) -> str:
+    """A scheduled time; to the second where it is of seconds, as every other one of a job that runs
+    every two seconds is."""
+    return moment(slot, where, precision=_precision(slot))
+
+
+def slot_text(slot: datetime, where: ZoneInfo) -> str:
+    """The same as plain text."""
+    return moment_text(slot, where, precision=_precision(slot))
+
+
+def _precision(slot: datetime | None) -> Precision:
+    return "second" if slot is not None and slot.second else "minute"
 
 
 def lag(run: CronRun) -> float | None:

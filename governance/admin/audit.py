@@ -82,7 +82,7 @@ class AuditEntryAdmin(ReadOnlyAdmin):
 
     @admin.display(description="when", ordering="at")
     def when(self, entry: AuditEntry) -> str:
-        return moment(entry.at)
+        return moment(entry.at, precision="second")
 
     @admin.display(description="who", ordering="actor")
     def who(self, entry: AuditEntry) -> str:

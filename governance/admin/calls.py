@@ -285,7 +285,7 @@ class ModelCallAdmin(ReadOnlyAdmin):
 
     @admin.display(description="when", ordering="admitted_at")
     def when(self, call: ModelCall) -> str:
-        return moment(call.admitted_at)
+        return moment(call.admitted_at, precision="second")
 
     @admin.display(description="model")
     def used_model(self, call: ModelCall) -> str:

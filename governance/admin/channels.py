@@ -243,7 +243,7 @@ class DeliveryAdmin(ReadOnlyAdmin):
 
     @admin.display(description="made", ordering="created_at")
     def made(self, delivery: Delivery) -> str:
-        return moment(delivery.created_at)
+        return moment(delivery.created_at, precision="second")
 
     @admin.display(description="each try")
     def tried(self, delivery: Delivery) -> str:

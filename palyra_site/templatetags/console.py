@@ -12,7 +12,7 @@ from governance import display as governance_display
 from governance.models import Alert, ModelCall
 from governance.standing import Standing
 from providers import display
-from scheduling.display import run_status
+from scheduling.display import run_status, slot_moment
 from scheduling.models import CronRun
 
 register = template.Library()
@@ -22,6 +22,12 @@ register = template.Library()
 def moment_in(value: datetime | None, zone: str = "") -> str:
     """A time in that zone, or the viewer's, with the zone stated."""
     return display.moment(value, ZoneInfo(zone) if zone else None)
+
+
+@register.simple_tag
+def slot_in(value: datetime, zone: str) -> str:
+    """A scheduled time in that zone."""
+    return slot_moment(value, ZoneInfo(zone))
 
 
 @register.filter

@@ -27,7 +27,7 @@ from scheduling import jobs
 from scheduling.admin.drafts import DraftPage
 from scheduling.admin.forms import JobAdminForm
 from scheduling.admin.operations import REVIEWS, JobOperations
-from scheduling.display import job_badge, marks, run_status, zone_of
+from scheduling.display import job_badge, marks, run_status, slot_moment, zone_of
 from scheduling.forms import TimingForm
 from scheduling.forms.jobs import SECTIONS, initial_of, is_unusual
 from scheduling.forms.timing import WHEN
@@ -207,7 +207,7 @@ class CronJobAdmin(DraftPage, JobOperations, ConsoleAdmin):
 
     @admin.display(description="next run", ordering="next_slot")
     def next_run(self, job: CronJob) -> str:
-        return moment(job.next_slot, zone_of(job)) if job.enabled else NOTHING
+        return slot_moment(job.next_slot, zone_of(job)) if job.enabled else NOTHING
 
     @admin.display(description="next runs")
     def next_times(self, job: CronJob) -> str:
@@ -219,7 +219,7 @@ class CronJobAdmin(DraftPage, JobOperations, ConsoleAdmin):
         run = remembered(job, "last_run", CronRun.objects.filter(pk=job.last_run_id).first)
         if run is None:
             return "Has not run"
-        when = object_link("scheduling_cronrun", run.pk, moment(run.slot, zone_of(job)))
+        when = object_link("scheduling_cronrun", run.pk, slot_moment(run.slot, zone_of(job)))
         return two_lines(run_status(run), when)
 
     @admin.display(description="runs")
@@ -263,5 +263,5 @@ def _folded(fieldset: Any, stored: dict[str, Any]) -> Any:
 
 def _shown_times(times: Iterable[Upcoming], where: ZoneInfo) -> list[str]:
     """Times to come with what is unusual about each."""
-    shown = ((moment(time.slot, where), marks(time, where)) for time in times)
+    shown = ((slot_moment(time.slot, where), marks(time, where)) for time in times)
     return [two_lines(slot, "; ".join(said)) if said else slot for slot, said in shown]

@@ -29,7 +29,16 @@ from providers.display import (
     two_lines,
 )
 from scheduling import handling
-from scheduling.display import RUN_TONES, can_cancel, lag, run_notes, run_status, took, zone_of
+from scheduling.display import (
+    RUN_TONES,
+    can_cancel,
+    lag,
+    run_notes,
+    run_status,
+    slot_moment,
+    took,
+    zone_of,
+)
 from scheduling.forms import CancelForm
 from scheduling.models import CronRun
 from scheduling.run_story import (
@@ -140,7 +149,7 @@ class CronRunAdmin(ReadOnlyAdmin):
 
     @admin.display(description="scheduled", ordering="slot")
     def scheduled(self, run: CronRun) -> str:
-        return moment(run.slot, zone_of(run.job))
+        return slot_moment(run.slot, zone_of(run.job))
 
     @admin.display(description="prompt", ordering="job__name")
     def of_job(self, run: CronRun) -> str:
@@ -167,19 +176,19 @@ class CronRunAdmin(ReadOnlyAdmin):
 
     @admin.display(description="due")
     def due(self, run: CronRun) -> str:
-        return moment(run.due_at, zone_of(run.job))
+        return slot_moment(run.due_at, zone_of(run.job))
 
     @admin.display(description="queued", ordering="queued_at")
     def queued(self, run: CronRun) -> str:
-        return moment(run.queued_at, zone_of(run.job))
+        return moment(run.queued_at, zone_of(run.job), precision="millisecond")
 
     @admin.display(description="started")
     def started(self, run: CronRun) -> str:
-        return moment(run.started_at, zone_of(run.job))
+        return moment(run.started_at, zone_of(run.job), precision="millisecond")
 
     @admin.display(description="finished")
     def finished(self, run: CronRun) -> str:
-        return moment(run.finished_at, zone_of(run.job))
+        return moment(run.finished_at, zone_of(run.job), precision="millisecond")
 
     @admin.display(description="lag")
     def amount_lag(self, run: CronRun) -> str:
@@ -286,7 +295,7 @@ def _attempt_row(attempt: Attempt, where: ZoneInfo) -> tuple[Any, ...]:
     status = badge(attempt.status_words, RUN_TONES.get(attempt.status, "quiet"))
     return (
         attempt.number,
-        moment(attempt.started_at, where),
+        moment(attempt.started_at, where, precision="millisecond"),
         two_lines(status, attempt.reason),
         attempt.model or NOTHING,
         dollars(attempt.cost),

@@ -9,10 +9,10 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from governance.money import dollars_text
-from providers.display import NOTHING, distance, duration, moment_text
+from providers.display import NOTHING, distance, duration
 from providers.tables import aligned
 from scheduling import jobs
-from scheduling.display import JOB_STATES, job_state, lag, run_notes, took, zone_of
+from scheduling.display import JOB_STATES, job_state, lag, run_notes, slot_text, took, zone_of
 from scheduling.handling import DECISIONS
 from scheduling.models import ACTIVE, CronJob, CronRun, RunStatus
 from scheduling.policy_words import policy_facts
@@ -117,7 +117,7 @@ def job_list(rows: Iterable[CronJob], latest: Mapping[UUID, CronRun], more: int)
         (
             label(job),
             JOB_STATES[job_state(job)][0].lower(),
-            moment_text(job.next_slot, zone_of(job)) if job.next_slot else None,
+            slot_text(job.next_slot, zone_of(job)) if job.next_slot else None,
             _last(latest.get(job.pk)),
             jobs.sentence(job),
         )
@@ -168,7 +168,7 @@ def _json(value: object) -> str:
 
 def changed(job: CronJob, what: str) -> str:
     """What a job is now."""
-    following = moment_text(job.next_slot, zone_of(job)) if job.next_slot else "none to come"
+    following = slot_text(job.next_slot, zone_of(job)) if job.next_slot else "none to come"
     return f"{what} {label(job)} ({job.pk}). {jobs.sentence(job)}. Next: {following}."
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -67,6 +67,10 @@ def _do(job: CronJob, action: str) -> str:
 
 def _form(browser: Client, job: CronJob) -> dict[str, Any]:
     return filled(browser.get(_page(job)).content.decode(), "cronjob_form")
+
+
+def _text(browser: Client, address: str) -> str:
+    return " ".join(text_of(browser.get(address).content.decode()).split())
 
 
 @pytest.mark.every_database
@@ -224,6 +228,35 @@ def test_the_page_shows_the_next_six_runs_in_the_jobs_zone(browser: Client, job:
 
     assert "At 09:00 every day, Europe/Prague" in text
     assert text.count("09:00 CE") >= 6
+
+
+def test_times_a_few_seconds_apart_are_told_apart(browser: Client, team: Team) -> None:
+    noon = datetime(2030, 5, 7, 12, tzinfo=UTC)
+    job = jobs.create_job(
+        team=team,
+        name="Pulse",
+        prompt="Say so.",
+        schedule_kind="every",
+        every_seconds=20,
+        starts_at=noon,
+        now=noon - timedelta(days=1),
+    )
+    page = _text(browser, _page(job))
+    assert "7 May 2030, 12:00 UTC 7 May 2030, 12:00:20 UTC 7 May 2030, 12:00:40 UTC" in page
+
+    begun = noon + timedelta(seconds=20, milliseconds=3)
+    run = CronRun.objects.create(
+        job=job,
+        slot=noon + timedelta(seconds=20),
+        trigger=RunTrigger.SCHEDULE,
+        queued_at=begun,
+        started_at=begun,
+    )
+    assert "7 May 2030, 12:00:20 UTC" in _text(
+        browser, reverse("admin:scheduling_cronrun_changelist")
+    )
+    page = _text(browser, reverse("admin:scheduling_cronrun_change", args=[run.pk]))
+    assert "Started 7 May 2030, 12:00:20.003 UTC" in page
 
 
 def test_the_preview_says_the_schedule_and_its_times(browser: Client, team: Team) -> None:
