@@ -25,6 +25,7 @@ from django.urls import URLPattern, path, reverse
 
 from providers.admin import csv_lists
 from providers.admin.actions import ObjectAction, faults_in, faults_of
+from providers.display import NOTHING
 
 if TYPE_CHECKING:
     # Unfold carries no types; its classes add options to Django's and change none of their methods.
@@ -84,6 +85,7 @@ class ConsoleAdmin(ModelAdmin):
     object only, whose page stands in for the list.
     """
 
+    empty_value_display = NOTHING
     list_per_page = 25
     list_max_show_all = 100
     # The ledger has millions of rows: a filtered list does not count the unfiltered one as well.
