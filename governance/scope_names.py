@@ -35,6 +35,9 @@ class JobBook(Protocol):
     def of_team(self, team_id: int) -> Iterable[UUID]:
         """The team's jobs."""
 
+    def with_own_mode(self) -> int:
+        """How many enabled jobs have a routing mode of their own."""
+
 
 class NoJobs:
     """Where nothing keeps scheduled jobs, there are none."""
@@ -47,6 +50,10 @@ class NoJobs:
         """None."""
         return ()
 
+    def with_own_mode(self) -> int:
+        """None."""
+        return 0
+
 
 _books: list[JobBook] = [NoJobs()]
 
@@ -54,6 +61,11 @@ _books: list[JobBook] = [NoJobs()]
 def register_job_book(book: JobBook) -> None:
     """Have scheduled jobs looked up in `book`."""
     _books[:] = [book]
+
+
+def job_book() -> JobBook:
+    """Where scheduled jobs are looked up."""
+    return _books[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +149,7 @@ def _people(ids: Collection[int]) -> dict[str, str]:
 
 
 def _jobs(ids: Collection[UUID]) -> dict[str, str]:
-    found = _books[0].names(ids) if ids else {}
+    found = job_book().names(ids) if ids else {}
     return {str(pk): name for pk, name in found.items()}
 
 
@@ -175,7 +187,7 @@ def of_team(team: Team, person_id: int | None, scopes: Iterable[str]) -> OfTeam:
     keys = (
         ApiKey.objects.filter(team=team) if BudgetScope.API_KEY in asked else ApiKey.objects.none()
     )
-    jobs = _books[0].of_team(team.pk) if BudgetScope.JOB in asked else ()
+    jobs = job_book().of_team(team.pk) if BudgetScope.JOB in asked else ()
     return OfTeam(
         team_id=team.pk,
         person="" if person_id is None else str(person_id),

@@ -1,4 +1,5 @@
-"""What other apps may know of scheduled jobs: their names, and whose they are."""
+"""What other apps may know of scheduled jobs: their names, whose they are, and how many say
+how they are routed."""
 
 from __future__ import annotations
 
@@ -18,3 +19,7 @@ class ScheduledJobs:
     def of_team(self, team_id: int) -> Iterable[UUID]:
         """The team's jobs."""
         return CronJob.objects.filter(team_id=team_id).values_list("pk", flat=True)
+
+    def with_own_mode(self) -> int:
+        """How many enabled jobs have a routing mode of their own."""
+        return CronJob.objects.filter(enabled=True).exclude(routing_mode="").count()

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from governance.mode_sample import LOOKED_BACK
 from governance.models import ApiKey, BudgetPolicy, RoutingMode, Team, governance_settings
-from governance.scope_names import is_number
+from governance.scope_names import is_number, job_book
 from governance.usage.adding import add_up
 from governance.usage.frames import frame
 
@@ -49,12 +49,13 @@ class TeamMode:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CurrentModes:
-    """The installation's mode, the teams', and how many keys and budgets say otherwise."""
+    """The installation's mode, the teams', and how many budgets, schedules and keys say others."""
 
     installation: Target
     teams: tuple[TeamMode, ...]
-    keys: int
     policies: int
+    jobs: int
+    keys: int
 
 
 def targets() -> list[Target]:
@@ -71,7 +72,7 @@ def target_of(key: str) -> Target | None:
 
 
 def current_modes(now: datetime) -> CurrentModes:
-    """What holds now: seven queries at most."""
+    """What holds now: eight queries at most."""
     found = add_up(
         frame((now - LOOKED_BACK, now), now),
         keys=("team_id", "routing_mode"),
@@ -94,8 +95,9 @@ def current_modes(now: datetime) -> CurrentModes:
             )
             for one in teams
         ),
-        keys=ApiKey.objects.filter(revoked_at=None).exclude(routing_mode="").count(),
         policies=BudgetPolicy.objects.filter(enabled=True).exclude(routing_mode="").count(),
+        jobs=job_book().with_own_mode(),
+        keys=ApiKey.objects.filter(revoked_at=None).exclude(routing_mode="").count(),
     )
 
 
