@@ -429,15 +429,11 @@ class Approvals(RuleBasedStateMachine):
     @rule(call_id=calls, cost=st.integers(0, 900))
     def go_on(self, call_id: UUID, cost: int) -> None:
         (answer,) = self.store.execute([rehold(call_id, cost)])
-        if not answer.refusal and call_id in self.plain:  # type: ignore[union-attr]
-            self.plain[call_id] = cost
-        elif not answer.refusal and call_id in self.own:  # type: ignore[union-attr]
+        if not answer.refusal and call_id in self.own:  # type: ignore[union-attr]
             hold = ModelCall.objects.get(pk=call_id).holds[0]
-            # What it takes beyond what was approved is taken of what all share.
-            if hold["amount"] > hold["raised"]:
-                self.plain[call_id] = hold["amount"] - hold["raised"]
-            else:
-                self.plain.pop(call_id, None)
+            self._takes_of_its_own(call_id, hold["amount"], hold["raised"])
+        elif not answer.refusal and call_id in self.plain:  # type: ignore[union-attr]
+            self.plain[call_id] = cost
 
     @rule(call_id=consumes(calls), share=st.floats(0, 1))
     def end(self, call_id: UUID, share: float) -> None:
@@ -447,9 +443,13 @@ class Approvals(RuleBasedStateMachine):
         cost = int(share * held.holds[0]["amount"])
         self.store.execute([settlement(call_id, cost=cost)])
         if call_id in self.own:
-            self.plain.pop(call_id, None)
+            self._takes_of_its_own(call_id, cost, held.holds[0]["raised"])
         else:
             self.plain[call_id] = cost
+
+    def _takes_of_its_own(self, call_id: UUID, amount: int, approved: int) -> None:
+        # What it takes beyond what was approved is taken of what all share.
+        self.plain[call_id] = max(0, amount - approved)
 
     @invariant()
     def what_all_share_stays_within_the_limit(self) -> None:
