@@ -47,6 +47,14 @@ def count_before(schedule: Schedule, first: datetime, before: datetime) -> int:
     return _steps(first, interval, before) - left_out
 
 
+def counted_words(schedule: Schedule, before: int, rows: int = 0) -> str:
+    """So many times as `count_before` counted, and so many more, in words."""
+    given_up = schedule.every_seconds is None and before >= MOST_COUNTED
+    count = before + rows
+    times = "scheduled time" if count == 1 else "scheduled times"
+    return f"{'at least ' if given_up else ''}{count:,} {times}"
+
+
 def _steps(first: datetime, interval: timedelta, before: datetime) -> int:
     """How many of the times first, first + interval, … are before `before`."""
     return -((first - before) // interval)

@@ -57,6 +57,11 @@ class _Slow:
     run: CronRun
 
 
+@dataclass(frozen=True, slots=True)
+class _Unsure:
+    """Runs may have been claimed that this process does not know of: it is to look again."""
+
+
 @dataclass(slots=True)
 class _Board:
     """The runs under way in this process, for its threads."""
@@ -105,9 +110,9 @@ class Crew:
     def __init__(self, runtime: BlockingRuntime) -> None:
         self._runtime = runtime
         self._board = _Board()
-        self._ends: SimpleQueue[Ended | _Slow | None] = SimpleQueue()
+        self._ends: SimpleQueue[Ended | _Slow | _Unsure | None] = SimpleQueue()
         self._taking = threading.Lock()
-        self._closed = False
+        self._closed = self._unsure = False
         # Asked once all runs have ended: until then the threads are needed.
         self._stopping = StopRequest()
         self._kept_calls = ThreadPoolExecutor(FOREGROUND_ROOM, thread_name_prefix="kept calls")
@@ -133,19 +138,23 @@ class Crew:
         return len(runs)
 
     def _claimed(self, foreground: int, background: int) -> list[CronRun]:
-        owner, lost = self._runtime.process_id, False
+        owner = self._runtime.process_id
 
         def claim() -> list[CronRun]:
-            nonlocal lost
             # A claim may have been committed although its answer was lost.
-            found = claiming.left_lying(owner, self._board.known()) if lost else []
-            lost = True
+            found = claiming.left_lying(owner, self._board.known()) if self._unsure else []
+            self._unsure = True
             now = timezone.now()
-            return found + claiming.claim(
-                owner, foreground=foreground, background=background, now=now
-            )
+            found += claiming.claim(owner, foreground=foreground, background=background, now=now)
+            self._unsure = False
+            return found
 
-        return patiently(claim)
+        try:
+            return patiently(claim)
+        except Error:
+            # Nobody else can have what may be this process's by now.
+            self._ends.put(_Unsure())
+            raise
 
     def _begin(self, run: CronRun) -> None:
         try:
@@ -194,6 +203,9 @@ class Crew:
                 last = None in found
             self._mark_slow([one.run.pk for one in found if isinstance(one, _Slow)])
             self._finish([one for one in found if isinstance(one, Ended)])
+            if any(isinstance(one, _Unsure) for one in found):
+                self._stopping.wait(PAUSE_SECONDS)
+                self._take_more(BACKGROUND_ROOM)
         connection.close()
 
     def _mark_slow(self, run_ids: list[UUID]) -> None:

@@ -20,11 +20,14 @@ from scheduling import cancelling, messages, places
 from scheduling.due import unsent
 from scheduling.models import CronJob, CronRun, RunStatus, RunTrigger
 from scheduling.overlap import Occupant, Places, place
-from scheduling.planning import Plan, Rules, Tick, plan
+from scheduling.planning import GRACE, Plan, Rules, Tick, plan
 
 logger = logging.getLogger(__name__)
 # Few enough that the transaction is short, enough that a thousand at once are soon done.
 MOST_JOBS_A_TURN = 100
+# After an outage a job may have hundreds: a turn ends with the job that reaches so many, for all of
+# them are one transaction, which on SQLite everybody who writes waits for.
+MOST_ROWS_A_TURN = 500
 MOST_RUNS_RELEASED = 500
 # A run is handed to a worker this long before its time, and the worker waits for it: by then all
 # that had to be written has been.
@@ -60,7 +63,7 @@ def release(now: datetime) -> int:
 
 
 def dispatch(now: datetime, *, ahead: timedelta = timedelta(0)) -> int:
-    """Deal with the jobs that are due, at most `MOST_JOBS_A_TURN`; how many were to be had.
+    """Deal with jobs that are due, as many as fit into a turn; how many were to be had.
 
     With `ahead` also with those that are due that soon, if nothing of theirs is under way: whether
     there is a place for the new run is otherwise seen when it is due.
@@ -69,11 +72,9 @@ def dispatch(now: datetime, *, ahead: timedelta = timedelta(0)) -> int:
     changes in between, its plan fits it no more and it is left to the next turn.
     """
     horizon = now + ahead
-    due = _due(horizon, now).prefetch_related("calendars").order_by("due_at", "id")
-    jobs = list(due[:MOST_JOBS_A_TURN])
-    if not jobs:
+    planned = _plans(_of_this_turn(horizon, now), horizon)
+    if not planned:
         return 0
-    planned = {job.pk: _plan_or_fault(job, horizon) for job in jobs}
     with transaction.atomic():
         taken = CronJob.objects.filter(pk__in=planned).select_related("team").order_by("id")
         locked = list(taken.select_for_update(skip_locked=True, of=("self",)))
@@ -83,6 +84,32 @@ def dispatch(now: datetime, *, ahead: timedelta = timedelta(0)) -> int:
         messages.tell(promoted + sum(turn.begun for turn in turns))
     left_until_due = len(fitting) - len(turns)
     return len(locked) - left_until_due
+
+
+def _of_this_turn(horizon: datetime, now: datetime) -> list[CronJob]:
+    """The jobs that are due. Those whose time has just come are the first, for what has waited
+    through an outage is late already, and some of that has its turn too."""
+    due = _due(horizon, now).prefetch_related("calendars").order_by("due_at", "id")
+    jobs = list(due[:MOST_JOBS_A_TURN])
+    if not jobs or _on_time(jobs[0], now):
+        return jobs
+    just_come = list(due.filter(due_at__gte=now - GRACE)[:MOST_JOBS_A_TURN])
+    return just_come + [job for job in jobs if not _on_time(job, now)]
+
+
+def _on_time(job: CronJob, now: datetime) -> bool:
+    return job.due_at is not None and job.due_at >= now - GRACE
+
+
+def _plans(jobs: Iterable[CronJob], horizon: datetime) -> dict[UUID, _Planned]:
+    """What is to become of the jobs, up to the one that fills a turn."""
+    planned, rows = {}, 0
+    for job in jobs:
+        found = planned[job.pk] = _plan_or_fault(job, horizon)
+        rows += len(found.decided.ticks) if isinstance(found.decided, Plan) else 0
+        if rows >= MOST_ROWS_A_TURN:
+            break
+    return planned
 
 
 def _due(horizon: datetime, now: datetime) -> QuerySet[CronJob]:

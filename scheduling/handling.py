@@ -3,12 +3,13 @@ calls these functions."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
+from django.db.models import QuerySet
 
 from scheduling import audit_notes, cancelling, messages, places
 from scheduling.models import ACTIVE, CronJob, CronRun, RunStatus, RunTrigger
@@ -17,7 +18,6 @@ from scheduling.prompts import parameter_faults
 
 SKIP, RUN_ONCE, REPLAY_ALL = "skip", "run_once", "replay_all"
 DECISIONS = (SKIP, RUN_ONCE, REPLAY_ALL)
-MOST_REVIEWED = 1000
 LEFT_OUT = "It was missed, and left out on review."
 MADE_UP_FOR = "It was missed, and made up for by the run of {slot:%Y-%m-%d %H:%M:%S} UTC."
 CANCELLED = "It was cancelled."
@@ -63,17 +63,17 @@ def _promoted_or(job: CronJob, waits: bool, now: datetime) -> int:
 
 def cancel(run: CronRun, *, now: datetime, reason: str = "") -> CronRun:
     """Cancel a run that has not ended. A call under way is broken off within a second, and charged
-    as far as it got. Raises `ValidationError` if the run has ended, or the reason is too long."""
+    as far as it got. Once more says nothing new. Raises `ValidationError` if the run has ended, or
+    the reason is too long."""
     if len(reason.strip()) > LONGEST_REASON:
         raise ValidationError({"reason": f"Give at most {LONGEST_REASON} characters."})
     with transaction.atomic():
         job = _locked(run.job)
-        if not cancelling.ask([run.pk], reason=reason.strip() or CANCELLED, now=now):
-            run.refresh_from_db()
-            if run.status not in ACTIVE:
-                raise ValidationError("It has ended already.", code="ended")
-        audit_notes.cancelled(run, reason=reason)
-        messages.tell(places.promote([job], now))
+        if cancelling.ask([run.pk], reason=reason.strip() or CANCELLED, now=now):
+            audit_notes.cancelled(run, reason=reason)
+            messages.tell(places.promote([job], now))
+        elif not CronRun.objects.filter(pk=run.pk, status__in=ACTIVE).exists():
+            raise ValidationError("It has ended already.", code="ended")
     cancelling.withdraw(now)
     run.refresh_from_db()
     return run
@@ -89,30 +89,40 @@ def review(job: CronJob, *, decision: str, now: datetime) -> int:
         raise ValidationError({"decision": f"Decide on one of {', '.join(DECISIONS)}."})
     with transaction.atomic():
         locked = _locked(job)
-        asked = locked.runs.filter(needs_review=True, status=RunStatus.MISSED)
-        missed = list(asked.order_by("-slot")[:MOST_REVIEWED])
-        chosen = missed[: {SKIP: 0, RUN_ONCE: 1, REPLAY_ALL: len(missed)}[decision]]
-        reason = MADE_UP_FOR.format(slot=chosen[0].slot) if chosen else LEFT_OUT
-        _close(missed[len(chosen) :], reason)
-        messages.tell(_queue(locked, sorted(chosen, key=lambda run: run.slot), now))
-        if missed:
-            audit_notes.reviewed(locked, decision=decision, missed=len(missed), queued=len(chosen))
-    return len(chosen)
+        missed = locked.runs.filter(needs_review=True, status=RunStatus.MISSED)
+        count, latest = missed.count(), missed.order_by("-slot").first()
+        if latest is None:
+            return 0
+        queued = _decide(missed, latest, decision, now)
+        messages.tell(places.promote([locked], now))
+        audit_notes.reviewed(locked, decision=decision, missed=count, queued=queued)
+    return queued
 
 
-def _close(runs: Iterable[CronRun], reason: str) -> None:
-    ids = [run.pk for run in runs]
-    CronRun.objects.filter(pk__in=ids).update(needs_review=False, reason=reason)
+def _decide(missed: QuerySet[CronRun], latest: CronRun, decision: str, now: datetime) -> int:
+    """Leave out what is not made up for, and queue the rest; how many. However many have come
+    together over the years, a statement each."""
+    if decision == REPLAY_ALL:
+        return _queue(missed, now)
+    if decision == SKIP:
+        missed.update(needs_review=False, reason=LEFT_OUT)
+        return 0
+    others = missed.exclude(pk=latest.pk)
+    others.update(needs_review=False, reason=MADE_UP_FOR.format(slot=latest.slot))
+    return _queue(missed.filter(pk=latest.pk), now)
 
 
-def _queue(job: CronJob, runs: Sequence[CronRun], now: datetime) -> int:
-    """Have the runs made, one after the other; how many can begin at once."""
-    for run in runs:
-        run.status, run.trigger, run.needs_review = RunStatus.QUEUED, RunTrigger.REPLAY, False
-        run.reason, run.queued_at, run.due_at, run.finished_at = "", now, now, None
-    names = ("status", "trigger", "needs_review", "reason", "queued_at", "due_at", "finished_at")
-    CronRun.objects.bulk_update(runs, names)
-    return places.promote([job], now)
+def _queue(missed: QuerySet[CronRun], now: datetime) -> int:
+    """Have them made, one after the other: they have places in the order of their slots."""
+    return missed.update(
+        status=RunStatus.QUEUED,
+        trigger=RunTrigger.REPLAY,
+        needs_review=False,
+        reason="",
+        queued_at=now,
+        due_at=now,
+        finished_at=None,
+    )
 
 
 def _locked(job: CronJob) -> CronJob:

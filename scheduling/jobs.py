@@ -12,10 +12,11 @@ from django.db import transaction
 from governance.models import Channel, Team
 from scheduling import outputs, prompts
 from scheduling import schedule as schedules
+from scheduling.counting import count_before, counted_words
 from scheduling.deliveries import delivery_faults
 from scheduling.models import CronJob, CronRun, ExclusionCalendar, RunDelivery, RunStatus
 from scheduling.previews import aware
-from scheduling.schedule import FIELD_OF, Kind, ScheduleFault
+from scheduling.schedule import FIELD_OF, Kind, Schedule, ScheduleFault
 
 TIMING = ("schedule_kind", "cron", "every_seconds", "at", "zone", "starts_at", "ends_at")
 EDITABLE = frozenset(
@@ -50,6 +51,8 @@ ONE_MICROSECOND = timedelta(microseconds=1)
 EMPTY = {"cron": "", "every_seconds": None, "at": None}
 MOMENTS = ("at", "starts_at", "ends_at")
 SAY_WHY = "Say why, so that the team knows when to resume it."
+# A schedule, None if it cannot be used, and the first of its times that nobody has dealt with.
+Passed = tuple[Schedule | None, datetime]
 # A channel, and after which runs it is told.
 Wish = tuple[Channel, str]
 
@@ -100,7 +103,7 @@ def update_job(
     _look_ahead(job, changes)
     with transaction.atomic():
         stored = _locked(job)
-        passed = stored.next_slot
+        passed = _passed(stored, now)
         left_out = list(stored.calendars.all() if calendars is None else calendars)
         for field, value in _complete(stored, changes).items():
             setattr(stored, field, value)
@@ -174,7 +177,7 @@ def pause(job: CronJob, *, reason: str, now: datetime) -> CronJob:
         raise ValidationError({"paused_reason": SAY_WHY})
     with transaction.atomic():
         stored = _locked(job)
-        passed = stored.next_slot
+        passed = _passed(stored, now)
         stored.enabled = False
         stored.paused_reason = reason.strip()
         stored.clean_fields(exclude=_all_fields_but("paused_reason"))
@@ -185,15 +188,36 @@ def pause(job: CronJob, *, reason: str, now: datetime) -> CronJob:
     return job
 
 
-def _account_for(job: CronJob, passed: datetime | None, now: datetime, why: str) -> None:
-    """Leave a row for a scheduled time that had come, and that nobody deals with any more."""
-    if passed is None or passed > now or job.next_slot == passed:
+def _passed(job: CronJob, now: datetime) -> Passed | None:
+    """The times of the job that had come by `now` and that nobody has dealt with; None if none."""
+    if job.next_slot is None or job.next_slot > now:
+        return None
+    try:
+        return job.schedule, job.next_slot
+    except ScheduleFault:
+        return None, job.next_slot
+
+
+def _account_for(job: CronJob, passed: Passed | None, now: datetime, why: str) -> None:
+    """Leave a row for scheduled times that had come, and that nobody deals with any more: the last
+    of them says how many there were."""
+    if passed is None or job.next_slot == passed[1]:
         return
+    when, first = passed
+    last, before = first, 0
+    if when is not None:
+        # What comes from its next time on is still dealt with.
+        until = now if job.next_slot is None else min(now, job.next_slot - ONE_MICROSECOND)
+        last = schedules.latest(when, first, until)
+        before = count_before(when, first, last)
     row = CronRun(
         job=job,
-        slot=passed,
+        slot=last,
         status=RunStatus.SKIPPED,
-        reason=why,
+        reason=f"{why} The same goes for {counted_words(when, before)} before it."
+        if when and before
+        else why,
+        missed_before=before,
         queued_at=now,
         finished_at=now,
     )

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from providers.display import duration
 from scheduling import schedule as schedules
-from scheduling.counting import MOST_COUNTED, count_before, last_ones
+from scheduling.counting import count_before, counted_words, last_ones
 from scheduling.jitter import due_time
 from scheduling.schedule import Schedule, next_after
 
@@ -176,21 +176,16 @@ def _after_others(schedule: Schedule, tick: Tick, count: int) -> Tick:
     if not count:
         return tick
     were = "was" if count == 1 else "were"
-    words = f"{_counted(schedule, count)} before it {were} missed{' too' if tick.missed else ''}."
+    words = (
+        f"{counted_words(schedule, count)} before it {were} missed{' too' if tick.missed else ''}."
+    )
     words = f"{words[0].upper()}{words[1:]}"
     return replace(tick, missed_before=count, reason=f"{tick.reason} {words}".strip())
 
 
 def _for_others(schedule: Schedule, tick: Tick, rows: int, before: int) -> Tick:
-    words = _counted(schedule, before, rows)
+    words = counted_words(schedule, before, rows)
     return replace(tick, reason=f"{tick.reason} It also makes up for {words} before it.")
-
-
-def _counted(schedule: Schedule, before: int, rows: int = 0) -> str:
-    given_up = schedule.every_seconds is None and before >= MOST_COUNTED
-    count = before + rows
-    times = "scheduled time" if count == 1 else "scheduled times"
-    return f"{'at least ' if given_up else ''}{count:,} {times}"
 
 
 def _bounded(ticks: list[Tick], runs_left: int | None) -> tuple[list[Tick], bool]:

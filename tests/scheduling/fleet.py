@@ -235,6 +235,8 @@ class Fleet:
         except CrashError:
             self._crash_scheduler(self._schedulers.index(True))
         self._see_what_was_closed()
+        for job_id in CronJob.objects.filter(enabled=False).order_by("name").values_list("pk"):
+            self._see_whether_it_is_paused(*job_id)
         self._look_ahead()
 
     def _see_what_was_closed(self) -> None:
@@ -366,6 +368,7 @@ class Fleet:
         job = CronJob.objects.get(pk=job_id)
         if not job.enabled:
             self._paused.add(job_id)
+            self.audit.paused.setdefault(job_id, []).append(job.updated_at)
             self.audit.happened["pauses"] += 1
             self._after(self.random.randint(1, 50) * HOUR, lambda: self._resume(job))
 
@@ -458,6 +461,7 @@ class Fleet:
         # Should the process die now, recovery ends the run.
         with suppress(CrashError):
             kept_runs.conclude(self.now, call_ids=[call_of(run)])
+            self._see_whether_it_is_paused(run.job_id)
 
     def _resume(self, job: CronJob) -> None:
         if self.time >= END:

@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import zip_longest
 from uuid import UUID
 
 from scheduling.models import ACTIVE, CronJob, CronRun, RunStatus, RunTrigger
@@ -37,7 +38,8 @@ class Audit:
     stories: dict[UUID, Story] = field(default_factory=lambda: defaultdict(Story))
     under_way: dict[UUID, set[UUID]] = field(default_factory=lambda: defaultdict(set))
     seen: set[UUID] = field(default_factory=set)
-    # From when on a job's times count: they do not while it is paused.
+    # When a job was paused, and from when on its times count again.
+    paused: dict[UUID, list[datetime]] = field(default_factory=dict)
     resumed: dict[UUID, list[datetime]] = field(default_factory=dict)
     happened: Counter[str] = field(default_factory=Counter)
 
@@ -153,7 +155,8 @@ class Audit:
         expected = slots_of(job)
         begins = [START, *self.resumed.get(job.pk, [])]
         ends = [*begins[1:], None]
-        for begin, end in zip(begins, ends, strict=True):
+        pauses = self.paused.get(job.pk, [])
+        for begin, end, pause in zip_longest(begins, ends, pauses):
             times = [slot for slot in expected if slot > begin]
             mine = [run for run in rows if run.slot > begin and (not end or run.slot <= end)]
             place = 0
@@ -162,6 +165,9 @@ class Audit:
                 assert times[place] == run.slot, (job, run, "out of turn")
                 place += 1
             self.happened["accounted"] += place
+            if pause and (end or job.runs_left != 0):
+                come = [slot for slot in times if slot <= min(pause, end or pause)]
+                assert len(come) <= place, (job, come[place:], "dropped by a pause")
         if job.enabled and job.runs_left != 0:
             following = times[place] if place < len(times) else None
             found = job.next_slot

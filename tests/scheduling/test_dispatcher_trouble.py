@@ -144,6 +144,26 @@ def test_many_due_jobs_are_dealt_with_in_turns_and_in_batches(
     assert len(told()) < 12
 
 
+def test_what_an_outage_left_is_written_a_little_at_a_time_and_keeps_nothing_on_time_waiting(
+    make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dispatcher, "MOST_ROWS_A_TURN", 25)
+    monkeypatch.setattr(dispatcher, "MOST_JOBS_A_TURN", 5)
+    due = now()
+    for _ in range(6):
+        make_job(due=due, misfire="catch_up", catch_up_limit=8)
+    later = due + 9.5 * MINUTE
+    on_time = [make_job(due=due + 9 * MINUTE) for _ in range(2)]
+
+    # Each of the late ones has ten times: the turn ends with the third of them.
+    assert dispatch(later) == 2 + 3
+
+    assert CronRun.objects.count() == 2 + 3 * 10
+    assert all(job.runs.count() == 1 for job in on_time)
+    assert [dispatch(later) for _ in range(2)] == [3, 0]
+    assert CronRun.objects.count() == 2 + 6 * 10
+
+
 @pytest.mark.parametrize(
     ("count", "workers", "shares"),
     [(0, 2, []), (1, 2, [1]), (3, 2, [2, 1]), (100, 2, [50, 50]), (120, 2, [50, 50, 20])],

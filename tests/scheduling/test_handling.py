@@ -153,12 +153,42 @@ def test_a_person_decides_on_missed_times(
     assert handling.review(missed, decision="replay_all", now=timezone.now()) == 0
 
 
+@pytest.mark.parametrize(
+    ("decision", "queued"), [("skip", 0), ("run_once", 1), ("replay_all", 1500)]
+)
+def test_all_that_was_missed_is_decided_on_at_once_however_much_it_is(
+    make_job: MakeJob, decision: str, queued: int
+) -> None:
+    job, now = make_job(misfire="review"), timezone.now()
+    rows = [
+        CronRun(
+            job=job,
+            slot=now - number * HOUR,
+            status=RunStatus.MISSED,
+            needs_review=True,
+            queued_at=now,
+            finished_at=now,
+        )
+        for number in range(1500)
+    ]
+    CronRun.objects.bulk_create(rows)
+
+    assert handling.review(job, decision=decision, now=now) == queued
+
+    assert not job.runs.filter(needs_review=True).exists()
+    assert job.runs.filter(status=RunStatus.QUEUED, trigger=RunTrigger.REPLAY).count() == queued
+    first = job.runs.filter(lane=0).values_list("slot", flat=True)
+    assert list(first) == [(rows[0] if queued == 1 else rows[-1]).slot][:queued]
+
+
 def test_other_decisions_are_refused(missed: CronJob) -> None:
     with pytest.raises(ValidationError, match="Decide on one of skip, run_once, replay_all"):
         handling.review(missed, decision="maybe", now=timezone.now())
 
 
-def test_what_people_do_is_in_the_audit_trail(missed: CronJob, make_job: MakeJob) -> None:
+def test_what_people_do_is_in_the_audit_trail(
+    missed: CronJob, make_job: MakeJob, make_run: MakeRun
+) -> None:
     job, now = make_job(), timezone.now()
 
     with acting(operator):
@@ -168,10 +198,16 @@ def test_what_people_do_is_in_the_audit_trail(missed: CronJob, make_job: MakeJob
         # There is nothing more to decide, so nothing was done.
         handling.review(missed, decision="skip", now=now)
 
+        begun = make_run(owner=OWNER)
+        handling.cancel(begun, now=now, reason="Too dear.")
+        # Nor by asking once more what was asked before.
+        handling.cancel(begun, now=now, reason="Far too dear.")
+
     entries = AuditEntry.objects.filter(action__in=["run now", "run cancelled"]).order_by("pk")
     assert [(one.action, one.object_id, one.reason) for one in entries] == [
         ("run now", str(job.pk), ""),
         ("run cancelled", str(job.pk), "Enough."),
+        ("run cancelled", str(begun.job_id), "Too dear."),
     ]
     reviewed = AuditEntry.objects.get(action="missed times reviewed")
     assert reviewed.object_id == str(missed.pk)

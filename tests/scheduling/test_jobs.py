@@ -308,6 +308,36 @@ def test_a_time_that_has_come_and_is_given_up_has_a_row_that_says_why(
     assert f"{words} before it began" in run.reason
 
 
+@pytest.mark.parametrize("paused", [True, False])
+def test_of_several_times_that_have_come_and_are_given_up_none_goes_unaccounted(
+    make_job: MakeJob, paused: bool
+) -> None:
+    due = timezone.now().replace(second=0, microsecond=0)
+    job = make_job(schedule_kind="cron", cron="* * * * *", due=due)
+    now = due + timedelta(minutes=4, seconds=5)
+
+    if paused:
+        jobs.pause(job, reason="Holidays.", now=now)
+    else:
+        jobs.update_job(job, now=now, cron="*/30 * * * *")
+
+    run = job.runs.get()
+    assert (run.slot, run.missed_before) == (due + timedelta(minutes=4), 4)
+    assert "The same goes for 4 scheduled times before it." in run.reason
+
+
+def test_only_those_times_are_given_up_that_lie_before_a_new_start(make_job: MakeJob) -> None:
+    due = timezone.now().replace(microsecond=0)
+    job = make_job(due=due)
+
+    start, now = due + timedelta(minutes=2), due + timedelta(minutes=4)
+    jobs.update_job(job, now=now, starts_at=start)
+
+    run = job.runs.get()
+    assert (run.slot, run.missed_before) == (due + timedelta(minutes=1), 1)
+    assert job.next_slot == start
+
+
 def test_a_preview_says_when_and_in_words() -> None:
     now = datetime(2026, 3, 27, 12, tzinfo=UTC)
 

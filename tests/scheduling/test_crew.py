@@ -1,0 +1,109 @@
+"""A worker process's runs under way, with calls that only pretend."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine, Iterator
+from datetime import datetime
+from types import SimpleNamespace
+from typing import Any, cast
+from uuid import UUID, uuid4
+
+import pytest
+from django.db import OperationalError
+
+from governance.runtime import BlockingRuntime
+from scheduling import calling, claiming, crew, patience
+from scheduling.crew import Crew
+from scheduling.models import CronRun, RunStatus
+from scheduling.outcomes import Attempt
+from tests.scheduling.conftest import MakeRun
+from tests.support.processes import eventually
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+class Loop:
+    """Stands for the runtime: each call on a loop of its own."""
+
+    def __init__(self) -> None:
+        self.process_id = uuid4()
+        self.runtime = SimpleNamespace(snapshot=SimpleNamespace(registry=None))
+
+    def begin(self, work: Callable[[Any], Coroutine[Any, Any, None]]) -> None:
+        threading.Thread(target=lambda: asyncio.run(work(self.runtime))).start()
+
+
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> list[UUID]:
+    """The runs whose calls were made; no pause is long."""
+    calls: list[UUID] = []
+
+    async def make(prepared: calling.Prepared, runtime: Any) -> Attempt:
+        calls.append(prepared.run.pk)
+        return Attempt(status=RunStatus.SUCCEEDED, columns={"output": "Well."})
+
+    monkeypatch.setattr(calling, "make", make)
+    monkeypatch.setattr(patience, "FIRST_PAUSE", 0.0)
+    monkeypatch.setattr(crew, "PAUSE_SECONDS", 0.01)
+    return calls
+
+
+@pytest.fixture
+def worker() -> Iterator[Crew]:
+    found = Crew(cast(BlockingRuntime, Loop()))
+    yield found
+    found.stop()
+
+
+def _lose_the_answers(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    """Claims are committed, and the answers of the first `count` of them are lost."""
+    claim, lost = claiming.claim, 0
+
+    def answer(owner: UUID, *, foreground: int, background: int, now: datetime) -> list[CronRun]:
+        nonlocal lost
+        found = claim(owner, foreground=foreground, background=background, now=now)
+        if lost < count:
+            lost += 1
+            raise OperationalError("the connection was lost")
+        return found
+
+    monkeypatch.setattr(claiming, "claim", answer)
+
+
+def _all_have_ended() -> bool:
+    return not CronRun.objects.exclude(status=RunStatus.SUCCEEDED).exists()
+
+
+def test_runs_are_made_and_their_ends_written(
+    worker: Crew, made: list[UUID], make_run: MakeRun
+) -> None:
+    runs = {make_run().pk for _ in range(3)}
+
+    assert worker.take() == 3
+
+    eventually(_all_have_ended, bool, what="the ends")
+    assert sorted(made) == sorted(runs)
+
+
+# Once, and so often that whoever took them gave up.
+@pytest.mark.parametrize("count", [1, patience.TRIES + 1])
+def test_a_claim_whose_answer_was_lost_is_found(
+    worker: Crew,
+    made: list[UUID],
+    make_run: MakeRun,
+    monkeypatch: pytest.MonkeyPatch,
+    count: int,
+) -> None:
+    runs = {make_run().pk for _ in range(3)}
+    _lose_the_answers(monkeypatch, count)
+
+    if count > patience.TRIES:
+        with pytest.raises(OperationalError):
+            worker.take()
+    else:
+        assert worker.take() == 3
+
+    eventually(_all_have_ended, bool, what="the ends")
+    assert sorted(made) == sorted(runs)
