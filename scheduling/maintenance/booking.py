@@ -107,6 +107,11 @@ def _next(job: MaintenanceJob, now: datetime, *, failures: int) -> datetime | No
     return next_of(job, now, failures=failures)
 
 
+def is_asked_for(job: MaintenanceJob) -> bool:
+    """Whether it is due because somebody wants it now, and not by its schedule."""
+    return job.last_finished_at is not None and job.next_at != next_of(job, job.last_finished_at)
+
+
 def next_of(job: MaintenanceJob, now: datetime, *, failures: int = 0) -> datetime:
     """When a job that is not paused comes next, by its own schedule or, if that cannot be used, by
     its default one."""

@@ -18,8 +18,10 @@ MARGIN = timedelta(seconds=10)
 
 
 class Lane(StrEnum):
-    """Which thread does a job: what is due every few seconds never waits for what takes minutes."""
+    """Which thread does a job: what is due every few seconds never waits for what takes minutes,
+    nor for receivers of messages."""
 
+    MESSAGES = "messages"
     QUICK = "quick"
     SLOW = "slow"
 
@@ -57,7 +59,7 @@ CATALOGUE = (
         do=errands.deliver,
         every_seconds=1,
         longest=timedelta(seconds=20),
-        lane=Lane.QUICK,
+        lane=Lane.MESSAGES,
         is_idle=deliveries.none_due,
     ),
     Upkeep(
