@@ -21,6 +21,8 @@ from scheduling.schedule import ScheduleFault
 
 logger = logging.getLogger(__name__)
 LONGEST_RESULT = 500
+# A job that has nothing to do is taken, and so written to, this seldom.
+SHOWN_EVERY = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -33,8 +33,6 @@ from scheduling.models import MaintenanceJob
 logger = logging.getLogger(__name__)
 LOOK_EVERY = 1.0
 LONGEST_BACKOFF = 60.0
-# A job that has nothing to do is taken, and so written to, this seldom.
-SHOWN_EVERY = timedelta(minutes=1)
 # Threads that hang in the database for longer are left behind: the process ends without them.
 PATIENCE = 1.0
 
@@ -177,7 +175,7 @@ class _LaneThread(threading.Thread):
             return False
         if self._kept[job.name] or booking.is_asked_for(row):
             return False
-        if now - row.last_started_at >= SHOWN_EVERY:
+        if now - row.last_started_at >= booking.SHOWN_EVERY:
             return False
         if time.monotonic() < self._look_again.get(job.name, 0.0):
             return True

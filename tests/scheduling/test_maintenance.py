@@ -156,7 +156,9 @@ def test_a_receiver_that_hangs_holds_up_nobody_elses_message(
         second = send_test(quick, database_now())
 
         statuses = Delivery.objects.values_list("status", flat=True)
-        eventually(lambda: statuses.get(pk=second.pk), "delivered".__eq__, what="the other's")
+        eventually(
+            lambda: statuses.get(pk=second.pk), "delivered".__eq__, what="the other's", patience=5
+        )
         # The slow one has had neither an answer nor a time-out.
         assert Delivery.objects.get(pk=first.pk).log == []
 
@@ -269,4 +271,4 @@ def test_of_a_job_with_nothing_to_do_little_is_written(
 
     # Whoever wants it now is not told to wait for the next sign of life.
     operating.run_now(row.get(), now=database_now())
-    eventually(lambda: row.get().last_finished_at, lambda at: at != second, what="what was asked")
+    eventually(lambda: row.get().last_finished_at, lambda at: at != second, what="it", patience=15)
