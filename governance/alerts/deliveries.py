@@ -50,6 +50,7 @@ NO_SERVER = "No mail server is set up: see PALYRA_EMAIL_URL."
 UNSIGNED = "The channel has no secret to sign with."
 NOWHERE = "The channel has no address to send to."
 ANOTHERS = "The channel is another team's now."
+UNREACHED = "It could not be reached."
 UNDER_WAY = "It is on its way already."
 DISABLED = "The channel is disabled. Enable it first: nothing is sent to it."
 
@@ -197,6 +198,17 @@ def _standing(row: Delivery, result: Result, now: datetime, *, gone: bool) -> di
     if gone or row.tries > len(BACKOFF):
         return {"status": DeliveryStatus.FAILED}
     return {"next_at": now + max(BACKOFF[row.tries - 1], result.pause)}
+
+
+def last_try(delivery: Delivery) -> str:
+    """What kept the receiver from taking it at the last try, without where that is; empty if
+    nothing did, or nothing was tried."""
+    tried = delivery.log[-1] if delivery.log else None
+    if tried is None or delivery.status == DeliveryStatus.DELIVERED:
+        return ""
+    if tried["status"]:
+        return f"It answered {tried['status']}."
+    return UNREACHED if tried["fault"] else ""
 
 
 def redeliver(delivery: Delivery, now: datetime) -> None:
