@@ -152,8 +152,9 @@ CATALOGUE = (
     Upkeep(
         name="sessions",
         title="Sessions and leftovers",
-        does="Deletes sessions that have expired and what is remembered of them, the marks of "
-        "processes that ended long ago, and the queue's records of tasks that failed.",
+        does="Deletes sessions that have expired and what is remembered of them, counts of "
+        "sign-ins that no longer matter, the marks of processes that ended long ago, and the "
+        "queue's records of tasks that failed.",
         do=cleaning.clean,
         cron="47 * * * *",
         longest=timedelta(minutes=3),

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from allauth.usersessions.models import UserSession
 from django.contrib.auth.models import User
 from django.contrib.sessions.models import Session
+from django.core.cache import cache
 from django.db import OperationalError, connection
 from django.db.models.signals import post_delete
 from django.test import Client
@@ -19,6 +20,7 @@ from django.utils import timezone
 from governance.models import AuditEntry
 from palyra_site.access import devices, seen, sessions
 from palyra_site.access.browsers import in_words
+from palyra_site.access.cache import TABLE
 from palyra_site.access.devices import devices_of
 from palyra_site.access.sessions import (
     NOWHERE,
@@ -139,8 +141,7 @@ def test_what_is_over_is_forgotten_by_upkeep_whosever_it_was(client: Client, per
     # Nobody waits for that as they sign in.
     assert UserSession.objects.count() == 4
 
-    now = timezone.now()
-    said = BY_NAME["sessions"].do(Turn(now, False, lambda: now, lambda: True, _asks_nobody))
+    said = _cleaned(timezone.now())
 
     # Nobody else would forget those of who comes no more.
     (kept,) = UserSession.objects.all()
@@ -148,6 +149,31 @@ def test_what_is_over_is_forgotten_by_upkeep_whosever_it_was(client: Client, per
     assert not sessions_of(otto).exists()
     assert "2 expired sessions" in said
     assert "3 marks of sessions that are over" in said
+
+
+def test_counts_that_no_longer_matter_are_forgotten_by_upkeep(client: Client, person: User) -> None:
+    cache.clear()
+    sign_in(client, password="wrong")
+    cache.set("others", "stays", timeout=3600 * 24)
+    counted = _counts()
+    assert counted > 1
+
+    assert _cleaned(timezone.now()).endswith(" and 0 counts of sign-ins that are over.")
+    assert _counts() == counted
+    said = _cleaned(timezone.now() + timedelta(hours=2))
+    assert said.endswith(f" and {counted - 1} counts of sign-ins that are over.")
+    assert cache.get("others") == "stays"
+
+
+def _counts() -> int:
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT count(*) FROM {TABLE}")
+        return int(cursor.fetchone()[0])
+
+
+def _cleaned(now: datetime) -> str:
+    """What the job of upkeep says that it deleted."""
+    return BY_NAME["sessions"].do(Turn(now, False, lambda: now, lambda: True, _asks_nobody))
 
 
 def _asks_nobody(errand: object) -> None:
