@@ -132,6 +132,7 @@ def _route(route: str, view: Callable[..., Any], name: str) -> URLPattern:
 TO_SIGN_IN = RedirectView.as_view(pattern_name="account_login", query_string=True)
 SCHEDULE = "<slug:team>/schedules/<uuid:job_id>/"
 RUN = SCHEDULE + "runs/<uuid:run_id>/"
+TOLD = RUN + "told/<uuid:delivery_id>/"
 CALENDAR = "<slug:team>/calendars/<int:calendar_id>/"
 
 urlpatterns = [
@@ -152,6 +153,7 @@ urlpatterns = [
     _route(SCHEDULE + "review/", scheduling_views.schedule_review, "schedule-review"),
     _route(RUN, scheduling_views.run_detail, "schedule-run-page"),
     _route(RUN + "cancel/", scheduling_views.run_cancel, "schedule-run-cancel"),
+    _route(TOLD + "again/", scheduling_views.run_tell_again, "schedule-run-tell-again"),
     _route("<slug:team>/calendars/", scheduling_views.calendar_list, "calendars"),
     _route("<slug:team>/calendars/new/", scheduling_views.calendar_create, "calendar-create"),
     _route(CALENDAR, scheduling_views.calendar_edit, "calendar-edit"),

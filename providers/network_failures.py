@@ -64,19 +64,19 @@ def of_broken(error: BaseException, route: Route, out_of_time: str) -> Failure:
 
 
 def address_refused(host: str) -> Failure:
-    """A provider for public addresses only leads elsewhere; nothing was sent."""
+    """What may lead to public addresses only leads elsewhere; nothing was sent."""
     return Failure(
         failure_class=FailureClass.PERMANENT_UPSTREAM,
-        message=f"{host} leads to this machine or a private network, which this provider may not "
-        "use. If that is meant, allow private addresses for it; otherwise correct its base URL.",
+        message=f"{host} leads to this machine or a private network, where nothing is sent. If "
+        "that is meant, allow private addresses; otherwise correct the address.",
     )
 
 
 def no_address() -> Failure:
-    """The base URL cannot be used; nothing was sent."""
+    """What is given as one cannot be used; nothing was sent."""
     return Failure(
         failure_class=FailureClass.PERMANENT_UPSTREAM,
-        message="The provider's base URL is not an address. Correct it.",
+        message="What is given as the address is none. Correct it.",
     )
 
 

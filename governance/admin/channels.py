@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from django import forms
@@ -248,7 +249,17 @@ class DeliveryAdmin(ReadOnlyAdmin):
     @admin.display(description="each try")
     def tried(self, delivery: Delivery) -> str:
         lines = (
-            (one["at"], one["status"] or one["fault"] or "taken", one["milliseconds"])
+            (moment(datetime.fromisoformat(one["at"])), _came(one), one["milliseconds"])
             for one in delivery.log
         )
-        return format_html_join("; ", "{}: {} in {} ms", lines) or "Not yet"
+        shown = format_html_join("", "<div>{}: {} ({} ms)</div>", lines)
+        if shown or delivery.status == DeliveryStatus.PENDING:
+            return shown or "Not yet"
+        return "Nothing had to be sent: it is shown in the console."
+
+
+def _came(tried: dict[str, Any]) -> str:
+    """What came of one try."""
+    if tried["status"]:
+        return f"it answered {tried['status']}"
+    return tried["fault"] or "it was taken"

@@ -1,4 +1,4 @@
-"""Deliveries: each claimed by one process, sent, logged, tried again until taken or given up.
+"""Deliveries: each claimed by one process, logged, tried again until taken or given up.
 
 A claim is a conditional update that makes the delivery due again later: what a process that crashed
 had claimed is sent by another, so a receiver may be sent a message twice, with the same id.
@@ -6,25 +6,18 @@ had claimed is sent by another, so a receiver may be sent a message twice, with 
 
 from __future__ import annotations
 
-import asyncio
-import logging
-import time
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from smtplib import SMTPException
 from typing import Any
 from uuid import UUID
 
-import orjson
 from django.conf import settings
 from django.core.exceptions import ValidationError
-from django.core.mail import send_mail
 from django.db import transaction
-from django.db.models import Case, F, Q, QuerySet, When, Window
+from django.db.models import BigIntegerField, Case, F, Q, QuerySet, When, Window
 from django.db.models.functions import RowNumber
 
-from governance.alerts import formats, signing
+from governance.alerts.sending import Outgoing, Result
 from governance.models import (
     Alert,
     Channel,
@@ -33,19 +26,10 @@ from governance.models import (
     Delivery,
     DeliveryStatus,
 )
-from providers.failures import retry_after
 from providers.models import Secret
 from providers.references import ReferenceUnreadable, resolve
-from providers.transport import (
-    InboundAnswer,
-    Limits,
-    OutboundRequest,
-    Transport,
-    TransportFailed,
-)
 from providers.vault import VaultError, decrypt
 
-logger = logging.getLogger(__name__)
 TEST = "channel.test"
 BACKOFF = (
     timedelta(seconds=5),
@@ -55,53 +39,20 @@ BACKOFF = (
     timedelta(hours=5),
     timedelta(hours=10),
 )
-AT_ONCE = 64
+AT_ONCE = 128
 # So that one receiver that is slow, or has much to take, does not hold up the others; chats refuse
-# more than about one message a second.
-AT_ONCE_EACH, AT_ONCE_CHAT = 16, 1
-CONNECT_SECONDS, TOTAL_SECONDS = 5.0, 15.0
+# more than about one message a second, and mail servers many at once.
+AT_ONCE_EACH, AT_ONCE_CHAT, AT_ONCE_MAIL = 16, 1, 4
+SHARE = 8
 CLAIMED_FOR = timedelta(minutes=2)
-NOT_FOUND, GONE, TOO_MANY = 404, 410, 429
-LONGEST_PAUSE = timedelta(hours=1)
+NOT_FOUND, GONE = 404, 410
 NO_SERVER = "No mail server is set up: see PALYRA_EMAIL_URL."
 UNSIGNED = "The channel has no secret to sign with."
 NOWHERE = "The channel has no address to send to."
 ANOTHERS = "The channel is another team's now."
+UNREACHED = "It could not be reached."
 UNDER_WAY = "It is on its way already."
 DISABLED = "The channel is disabled. Enable it first: nothing is sent to it."
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class Outgoing:
-    """A delivery that this process claimed, with all it takes to send it; never printed, for it
-    carries the key, or a chat's address. With `fault` it cannot be sent.
-    """
-
-    delivery: Delivery
-    channel: Channel
-    secret: str
-    fault: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Result:
-    """What came of one try: a status, or the `fault` that kept an answer away.
-
-    `handed_over` says that whoever gives no status has it; `pause` is what the receiver asks for
-    at least before the next try.
-    """
-
-    status: int | None = None
-    fault: str = ""
-    milliseconds: int = 0
-    handed_over: bool = False
-    pause: timedelta = timedelta()
-
-    @property
-    def taken(self) -> bool:
-        """Whether the receiver has it."""
-        answered_well = self.status is not None and self.status // 100 == 2  # noqa: PLR2004 - 2xx
-        return self.handed_over or answered_well
 
 
 def new_delivery(
@@ -135,25 +86,45 @@ def none_due(now: datetime) -> bool:
     return not _due(now).exists()
 
 
-def claim_due(now: datetime, limit: int = AT_ONCE) -> list[Outgoing]:
+def claim_due(now: datetime, busy: Mapping[int, int] | None = None) -> list[Outgoing]:
     """Deliveries that are due, each in one process only; those of a muted alert wait.
 
-    Of each channel only the first few, so that none has to wait for all of another's.
+    Of each line only as many as there are places for it, beside those that are under way already:
+    `busy` says how many in which line. So none has to wait for all of another's.
     """
-    chat = Q(channel__kind=ChannelKind.WEBHOOK) & ~Q(channel__format=ChannelFormat.STANDARD)
-    first = (
-        _due(now)
-        .annotate(
-            place=Window(RowNumber(), partition_by=["channel"], order_by=["next_at", "pk"]),
-            most=Case(When(chat, then=AT_ONCE_CHAT), default=AT_ONCE_EACH),
-        )
-        .filter(place__lte=F("most"))
-    )
+    busy = busy or {}
+    free = AT_ONCE - sum(busy.values())
+    if free <= 0:
+        return []
+    # Whoever is slow is given fewer places the fewer there are, and never the last ones.
+    fair = max(1, min(AT_ONCE_EACH, free // SHARE))
     # Bodies are read of those alone that are claimed.
-    chosen = list(first.order_by("next_at", "pk").values_list("pk", flat=True)[:limit])
+    chosen = [
+        one.pk
+        for one in _first_of_each_line(now, fair).only("pk")
+        if one.place + busy.get(one.line, 0) <= one.most
+    ][:free]
     rows = Delivery.objects.filter(pk__in=chosen).order_by("next_at", "pk")
     whole = rows.select_related("channel__secret", "channel__address")
     return [outgoing(row) for row in whole if _claim(row, now)]
+
+
+def _first_of_each_line(now: datetime, fair: int) -> QuerySet[Any]:
+    """The first due of each line, before any line's second."""
+    is_mail = Q(channel__kind=ChannelKind.EMAIL)
+    chat = Q(channel__kind=ChannelKind.WEBHOOK) & ~Q(channel__format=ChannelFormat.STANDARD)
+    lined_up = _due(now).annotate(
+        # As `line_of` says.
+        line=Case(When(is_mail, then=0), default=F("channel_id"), output_field=BigIntegerField()),
+        most=Case(
+            When(chat, then=AT_ONCE_CHAT),
+            When(is_mail, then=min(fair, AT_ONCE_MAIL)),
+            default=fair,
+        ),
+    )
+    place = Window(RowNumber(), partition_by=["line"], order_by=["next_at", "pk"])
+    first = lined_up.annotate(place=place).filter(place__lte=F("most"))
+    return first.order_by("place", "next_at", "pk")
 
 
 def _due(now: datetime) -> QuerySet[Delivery]:
@@ -194,80 +165,6 @@ def _text(secret: Secret) -> str:
     return resolve(secret.reference) if secret.reference else decrypt(secret.ciphertext).text
 
 
-async def send_all(
-    claimed: Iterable[Outgoing], transport: Transport, now: datetime
-) -> list[tuple[Outgoing, Result]]:
-    """Send them together; touches no database."""
-
-    async def one(message: Outgoing) -> tuple[Outgoing, Result]:
-        return message, await _send(message, transport, now)
-
-    return list(await asyncio.gather(*(one(message) for message in claimed)))
-
-
-async def _send(message: Outgoing, transport: Transport, now: datetime) -> Result:
-    if message.fault:
-        return Result(fault=message.fault)
-    began = time.monotonic()
-    try:
-        result = await _handed_over(message, transport, now)
-    except (TransportFailed, signing.UnusableSecret) as error:
-        result = Result(fault=str(error))
-    except Exception:
-        # Whatever is odd about one message, the others go on.
-        logger.exception(
-            "Delivery %s could not be sent by a fault of Palyra's", message.delivery.pk
-        )
-        result = Result(fault=f"Palyra failed; its log names delivery {message.delivery.pk}.")
-    return replace(result, milliseconds=round((time.monotonic() - began) * 1000))
-
-
-async def _handed_over(message: Outgoing, transport: Transport, now: datetime) -> Result:
-    kind = message.channel.kind
-    if kind == ChannelKind.CONSOLE:
-        return Result(handed_over=True)
-    if kind == ChannelKind.EMAIL:
-        fault = await asyncio.to_thread(_mail, message)
-        return Result(fault=fault, handed_over=not fault)
-    answer = await transport.send(_request(message, now), _limits(message.channel))
-    return Result(status=answer.status, pause=_pause(answer, now))
-
-
-def _pause(answer: InboundAnswer, now: datetime) -> timedelta:
-    """What a receiver that has too much to take asks for, within reason."""
-    asked = retry_after(answer.headers, now) if answer.status == TOO_MANY else None
-    return min(timedelta(seconds=asked or 0), LONGEST_PAUSE)
-
-
-def _mail(message: Outgoing) -> str:
-    """Hand it to the mail server; what went wrong, or nothing."""
-    subject, text = formats.mail(message.delivery.body)
-    try:
-        send_mail(subject, text, None, message.channel.recipients)
-    except (OSError, SMTPException) as error:
-        return f"The mail server did not take it ({type(error).__name__})."
-    return ""
-
-
-def _limits(channel: Channel) -> Limits:
-    return Limits(
-        connect=CONNECT_SECONDS,
-        total=TOTAL_SECONDS,
-        allow_private=channel.allow_private_addresses,
-    )
-
-
-def _request(message: Outgoing, now: datetime) -> OutboundRequest:
-    channel, delivery = message.channel, message.delivery
-    headers = {"content-type": "application/json"}
-    if channel.is_chat:
-        body = orjson.dumps(formats.chat(channel.format, delivery.body))
-        return OutboundRequest(message.secret, headers, body)
-    body = orjson.dumps(delivery.body)
-    signed = signing.headers(message.secret, str(delivery.pk), int(now.timestamp()), body)
-    return OutboundRequest(channel.url, headers | signed, body)
-
-
 def record(results: Sequence[tuple[Outgoing, Result]], now: datetime) -> None:
     """Keep what came of each try, unless the delivery was claimed anew meanwhile."""
     for message, result in results:
@@ -301,6 +198,17 @@ def _standing(row: Delivery, result: Result, now: datetime, *, gone: bool) -> di
     if gone or row.tries > len(BACKOFF):
         return {"status": DeliveryStatus.FAILED}
     return {"next_at": now + max(BACKOFF[row.tries - 1], result.pause)}
+
+
+def last_try(delivery: Delivery) -> str:
+    """What kept the receiver from taking it at the last try, without where that is; empty if
+    nothing did, or nothing was tried."""
+    tried = delivery.log[-1] if delivery.log else None
+    if tried is None or delivery.status == DeliveryStatus.DELIVERED:
+        return ""
+    if tried["status"]:
+        return f"It answered {tried['status']}."
+    return UNREACHED if tried["fault"] else ""
 
 
 def redeliver(delivery: Delivery, now: datetime) -> None:

@@ -35,7 +35,6 @@ ADDRESS = (
     "back."
 )
 VIEW_CHANNEL = "governance.view_channel"
-UNREACHED = "It could not be reached."
 CHANGE_DELIVERY = "governance.change_delivery"
 NO_CHANNEL = refusals({404: "There is no channel of that identifier."})
 NO_DELIVERY = refusals({404: "There is no such delivery that you may see."})
@@ -153,7 +152,7 @@ class DeliveryOut(Schema):
 
 
 def _without_host(tried: dict[str, Any]) -> dict[str, Any]:
-    return tried | {"fault": UNREACHED if tried["fault"] else ""}
+    return tried | {"fault": deliveries.UNREACHED if tried["fault"] else ""}
 
 
 class DeliveryWhole(DeliveryOut):

@@ -6,7 +6,6 @@ import logging
 import threading
 from collections.abc import Callable
 from datetime import timedelta
-from functools import partial
 from typing import Any
 
 from cachetools import TTLCache
@@ -15,7 +14,7 @@ from django.db import DatabaseError, transaction
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
-from palyra_site.access.sessions import forget_ended, note
+from palyra_site.access.sessions import note
 
 EVERY = timedelta(minutes=5)
 # Sessions that this process noted lately, so that most requests ask nothing and write nothing.
@@ -41,8 +40,7 @@ class SeenMiddleware:
 
 
 def signed_in(request: HttpRequest, user: User, **_: Any) -> None:
-    """Note a session as it begins, and forget some that are over."""
-    _unless_it_fails(forget_ended, "Sessions that are over could not be forgotten")
+    """Note a session as it begins."""
     if not request.session.session_key:
         request.session.save()
     note_now_and_then(request, user)
@@ -56,18 +54,12 @@ def note_now_and_then(request: HttpRequest, user: Any) -> None:
             return
     if not user.is_authenticated:
         return
-    noting = partial(note, request, user, timezone.now())
-    if _unless_it_fails(noting, "A session's last use could not be noted"):
-        with _remembering:
-            _lately[key] = True
-
-
-def _unless_it_fails(write: Callable[[], None], failed: str) -> bool:
-    """Whether it could be written: not worth a page, and tried again with the next."""
     try:
         with transaction.atomic():
-            write()
+            note(request, user, timezone.now())
     except DatabaseError:
-        logger.warning(failed, exc_info=True)
-        return False
-    return True
+        # Not worth a page: it is tried again with the next.
+        logger.warning("A session's last use could not be noted", exc_info=True)
+        return
+    with _remembering:
+        _lately[key] = True

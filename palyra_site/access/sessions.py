@@ -18,6 +18,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from palyra_site.access.groups import tables_of
+from providers.forgetting import Forgotten, GoesOn, forget
 
 AT_A_TIME = 500
 NEEDED = {"auth_user", "django_session", "usersessions_usersession"}
@@ -35,12 +36,11 @@ def _rows() -> QuerySet[Any]:
 
 def sessions_of(user: User) -> QuerySet[Any]:
     """The sessions in which `user` is signed in, that of the latest use first."""
-    return _rows().filter(_goes_on(), user=user).order_by("-last_seen_at", "-pk")
+    return _rows().filter(_goes_on(timezone.now()), user=user).order_by("-last_seen_at", "-pk")
 
 
-def _goes_on() -> Exists:
+def _goes_on(now: datetime) -> Exists:
     """That a row's session is there, and has not run out."""
-    now = timezone.now()
     return Exists(Session.objects.filter(pk=OuterRef("session_key"), expire_date__gt=now))
 
 
@@ -93,11 +93,10 @@ def _browser(request: HttpRequest) -> str:
     return said[:LONGEST_BROWSER]
 
 
-def forget_ended() -> None:
-    """Delete what is remembered of sessions that are over, whosever they were; not all at once."""
+def forget_ended(now: datetime, goes_on: GoesOn) -> Forgotten:
+    """Delete what is remembered of sessions that are over, whosever they were."""
     # Whose session is over stays so: its key is never another's.
-    over = list(_rows().filter(~_goes_on()).order_by("pk").values_list("pk", flat=True)[:AT_A_TIME])
-    _rows().filter(pk__in=over).delete()
+    return forget(_rows().filter(~_goes_on(now)), goes_on)
 
 
 def know_all(using: str = "default", **_: Any) -> None:

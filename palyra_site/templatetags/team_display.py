@@ -12,6 +12,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from governance import approval_words
+from governance.alerts.deliveries import last_try
 from governance.amounts import amount_text
 from governance.display import APPROVAL_TONES, CALL_TONES, DELIVERY_TONES, STANDING_TONES
 from governance.display import dollars as dollars_or_nothing
@@ -28,6 +29,7 @@ from scheduling.schedule import Upcoming
 register = template.Library()
 register.filter("count", number)
 register.filter("seconds", duration)
+register.filter("last_try", last_try)
 register.filter("dollars", dollars_or_nothing)
 register.filter("lasts", approval_words.lasts)
 register.filter("requester", approval_words.requester)

@@ -184,4 +184,6 @@ class MaintenanceJobAdmin(ReadOnlyAdmin):
     def next_run(self, job: MaintenanceJob) -> str:
         if job.next_at is None:
             return NOTHING
+        if operating.waits_for_work(job, timezone.now()):
+            return muted("When there is something to do")
         return two_lines(moment(job.next_at), muted(distance(job.next_at, timezone.now())))

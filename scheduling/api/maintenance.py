@@ -31,7 +31,9 @@ class MaintenanceOut(Schema):
     enabled: bool = Field(description="false while it is paused.")
     paused_reason: str
     running: bool
-    next_at: Moment | None = Field(description="null while it is paused.")
+    next_at: Moment | None = Field(
+        description="null while it is paused; in the past while there is nothing to do."
+    )
     last_started_at: Moment | None
     last_finished_at: Moment | None
     last_status: str = Field(description="ok, failed, or empty if it has not run.")

@@ -21,6 +21,8 @@ from scheduling.schedule import ScheduleFault
 
 logger = logging.getLogger(__name__)
 LONGEST_RESULT = 500
+# A job that has nothing to do is taken, and so written to, this seldom.
+SHOWN_EVERY = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +107,11 @@ def _next(job: MaintenanceJob, now: datetime, *, failures: int) -> datetime | No
         # Somebody wanted it to run, or to run otherwise, while it ran.
         return job.next_at
     return next_of(job, now, failures=failures)
+
+
+def is_asked_for(job: MaintenanceJob) -> bool:
+    """Whether it is due because somebody wants it now, and not by its schedule."""
+    return job.last_finished_at is not None and job.next_at != next_of(job, job.last_finished_at)
 
 
 def next_of(job: MaintenanceJob, now: datetime, *, failures: int = 0) -> datetime:

@@ -18,8 +18,10 @@ MARGIN = timedelta(seconds=10)
 
 
 class Lane(StrEnum):
-    """Which thread does a job: what is due every few seconds never waits for what takes minutes."""
+    """Which thread does a job: what is due every few seconds never waits for what takes minutes,
+    nor for receivers of messages."""
 
+    MESSAGES = "messages"
     QUICK = "quick"
     SLOW = "slow"
 
@@ -57,7 +59,7 @@ CATALOGUE = (
         do=errands.deliver,
         every_seconds=1,
         longest=timedelta(seconds=20),
-        lane=Lane.QUICK,
+        lane=Lane.MESSAGES,
         is_idle=deliveries.none_due,
     ),
     Upkeep(
@@ -150,8 +152,9 @@ CATALOGUE = (
     Upkeep(
         name="sessions",
         title="Sessions and leftovers",
-        does="Deletes sessions that have expired, the marks of processes that ended long ago, and "
-        "the queue's records of tasks that failed.",
+        does="Deletes sessions that have expired and what is remembered of them, counts of "
+        "sign-ins that no longer matter, the marks of processes that ended long ago, and the "
+        "queue's records of tasks that failed.",
         do=cleaning.clean,
         cron="47 * * * *",
         longest=timedelta(minutes=3),

@@ -1,8 +1,8 @@
 """The threads of a scheduler process that do the jobs of upkeep.
 
-There are two, so that what takes minutes keeps nothing waiting that is due every second. Each looks
-once a second, with one query, whether any of its jobs is due. Whatever goes wrong in one job, the
-others and dispatching do not notice.
+There are several, so that what takes minutes, or as long as receivers of messages like, keeps
+nothing waiting that is due every second. Each looks once a second, with one query, whether any of
+its jobs is due. Whatever goes wrong in one job, the others and dispatching do not notice.
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ import asyncio
 import logging
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import datetime, timedelta
+from contextlib import suppress
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -31,8 +33,6 @@ from scheduling.models import MaintenanceJob
 logger = logging.getLogger(__name__)
 LOOK_EVERY = 1.0
 LONGEST_BACKOFF = 60.0
-# A job that has nothing to do is taken, and so written to, this seldom.
-SHOWN_EVERY = timedelta(minutes=1)
 # Threads that hang in the database for longer are left behind: the process ends without them.
 PATIENCE = 1.0
 
@@ -102,6 +102,8 @@ class _LaneThread(threading.Thread):
         self._lock = threading.Lock()
         self._under_way: tuple[asyncio.AbstractEventLoop, asyncio.Task[Any]] | None = None
         self._has_rows = False
+        # What each job keeps from one turn to the next.
+        self._kept: defaultdict[str, dict[str, Any]] = defaultdict(dict)
         # When jobs with nothing to do are looked at again, by the steady clock.
         self._look_again: dict[str, float] = {}
         self._failures = 0
@@ -115,15 +117,20 @@ class _LaneThread(threading.Thread):
                 loop.call_soon_threadsafe(task.cancel)
 
     def run(self) -> None:
-        # The loop runs only while others are asked: between, the database may be used.
+        # The loop never runs while the database is used: it runs while others are asked, and while
+        # there is nothing to do, so that what an errand began goes on.
         with asyncio.Runner() as runner:
             transport = runner.run(self._open())
             try:
-                while not self._stop_asked.wait(self._look(runner, transport)):
-                    pass
+                while not self._stop_asked.is_set():
+                    self._rest(runner, self._look(runner, transport))
             finally:
                 connection.close()
                 runner.run(transport.close())
+
+    def _rest(self, runner: asyncio.Runner, seconds: float) -> None:
+        with suppress(BrokenOff):
+            self._ask(runner, asyncio.sleep(seconds), 2 * LONGEST_BACKOFF)
 
     async def _open(self) -> Transport:
         return self._make_transport()
@@ -166,7 +173,9 @@ class _LaneThread(threading.Thread):
         """Whether there is nothing to do, and it was shown lately that somebody looks."""
         if job.is_idle is None or row.last_started_at is None or row.failures_in_a_row:
             return False
-        if now - row.last_started_at >= SHOWN_EVERY:
+        if self._kept[job.name] or booking.is_asked_for(row):
+            return False
+        if now - row.last_started_at >= booking.SHOWN_EVERY:
             return False
         if time.monotonic() < self._look_again.get(job.name, 0.0):
             return True
@@ -193,7 +202,8 @@ class _LaneThread(threading.Thread):
 
         try:
             now, silence_counts = self._clock(), self._silence_counts()
-            turn = Turn(now, silence_counts, self._clock, goes_on, ask)
+            kept = self._kept[job.name]
+            turn = Turn(now, silence_counts, self._clock, goes_on, ask, kept)
             return Outcome(ok=True, words=job.do(turn))
         except BrokenOff:
             raise

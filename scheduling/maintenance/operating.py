@@ -9,7 +9,8 @@ from django.db import transaction
 from django.utils import timezone
 
 from scheduling import schedule as schedules
-from scheduling.maintenance.booking import next_of
+from scheduling.maintenance.booking import SHOWN_EVERY, is_asked_for, next_of
+from scheduling.maintenance.catalogue import BY_NAME
 from scheduling.maintenance.timing import schedule_of
 from scheduling.models import MaintenanceJob
 from scheduling.schedule import Kind, ScheduleFault
@@ -70,6 +71,15 @@ def sentence(job: MaintenanceJob) -> str:
 def is_running(job: MaintenanceJob, now: datetime) -> bool:
     """Whether a process is at it."""
     return job.lease_until is not None and job.lease_until > now
+
+
+def waits_for_work(job: MaintenanceJob, now: datetime) -> bool:
+    """Whether it is due and there was nothing to do: every scheduler looks when there is."""
+    known = BY_NAME.get(job.name)
+    if known is None or known.is_idle is None or job.next_at is None or is_asked_for(job):
+        return False
+    seen = job.last_finished_at
+    return job.next_at <= now and seen is not None and now - seen < 2 * SHOWN_EVERY
 
 
 def _change(job: MaintenanceJob, *, now: datetime, **values: object) -> MaintenanceJob:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from django.db import models
 from django.db.models import Q
 
+from governance.zones import zone as named_zone
+from providers.display import moment_text
 from providers.identifiers import new_id
 from scheduling.models.jobs import CronJob
 
@@ -145,7 +147,7 @@ class CronRun(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.job} at {self.slot:%Y-%m-%d %H:%M:%S}"
+        return f"{self.job} at {moment_text(self.slot, named_zone(self.job.zone))}"
 
     @property
     def total_tokens(self) -> int | None:

@@ -9,6 +9,7 @@ from scheduling.views.calendars import (
 from scheduling.views.runs import (
     run_cancel,
     run_detail,
+    run_tell_again,
     schedule_review,
     schedule_run,
     schedule_try,
@@ -31,6 +32,7 @@ __all__ = [
     "calendar_list",
     "run_cancel",
     "run_detail",
+    "run_tell_again",
     "schedule_create",
     "schedule_detail",
     "schedule_edit",

@@ -13,6 +13,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from governance.access import TeamAccess, team_page
+from governance.alerts import deliveries
 from governance.forms import add_faults
 from scheduling import handling, trials
 from scheduling.forms import CancelForm, ParametersForm
@@ -119,6 +120,23 @@ def run_cancel(
         return redirect("team:schedule-run-page", access.team.slug, run.job_id, run.pk)
     context = {"access": access, "job": run.job, "run": run, "form": form, "now": timezone.now()}
     return render(request, "team/run_cancel.html", context)
+
+
+@require_POST
+@team_page
+def run_tell_again(
+    request: HttpRequest, access: TeamAccess, job_id: UUID, run_id: UUID, delivery_id: UUID
+) -> HttpResponse:
+    """Send a message about a run again."""
+    run = _run(access, job_id, run_id)
+    told = get_object_or_404(messages_of(run), pk=delivery_id)
+    try:
+        deliveries.redeliver(told, timezone.now())
+    except ValidationError as error:
+        messages.error(request, " ".join(error.messages))
+    else:
+        messages.success(request, f"It is on its way to “{told.channel}” again.")
+    return redirect("team:schedule-run-page", access.team.slug, run.job_id, run.pk)
 
 
 def _sent(request: HttpRequest) -> QueryDict | None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from allauth.usersessions.models import UserSession
 from django.contrib.auth.models import User
 from django.contrib.sessions.models import Session
+from django.core.cache import cache
 from django.db import OperationalError, connection
 from django.db.models.signals import post_delete
 from django.test import Client
@@ -19,14 +20,16 @@ from django.utils import timezone
 from governance.models import AuditEntry
 from palyra_site.access import devices, seen, sessions
 from palyra_site.access.browsers import in_words
+from palyra_site.access.cache import TABLE
 from palyra_site.access.devices import devices_of
 from palyra_site.access.sessions import (
     NOWHERE,
     end_sessions,
-    forget_ended,
     know_all,
     sessions_of,
 )
+from scheduling.maintenance.catalogue import BY_NAME
+from scheduling.maintenance.turn import Turn
 from tests.access.conftest import PASSWORD, is_signed_in, sign_in, text
 
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
@@ -126,40 +129,67 @@ def test_sessions_of_others_are_not_read(client: Client, person: User) -> None:
     assert not any("session_data" in query["sql"] for query in queries)
 
 
-def test_what_is_over_is_neither_counted_nor_kept(client: Client, person: User) -> None:
+def test_what_is_over_is_forgotten_by_upkeep_whosever_it_was(client: Client, person: User) -> None:
     sign_in(client)
     otto = User.objects.create_user("otto", password=PASSWORD)
     sign_in(Client(), "otto")
     Session.objects.update(expire_date=timezone.now() - timedelta(seconds=1))
+    UserSession.objects.create(user=person, session_key="ended", ip=NOWHERE)
     assert not sessions_of(person).exists()
     other = Client()
     sign_in(other)
-    # Whosever they were: nobody else would forget those of who comes no more.
+    # Nobody waits for that as they sign in.
+    assert UserSession.objects.count() == 4
+
+    said = _cleaned(timezone.now())
+
+    # Nobody else would forget those of who comes no more.
     (kept,) = UserSession.objects.all()
     assert (kept.user, kept.session_key) == (person, other.session.session_key)
     assert not sessions_of(otto).exists()
+    assert "2 expired sessions" in said
+    assert "3 marks of sessions that are over" in said
 
 
-def test_what_is_over_is_forgotten_a_bounded_number_at_once(
-    person: User, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sessions, "AT_A_TIME", 2)
-    for number in range(3):
-        UserSession.objects.create(user=person, session_key=f"over-{number}", ip=NOWHERE)
-    forget_ended()
-    assert UserSession.objects.count() == 1
+def test_counts_that_no_longer_matter_are_forgotten_by_upkeep(client: Client, person: User) -> None:
+    cache.clear()
+    sign_in(client, password="wrong")
+    cache.set("others", "stays", timeout=3600 * 24)
+    counted = _counts()
+    assert counted > 1
+
+    assert _cleaned(timezone.now()).endswith(" and 0 counts of sign-ins that are over.")
+    assert _counts() == counted
+    said = _cleaned(timezone.now() + timedelta(hours=2))
+    assert said.endswith(f" and {counted - 1} counts of sign-ins that are over.")
+    assert cache.get("others") == "stays"
 
 
-def test_what_cannot_be_forgotten_keeps_nobody_out(
+def _counts() -> int:
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT count(*) FROM {TABLE}")
+        return int(cursor.fetchone()[0])
+
+
+def _cleaned(now: datetime) -> str:
+    """What the job of upkeep says that it deleted."""
+    return BY_NAME["sessions"].do(Turn(now, False, lambda: now, lambda: True, _asks_nobody))
+
+
+def _asks_nobody(errand: object) -> None:
+    raise AssertionError("nobody is to be asked")
+
+
+def test_what_cannot_be_noted_keeps_nobody_out(
     client: Client, person: User, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def locked() -> None:
+    def locked(*_: object) -> None:
         raise OperationalError("database is locked")
 
-    monkeypatch.setattr(seen, "forget_ended", locked)
+    monkeypatch.setattr(seen, "note", locked)
     assert sign_in(client).status_code == 302
     assert is_signed_in(client)
-    assert "Sessions that are over could not be forgotten" in caplog.text
+    assert "A session's last use could not be noted" in caplog.text
 
 
 def test_use_is_noted_every_few_minutes(

@@ -16,6 +16,7 @@ from providers.identifiers import new_id
 from providers.models import Secret
 from tests.api.callers import Caller, items_of
 from tests.console.conftest import signed_in, staff
+from tests.console.pages import text_of
 from tests.governance.alerts.receiver import SECRET
 from tests.support.factories import make_model, make_policy
 
@@ -130,7 +131,20 @@ def test_a_delivery_that_was_mailed_says_so(browser: Client) -> None:
     log = [{"at": "2026-03-10T12:00:00+00:00", "status": None, "fault": "", "milliseconds": 5}]
     Delivery.objects.update(status="delivered", log=log)
     page = reverse("admin:governance_delivery_change", args=[delivery.pk])
-    assert "taken in 5 ms" in browser.get(page).content.decode()
+    assert "it was taken (5 ms)" in browser.get(page).content.decode()
+
+
+def test_each_try_of_a_delivery_is_told_in_words(browser: Client) -> None:
+    channel = Channel.objects.create(name="Console", kind="console")
+    delivery = deliveries.send_test(channel, timezone.now())
+    page = reverse("admin:governance_delivery_change", args=[delivery.pk])
+    assert "Nothing had to be sent" in browser.get(page).content.decode()
+
+    tried = {"at": "2026-03-10T12:00:00+00:00", "status": None, "fault": "", "milliseconds": 12}
+    Delivery.objects.update(log=[{**tried, "status": 500}, {**tried, "fault": "No answer."}])
+    shown = text_of(browser.get(page).content.decode())
+    assert "10 Mar 2026, 12:00 UTC : it answered 500 (12 ms)" in shown
+    assert "No answer. (12 ms)" in shown
 
 
 def test_a_delivery_is_sent_again(browser: Client) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -33,6 +34,21 @@ def test_every_job_is_listed_with_its_schedule(browser: Client) -> None:
     shown = text_of(browser.get(reverse(LIST)).content.decode())
     for words in ("Deliveries", "Every second", "Retention", "At 02:07", "Has not run"):
         assert words in shown
+
+
+def test_a_job_that_has_nothing_to_do_is_not_said_to_be_late(browser: Client) -> None:
+    now = timezone.now()
+    page = reverse("admin:scheduling_maintenancejob_change", args=["deliveries"])
+    for seconds, waits in ((30, True), (600, False)):
+        ended = now - timedelta(seconds=seconds)
+        MaintenanceJob.objects.update(
+            last_started_at=ended, last_finished_at=ended, next_at=ended + timedelta(seconds=1)
+        )
+        shown = text_of(browser.get(page).content.decode())
+        assert ("When there is something to do" in shown) is waits
+    # Asked for, it is late.
+    MaintenanceJob.objects.update(last_finished_at=now, next_at=now)
+    assert "When there is" not in text_of(browser.get(page).content.decode())
 
 
 def test_a_job_is_paused_resumed_run_and_rescheduled(browser: Client) -> None:

@@ -58,10 +58,10 @@ def way(message: str, failure_class: FailureClass = FailureClass.NETWORK_UNAVAIL
         (way("api.x cannot be reached: no route to host."), "no route", "Check the base URL"),
         (
             way(
-                "api.x leads to this machine or a private network, which this provider may not "
-                "use. If that is meant, allow private addresses for it."
+                "api.x leads to this machine or a private network, where nothing is sent. If that "
+                "is meant, allow private addresses."
             ),
-            "may not use.",
+            "nothing is sent.",
             "allow private addresses",
         ),
         (way("The proxy p cannot be reached: connection refused."), "The proxy p", "the proxy"),

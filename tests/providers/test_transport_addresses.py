@@ -55,8 +55,8 @@ async def connected(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def is_refusal(failure: Failure, host: str) -> bool:
     return failure == Failure(
         failure_class=FailureClass.PERMANENT_UPSTREAM,
-        message=f"{host} leads to this machine or a private network, which this provider may not "
-        "use. If that is meant, allow private addresses for it; otherwise correct its base URL.",
+        message=f"{host} leads to this machine or a private network, where nothing is sent. If "
+        "that is meant, allow private addresses; otherwise correct the address.",
     )
 
 

@@ -12,14 +12,16 @@ from datetime import UTC, datetime
 import pytest
 from django.db import OperationalError
 
+from governance.alerts.deliveries import send_test
 from governance.models import Channel, Delivery
 from providers.models import Breaker, ProviderProbe
 from scheduling import maintenance
-from scheduling.maintenance import Maintenance, booking, lanes
+from scheduling.dispatcher import database_now
+from scheduling.maintenance import Maintenance, booking, errands, lanes, operating
 from scheduling.maintenance.catalogue import CATALOGUE, Lane, Upkeep
 from scheduling.maintenance.turn import NotWell, Turn
 from scheduling.models import MaintenanceJob
-from tests.governance.alerts.receiver import SECRET, receiving
+from tests.governance.alerts.receiver import SECRET, Receiver, receiving
 from tests.providers.host import Host, hosting
 from tests.support.factories import make_provider, make_remote, make_secret
 from tests.support.processes import eventually
@@ -132,6 +134,39 @@ def test_an_alert_is_raised_and_sent_once_by_however_many(start: Start) -> None:
     assert Delivery.objects.count() == len(receiver.received) == 1
 
 
+def make_hook(receiver: Receiver, name: str) -> Channel:
+    return Channel.objects.create(
+        name=name, url=receiver.url, secret=make_secret(SECRET), allow_private_addresses=True
+    )
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("seconds", [0.05, 60.0], ids=["turns end", "one turn"])
+def test_a_receiver_that_hangs_holds_up_nobody_elses_message(
+    start: Start, monkeypatch: pytest.MonkeyPatch, seconds: float
+) -> None:
+    monkeypatch.setattr(errands, "DELIVERING_SECONDS", seconds)
+    only("deliveries")
+    with receiving() as hangs, receiving() as answers:
+        hangs.answers.clear()
+        slow, quick = make_hook(hangs, "slow"), make_hook(answers, "quick")
+        first = send_test(slow, database_now())
+        start()
+        eventually(lambda: hangs.received, bool, what="a message to the slow one")
+        second = send_test(quick, database_now())
+
+        statuses = Delivery.objects.values_list("status", flat=True)
+        eventually(
+            lambda: statuses.get(pk=second.pk), "delivered".__eq__, what="the other's", patience=5
+        )
+        # The slow one has had neither an answer nor a time-out.
+        assert Delivery.objects.get(pk=first.pk).log == []
+
+        hangs.answers.set()
+        eventually(lambda: statuses.get(pk=first.pk), "delivered".__eq__, what="the slow one's")
+    assert len(hangs.received) == len(answers.received) == 1
+
+
 @pytest.mark.django_db(transaction=True)
 def test_one_at_a_time_and_what_goes_wrong_is_shown_and_ends_nothing(
     start: Start, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
@@ -224,11 +259,16 @@ def test_of_a_job_with_nothing_to_do_little_is_written(
     row = MaintenanceJob.objects.filter(pk="alerts")
     start()
     eventually(lambda: row.get().last_result, bool, what="a result")
-    row.update(next_at=LONG_AGO)
     first = row.get().last_finished_at
 
     assert asked.wait(30)
     assert row.get().last_finished_at == first
 
     row.update(last_started_at=LONG_AGO)
-    eventually(lambda: row.get().last_finished_at, lambda at: at != first, what="a sign of life")
+    second = eventually(
+        lambda: row.get().last_finished_at, lambda at: at != first, what="a sign of life"
+    )
+
+    # Whoever wants it now is not told to wait for the next sign of life.
+    operating.run_now(row.get(), now=database_now())
+    eventually(lambda: row.get().last_finished_at, lambda at: at != second, what="it", patience=15)

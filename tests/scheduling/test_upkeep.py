@@ -15,11 +15,13 @@ from governance.models import CallStatus, ProcessHeartbeat, UsageHour
 from providers.adapters.listing import ListedModel
 from providers.discovery import record_all
 from providers.failures import Failure, FailureClass
+from providers.forgetting import Forgotten
 from providers.hosts import HostModels
 from providers.identifiers import first_id, new_id
 from providers.models import ProviderMetric
 from providers.registry import entry
 from scheduling.maintenance import checks, cleaning, database, errands, retention
+from scheduling.maintenance.cleaning import Leftover, register_leftover
 from scheduling.maintenance.turn import NotWell, Turn
 from scheduling.maintenance.words import counted, listed, named
 from scheduling.models import CronJob, CronRun, RunStatus
@@ -105,11 +107,33 @@ def test_sessions_and_leftovers_are_deleted() -> None:
         ProcessHeartbeat.objects.create(
             id=new_id(), role="web", host="h", pid=days, started_at=at, seen_at=at
         )
-    assert cleaning.clean(turn()) == (
-        "Deleted 1 expired session, 1 ended process and 0 records of tasks."
+    assert cleaning.clean(turn()).startswith(
+        "Deleted 1 expired session, 1 ended process, 0 records of tasks"
     )
     assert Session.objects.get().session_key == "b"
     assert ProcessHeartbeat.objects.get().pid == 6
+
+
+@pytest.mark.django_db
+def test_what_rooms_above_leave_behind_is_deleted_with_the_rest(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(cleaning, "_registered", {})
+    said: list[Any] = []
+
+    def forget(now: datetime, goes_on: Any) -> Forgotten:
+        said.append((now, goes_on()))
+        return Forgotten(2, finished=len(said) > 1)
+
+    for _ in range(2):
+        register_leftover(Leftover(nouns=("crumb", "crumbs"), forget=forget))
+
+    assert cleaning.clean(turn()) == (
+        "Deleted 0 expired sessions, 0 ended processes, 0 records of tasks and 2 crumbs. "
+        "There is more, for the next time."
+    )
+    assert cleaning.clean(turn()).endswith(" and 2 crumbs.")
+    assert said == [(NOW, True), (NOW, True)]
 
 
 @pytest.mark.django_db

@@ -12,7 +12,8 @@ from django.contrib.staticfiles import finders
 from django.test import Client
 from django.urls import reverse
 
-from governance.models import ApiKey, Approval, BudgetPolicy, Team
+from governance.alerts.deliveries import new_delivery
+from governance.models import ApiKey, Approval, BudgetPolicy, Channel, Delivery, Team
 from palyra_site import team as team_pages
 from scheduling import calendars, jobs
 from scheduling.models import CronJob, CronRun, ExclusionCalendar, RunStatus
@@ -52,6 +53,7 @@ WRITE = {
     "schedule-try": "job",
     "schedule-review": "job",
     "schedule-run-cancel": "run",
+    "schedule-run-tell-again": "delivery",
     "calendar-create": "",
     "calendar-edit": "calendar",
     "calendar-delete": "calendar",
@@ -65,10 +67,16 @@ Address = Callable[[str], str]
 @pytest.fixture
 def things(team: Team, job: CronJob, key: ApiKey, policy: BudgetPolicy) -> dict[str, list[object]]:
     """What an address has of a thing of the blue team, by the kind of thing."""
+    run = make_run(job, status=RunStatus.QUEUED, finished_at=None)
+    channel = Channel.objects.create(name="Ops", kind="console")
+    now, body = run.queued_at, {"data": {"title": "Digest: failed"}}
+    told = new_delivery(channel, "run.failed", body, now, team_id=team.pk, run_id=run.pk)
+    told.save()
     return {
         "": [],
         "job": [job.pk],
-        "run": [job.pk, make_run(job, status=RunStatus.QUEUED, finished_at=None).pk],
+        "run": [job.pk, run.pk],
+        "delivery": [job.pk, run.pk, told.pk],
         "calendar": [calendars.create(team=team, name="Digest days", dates=["2099-12-25"]).pk],
         "key": [key.public_id],
     }
@@ -256,6 +264,7 @@ def _everything() -> list[object]:
         list(ExclusionCalendar.objects.order_by("pk").values()),
         list(ApiKey.objects.order_by("pk").values()),
         list(Approval.objects.order_by("pk").values()),
+        list(Delivery.objects.order_by("pk").values()),
     ]
 
 

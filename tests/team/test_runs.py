@@ -93,6 +93,39 @@ def test_a_runs_page_tells_its_story(
     assert "Cancel" not in page
 
 
+def test_what_tells_of_a_run_says_why_it_was_not_taken_and_is_sent_again(
+    member: Client, job: CronJob, now: datetime
+) -> None:
+    run, other = make_run(job), make_run(job, slot=now - timedelta(hours=9))
+    channel = Channel.objects.create(name="Ops", kind="webhook", url="https://secret.example.com")
+    body = {"data": {"title": "Digest: failed"}}
+    told = new_delivery(channel, "run.failed", body, now, team_id=job.team_id, run_id=run.pk)
+    tried = {"at": now.isoformat(), "status": None, "milliseconds": 5, "fault": ""}
+    told.tries, told.log = 1, [{**tried, "fault": "secret.example.com is away."}]
+    told.save()
+
+    shown = member.get(_page(run)).content.decode()
+    assert "It could not be reached. It is tried again by itself." in shown
+    assert "secret.example.com" not in shown
+    assert "Send again" not in shown
+
+    told.tries, told.status, told.log = 7, "failed", [{**tried, "status": 500}]
+    told.save()
+    shown = member.get(_page(run)).content.decode()
+    assert "It answered 500. It was given up after 7 tries." in shown
+    assert "Send again" in shown
+
+    again = "schedule-run-tell-again"
+    where = reverse(f"team:{again}", args=["blue", job.pk, other.pk, told.pk])
+    assert member.post(where).status_code == 404
+    where = reverse(f"team:{again}", args=["blue", job.pk, run.pk, told.pk])
+    done = member.post(where, follow=True).content.decode()
+    assert "It is on its way to “Ops” again." in done
+    told.refresh_from_db()
+    assert (told.status, told.tries) == ("pending", 0)
+    assert "on its way already" in member.post(where, follow=True).content.decode()
+
+
 def test_a_run_that_waits_leads_to_its_requests(
     member: Client, job: CronJob, now: datetime
 ) -> None:

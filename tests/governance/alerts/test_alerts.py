@@ -13,8 +13,9 @@ from django.db.models import F
 from pytest_django import Settings
 
 from governance.alerts import deliveries, handling
-from governance.alerts.deliveries import BACKOFF, CLAIMED_FOR, claim_due, record, send_all
+from governance.alerts.deliveries import BACKOFF, CLAIMED_FOR, claim_due, record
 from governance.alerts.evaluation import evaluate
+from governance.alerts.sending import Result
 from governance.ledger.rebuilding import rebuild
 from governance.models import (
     Alert,
@@ -29,9 +30,8 @@ from governance.models import (
     Team,
     UsageHour,
 )
-from providers.hosts import with_transport
 from providers.models import Breaker, BreakerState, ProviderProbe
-from tests.governance.alerts.receiver import SECRET, Receiver, is_signed, receiving
+from tests.governance.alerts.receiver import SECRET, Receiver, is_signed, receiving, send_all
 from tests.support.factories import (
     make_model,
     make_policy,
@@ -81,7 +81,7 @@ def make_window(team: Team, consumed: int = 8 * DOLLAR, **fields: Any) -> Budget
 
 def send_due(now: datetime) -> int:
     claimed = claim_due(now)
-    record(with_transport(lambda transport: send_all(claimed, transport, now)), now)
+    record(send_all(claimed, now), now)
     return len(claimed)
 
 
@@ -311,7 +311,7 @@ def test_a_claim_is_one_processes_and_runs_out(team: Team) -> None:
     [second] = claim_due(NOON + CLAIMED_FOR)
     assert second.delivery.pk == first.delivery.pk
     # Whoever was late does not write over the one who has it now.
-    record([(first, deliveries.Result(status=500))], NOON + CLAIMED_FOR)
+    record([(first, Result(status=500))], NOON + CLAIMED_FOR)
     assert Delivery.objects.get().log == []
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,20 +14,20 @@ from pytest_django import Settings
 from governance.alerts import formats
 from governance.alerts.deliveries import (
     ANOTHERS,
+    AT_ONCE,
     AT_ONCE_EACH,
+    AT_ONCE_MAIL,
     BACKOFF,
     NOWHERE,
     claim_due,
     new_delivery,
     record,
     redeliver,
-    send_all,
     send_test,
 )
 from governance.models import Channel, ChannelFormat, Delivery, DeliveryStatus
-from providers.hosts import with_transport
 from providers.models import Secret
-from tests.governance.alerts.receiver import SECRET, Receiver, is_signed, receiving
+from tests.governance.alerts.receiver import SECRET, Receiver, is_signed, receiving, send_all
 from tests.support.factories import make_secret, make_team
 
 pytestmark = pytest.mark.django_db
@@ -71,7 +72,7 @@ def make_delivery(channel: Channel, now: datetime = NOON, **fields: Any) -> Deli
 
 def send_due(now: datetime) -> list[Delivery]:
     claimed = claim_due(now)
-    record(with_transport(lambda transport: send_all(claimed, transport, now)), now)
+    record(send_all(claimed, now), now)
     return [one.delivery for one in claimed]
 
 
@@ -162,6 +163,56 @@ def test_no_channel_holds_up_the_others(receiver: Receiver) -> None:
     assert [one for one in sent if one.channel_id == chat.pk] == messages[:1]
     assert last in sent
     assert messages[1] in send_due(NOON + 7 * SECOND)
+
+
+def test_a_line_has_no_more_places_than_are_left(receiver: Receiver) -> None:
+    busy, chat = make_channel(receiver.url), make_chat(receiver)
+    mails = [make_channel("", kind="email", recipients=["a@example.com"]) for _ in range(2)]
+    for channel in (*[busy] * 3, chat, *mails * 3):
+        make_delivery(channel)
+    # With those there are places for 113, of which one line may have an eighth.
+    claimed = claim_due(NOON, {busy.pk: 13, chat.pk: 1, 0: 1})
+
+    assert sum(one.channel == busy for one in claimed) == 1
+    assert sum(one.channel == chat for one in claimed) == 0
+    # All mail goes to one server.
+    assert sum(one.channel in mails for one in claimed) == AT_ONCE_MAIL - 1
+
+
+def test_slow_channels_leave_places_for_others(receiver: Receiver) -> None:
+    """However many channels hang, each of them is given fewer places than there are left."""
+    under_way: Counter[int] = Counter()
+    for _ in range(12):
+        channel = make_channel(receiver.url)
+        for _ in range(AT_ONCE_EACH):
+            make_delivery(channel)
+        claimed = claim_due(NOON, under_way)
+        under_way.update(one.channel.pk for one in claimed)
+        assert under_way[channel.pk] >= 1
+    assert under_way.total() < AT_ONCE
+    assert claim_due(NOON, {0: AT_ONCE}) == []
+
+
+def test_who_answers_has_it_though_the_rest_of_the_answer_never_comes(receiver: Receiver) -> None:
+    receiver.status, receiver.dawdles = 200, True
+    receiver.answers.clear()
+    delivery = make_delivery(make_channel(receiver.url))
+    send_due(NOON)
+    delivery.refresh_from_db()
+    assert (delivery.status, delivery.log[0]["status"]) == (DeliveryStatus.DELIVERED, 200)
+    assert delivery.log[0]["milliseconds"] < 5000
+
+
+@pytest.mark.parametrize("status", [302, 308, 500])
+def test_neither_a_redirect_nor_a_fault_is_taken_for_an_answer(
+    receiver: Receiver, status: int
+) -> None:
+    receiver.status, receiver.headers = status, {"location": f"{receiver.url}/elsewhere"}
+    delivery = make_delivery(make_channel(receiver.url))
+    send_due(NOON)
+    delivery.refresh_from_db()
+    assert (delivery.status, delivery.log[0]["status"]) == (DeliveryStatus.PENDING, status)
+    assert receiver.paths == ["/hook"]
 
 
 def test_a_channel_given_to_another_team_is_sent_nothing_of_the_first(receiver: Receiver) -> None:

@@ -1,0 +1,194 @@
+"""Sending a message: over a connection or by mail, and what came of it. Touches no database.
+
+Messages are sent together, and none waits for another's receiver.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import Counter
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from smtplib import SMTPException
+
+import orjson
+from django.core.mail import send_mail
+
+from governance.alerts import formats, signing
+from governance.models import Channel, ChannelKind, Delivery
+from providers.failures import retry_after
+from providers.transport import (
+    InboundStream,
+    Limits,
+    OutboundRequest,
+    Transport,
+    TransportFailed,
+)
+
+logger = logging.getLogger(__name__)
+CONNECT_SECONDS, TOTAL_SECONDS = 5.0, 15.0
+# A mail server may take its time for each of its answers.
+MAIL_SECONDS = 60.0
+# What is read of an answer after its head, so that its connection can be used again.
+BODY_SECONDS = 1.0
+# Those that end so soon after another are looked at with it.
+TOGETHER_SECONDS = 0.05
+TOO_MANY = 429
+LONGEST_PAUSE = timedelta(hours=1)
+NO_MAIL_SERVER_ANSWERED = f"The mail server did not take it within {MAIL_SECONDS:g} seconds."
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Outgoing:
+    """A delivery that this process claimed, with all it takes to send it; never printed, for it
+    carries the key, or a chat's address. With `fault` it cannot be sent.
+    """
+
+    delivery: Delivery
+    channel: Channel
+    secret: str
+    fault: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What came of one try: a status, or the `fault` that kept an answer away.
+
+    `handed_over` says that whoever gives no status has it; `pause` is what the receiver asks for
+    at least before the next try.
+    """
+
+    status: int | None = None
+    fault: str = ""
+    milliseconds: int = 0
+    handed_over: bool = False
+    pause: timedelta = timedelta()
+
+    @property
+    def taken(self) -> bool:
+        """Whether the receiver has it."""
+        answered_well = self.status is not None and self.status // 100 == 2  # noqa: PLR2004 - 2xx
+        return self.handed_over or answered_well
+
+
+class Underway:
+    """The messages that one event loop is sending. Use it in that loop."""
+
+    def __init__(self) -> None:
+        self._sending: dict[asyncio.Task[Result], Outgoing] = {}
+
+    def __len__(self) -> int:
+        return len(self._sending)
+
+    def lines(self) -> Counter[int]:
+        """How many there are in each line: see `line_of`."""
+        return Counter(line_of(message.channel) for message in self._sending.values())
+
+    async def go_on(
+        self, claimed: Iterable[Outgoing], transport: Transport, now: datetime, patience: float
+    ) -> list[tuple[Outgoing, Result]]:
+        """Begin to send those that were `claimed`, and wait until one is sent, for `patience`
+        seconds at most. Returns all that were sent; the others go on."""
+        for message in claimed:
+            task = asyncio.ensure_future(send(message, transport, now))
+            self._sending[task] = message
+        if self._sending:
+            first = asyncio.FIRST_COMPLETED
+            _, more = await asyncio.wait(self._sending, timeout=patience, return_when=first)
+            if more:
+                await asyncio.wait(more, timeout=TOGETHER_SECONDS)
+        sent = [task for task in self._sending if task.done()]
+        return [(self._sending.pop(task), task.result()) for task in sent]
+
+
+def line_of(channel: Channel) -> int:
+    """Whose messages wait for each other: each channel's, but all mail goes to one server."""
+    return 0 if channel.kind == ChannelKind.EMAIL else channel.pk
+
+
+async def send(message: Outgoing, transport: Transport, now: datetime) -> Result:
+    """Send it; whatever goes wrong is a result."""
+    if message.fault:
+        return Result(fault=message.fault)
+    began = time.monotonic()
+    try:
+        result = await _handed_over(message, transport, now)
+    except (TransportFailed, signing.UnusableSecret) as error:
+        result = Result(fault=str(error))
+    except Exception:
+        # Whatever is odd about one message, the others go on.
+        logger.exception(
+            "Delivery %s could not be sent by a fault of Palyra's", message.delivery.pk
+        )
+        result = Result(fault=f"Palyra failed; its log names delivery {message.delivery.pk}.")
+    return replace(result, milliseconds=round((time.monotonic() - began) * 1000))
+
+
+async def _handed_over(message: Outgoing, transport: Transport, now: datetime) -> Result:
+    kind = message.channel.kind
+    if kind == ChannelKind.CONSOLE:
+        return Result(handed_over=True)
+    if kind == ChannelKind.EMAIL:
+        fault = await _mailed(message)
+        return Result(fault=fault, handed_over=not fault)
+    answer = await transport.open(_request(message, now), _limits(message.channel))
+    try:
+        await _read(answer)
+    finally:
+        await answer.aclose()
+    return Result(status=answer.status, pause=_pause(answer, now))
+
+
+async def _read(answer: InboundStream) -> None:
+    """Read what follows the head, which says all that matters: a receiver that dawdles over the
+    rest, or breaks it off, has the message all the same."""
+    with suppress(TransportFailed, TimeoutError):
+        async with asyncio.timeout(BODY_SECONDS):
+            await answer.read()
+
+
+def _pause(answer: InboundStream, now: datetime) -> timedelta:
+    """What a receiver that has too much to take asks for, within reason."""
+    asked = retry_after(answer.headers, now) if answer.status == TOO_MANY else None
+    return min(timedelta(seconds=asked or 0), LONGEST_PAUSE)
+
+
+async def _mailed(message: Outgoing) -> str:
+    """Hand it to the mail server, on a thread; what went wrong, or nothing."""
+    try:
+        async with asyncio.timeout(MAIL_SECONDS):
+            return await asyncio.to_thread(_mail, message)
+    except TimeoutError:
+        return NO_MAIL_SERVER_ANSWERED
+
+
+def _mail(message: Outgoing) -> str:
+    subject, text = formats.mail(message.delivery.body)
+    try:
+        send_mail(subject, text, None, message.channel.recipients)
+    except (OSError, SMTPException) as error:
+        return f"The mail server did not take it ({type(error).__name__})."
+    return ""
+
+
+def _limits(channel: Channel) -> Limits:
+    return Limits(
+        connect=CONNECT_SECONDS,
+        total=TOTAL_SECONDS,
+        allow_private=channel.allow_private_addresses,
+    )
+
+
+def _request(message: Outgoing, now: datetime) -> OutboundRequest:
+    channel, delivery = message.channel, message.delivery
+    headers = {"content-type": "application/json"}
+    if channel.is_chat:
+        body = orjson.dumps(formats.chat(channel.format, delivery.body))
+        return OutboundRequest(message.secret, headers, body)
+    body = orjson.dumps(delivery.body)
+    signed = signing.headers(message.secret, str(delivery.pk), int(now.timestamp()), body)
+    return OutboundRequest(channel.url, headers | signed, body)
