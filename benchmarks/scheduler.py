@@ -171,7 +171,7 @@ def _slow_crowd(team: Any, idle: float) -> None:
     _wait_for(made)
     ids = [job.pk for job in made]
     ends = CronRun.objects.filter(job__in=ids).values_list("finished_at", flat=True)
-    took = (max(ends) - at).total_seconds()
+    took = (max(end for end in ends if end is not None) - at).total_seconds()
     workers = int(os.environ.get("PALYRA_WORKERS", "2"))
     at_best = -(-SLOW_CROWD // (workers * BACKGROUND_ROOM)) * LATENCY_SECONDS
     lags = _lags(ids)

@@ -9,9 +9,9 @@ from zoneinfo import ZoneInfo
 
 from governance import scope_names
 from governance.amounts import amount_text
+from governance.listing import listed
 from governance.models import BudgetInterval, BudgetPolicy, BudgetScope, Team
 from governance.policy_usage import MOST_SESSIONS, Used, span_of, used_by_value
-from governance.policy_words import listed
 from governance.snapshot import load_overrides, policy_entry
 from governance.standing import WHOLE, Standing
 from governance.usage.pace import at_the_end, reaches

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from governance.amounts import amount_text
+from governance.listing import listed
 from governance.models import BudgetPolicy, BudgetScope
 from governance.scope_names import Names, names
 
@@ -117,9 +118,3 @@ def _clauses(policy: BudgetPolicy) -> list[str]:
     if policy.routing_mode:
         clauses.append(ROUTING[policy.routing_mode])
     return clauses
-
-
-def listed(numbers: Sequence[int]) -> str:
-    """Numbers as they are read out: "75", "75 and 90", "50, 75 and 90"."""
-    *first, last = [str(one) for one in numbers]
-    return f"{', '.join(first)} and {last}" if first else last

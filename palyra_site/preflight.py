@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import redis
 from django.db import Error as DatabaseFailure
 from django.db import connection
 
@@ -133,6 +132,8 @@ def _first_line(error: Exception, password: str) -> str:
 
 def reach_redis(url: str) -> None:
     """Ask once. Raises `ConfigurationError` naming REDIS_URL, never its password."""
+    import redis  # noqa: PLC0415 - it takes a while to load, and is not used without this setting
+
     parts = urlsplit(url)
     try:
         client = redis.Redis.from_url(

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
-import logging
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from enum import Enum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
-import redis.asyncio
-import redis.exceptions
 from cachetools import TLRUCache
 
 from providers.requests import (
@@ -25,14 +21,12 @@ from providers.requests import (
 )
 from providers.usage import Usage
 
-logger = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from providers.shared_answers import SharedAnswers
+
 MEMORY_BYTES = 64 * 1024**2
 LARGEST_ENTRY = 1024**2
 PREFIX = "palyra:answer:"
-# A slow Redis must never slow a call: it is given so long, and after a failure left alone a while.
-REDIS_PATIENCE = 0.1
-REDIS_PAUSE = 5.0
-REDIS_CONNECTIONS = 32
 # What a body says besides the question.
 WITHOUT_EFFECT = frozenset(
     {
@@ -162,7 +156,7 @@ class ResponseCache:
             getsizeof=lambda entry: len(entry.content),
         )
         prefix = f"{PREFIX}{installation}:" if installation else PREFIX
-        self._shared = _Shared(redis_url, prefix, clock) if redis_url else None
+        self._shared = _shared(redis_url, prefix, clock) if redis_url else None
 
     async def get(self, key: str) -> CachedAnswer | None:
         """The answer kept under `key`, if it is not too old."""
@@ -186,6 +180,13 @@ class ResponseCache:
         self._memory.clear()
         if self._shared is not None:
             await self._shared.close()
+
+
+def _shared(url: str, prefix: str, clock: Callable[[], float]) -> SharedAnswers:
+    # Loading the client takes a tenth of a second of each process's start, for nothing without it.
+    from providers.shared_answers import SharedAnswers  # noqa: PLC0415
+
+    return SharedAnswers(url, prefix, clock)
 
 
 def _written(cached: CachedAnswer, key: str) -> bytes | None:
@@ -215,48 +216,3 @@ def _read(content: bytes, key: str) -> CachedAnswer | None:
         return CachedAnswer(answer, str(kept["model"]))
     except (ValueError, TypeError, KeyError):
         return None
-
-
-class _Shared:
-    """Redis, as far as it answers at once. A failure is a miss, said once."""
-
-    def __init__(self, url: str, prefix: str, clock: Callable[[], float]) -> None:
-        pool = redis.asyncio.BlockingConnectionPool.from_url(
-            url, max_connections=REDIS_CONNECTIONS, timeout=REDIS_PATIENCE
-        )
-        self._redis = redis.asyncio.Redis.from_pool(pool)
-        self._prefix = prefix
-        self._clock = clock
-        self._rests_until = 0.0
-        self._failing = False
-
-    async def get(self, key: str) -> bytes | None:
-        found = await self._asked(lambda: self._redis.get(self._prefix + key))
-        return found if isinstance(found, bytes) else None
-
-    async def put(self, key: str, content: bytes, seconds: int) -> None:
-        await self._asked(lambda: self._redis.set(self._prefix + key, content, ex=seconds))
-
-    async def close(self) -> None:
-        await self._redis.aclose()
-
-    async def _asked(self, command: Callable[[], Any]) -> Any:
-        if self._clock() < self._rests_until:
-            return None
-        try:
-            async with asyncio.timeout(REDIS_PATIENCE):
-                answer = await command()
-        except (redis.exceptions.RedisError, OSError) as error:
-            self._rests_until = self._clock() + REDIS_PAUSE
-            self._say(error)
-            return None
-        if self._failing:
-            logger.warning("Redis shares answers again.")
-            self._failing = False
-        return answer
-
-    def _say(self, error: Exception) -> None:
-        if not self._failing:
-            why = str(error).partition("\n")[0] or type(error).__name__
-            logger.warning("Answers are not shared through Redis for now: %s", why)
-        self._failing = True

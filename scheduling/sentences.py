@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from itertools import product
 
+from governance.listing import listed
 from scheduling.cron import CronExpression, CronField
 
 UNITS = ((7 * 86400, "week"), (86400, "day"), (3600, "hour"), (60, "minute"), (1, "second"))
@@ -51,7 +52,7 @@ def limits_sentence(
     words = f", from {_moment(starts)}" if starts else ""
     words += f", until {_moment(ends)}" if ends else ""
     if calendars:
-        words += f", except on the days of {_listed([f'“{name}”' for name in calendars])}"
+        words += f", except on the days of {listed(f'“{name}”' for name in calendars)}"
     return words
 
 
@@ -71,7 +72,7 @@ def _times(expression: CronExpression) -> str:
         return "Every minute" if hour.full else f"Every minute {_in_hours(expression)}"
     if len(minute.values) * len(hour.values) <= MOST_TIMES and not hour.full:
         clocks = [f"{h:02}:{m:02}" for h, m in product(hour.values, minute.values)]
-        return f"At {_listed(clocks)}{' every day' if expression.every_day else ''}"
+        return f"At {listed(clocks)}{' every day' if expression.every_day else ''}"
     interval = _regular(minute.values, 60)
     if interval:
         times = f"Every {interval} minutes"
@@ -125,7 +126,7 @@ def _months(expression: CronExpression) -> str:
         return ""
     if len(values) == 1 and _names_days_of_month(expression):
         return ""
-    return f" from {named[0]} to {named[-1]}" if _unbroken(values) else f" in {_listed(named)}"
+    return f" from {named[0]} to {named[-1]}" if _unbroken(values) else f" in {listed(named)}"
 
 
 def _names_days_of_month(expression: CronExpression) -> bool:
@@ -139,12 +140,12 @@ def _weekdays(values: tuple[int, ...]) -> str:
         return "weekends"
     # A week is read from Monday on.
     ordered = sorted(values, key=lambda value: value or len(WEEKDAYS))
-    return _listed([f"{WEEKDAYS[value]}s" for value in ordered])
+    return listed(f"{WEEKDAYS[value]}s" for value in ordered)
 
 
 def _one_of(values: tuple[int, ...]) -> str:
     ordered = sorted(values, key=lambda value: value or len(WEEKDAYS))
-    return _listed([f"a {WEEKDAYS[value]}" for value in ordered], "or")
+    return listed([f"a {WEEKDAYS[value]}" for value in ordered], "or")
 
 
 def _days_of_month(day: CronField) -> str:
@@ -154,13 +155,13 @@ def _days_of_month(day: CronField) -> str:
     step = values[1] - values[0] if len(values) >= SHORTEST_RUN else 0
     if step and values == tuple(range(1, 32, step)):
         return f"every {_ordinal(step)} day from the 1st"
-    return f"the {_listed([_ordinal(value) for value in values])}"
+    return f"the {listed(_ordinal(value) for value in values)}"
 
 
 def _numbers(values: tuple[int, ...]) -> str:
     if _unbroken(values):
         return f"{values[0]} to {values[-1]}"
-    return _listed([str(value) for value in values])
+    return listed(values)
 
 
 def _unbroken(values: tuple[int, ...]) -> bool:
@@ -178,9 +179,3 @@ def _regular(values: tuple[int, ...], whole: int) -> int | None:
 def _ordinal(number: int) -> str:
     ending = {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
     return f"{number}{'th' if number % 100 in {11, 12, 13} else ending}"
-
-
-def _listed(words: Sequence[str], last: str = "and") -> str:
-    if len(words) == 1:
-        return words[0]
-    return f"{', '.join(words[:-1])} {last} {words[-1]}"

@@ -21,7 +21,6 @@ from governance.fields import DollarsField
 from governance.ledger.opening import calls_of
 from governance.models import ApiKey, BudgetWindow, ModelCall, Team
 from governance.snapshot import policy_entry
-from governance.storable import storable
 from governance.windows import Period
 from providers.models import Provider, ProviderModel
 
@@ -203,9 +202,8 @@ class CostFilter(WrittenFilter):
 
 
 def searchable(term: str) -> str:
-    """What was written, so that every database can look for it."""
-    looked_for: str = storable(term.strip()[:LONGEST_TERM])
-    return looked_for
+    """What was written, no longer than what every database looks for."""
+    return term.strip()[:LONGEST_TERM]
 
 
 def nano_dollars(text: str) -> int:

@@ -13,6 +13,7 @@ from django.db import models
 from django.db.models import QuerySet
 from django.utils.text import capfirst
 
+from governance.listing import listed
 from governance.models import AuditEntry
 
 NOTHING = "–"
@@ -99,6 +100,6 @@ def _in_words(value: Any) -> str:
         return NOTHING
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if isinstance(value, list) and all(isinstance(one, str) for one in value):
-        return ", ".join(value)
+    if isinstance(value, list) and not any(isinstance(one, list | dict) for one in value):
+        return listed(_in_words(one) for one in value)
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -7,12 +7,13 @@ from datetime import timedelta
 from django.db import OperationalError
 
 from governance.ledger.rebuilding import NAMES, differing_since, rebuild
+from governance.listing import listed
 from governance.models import ModelCall
 from governance.price_ages import price_ages
 from providers.discovery import ask_all, record_all, with_hosts
 from scheduling.maintenance.database import bounded
 from scheduling.maintenance.turn import NotWell, Turn
-from scheduling.maintenance.words import counted, listed, named
+from scheduling.maintenance.words import counted, named
 
 # A ledger as small as this is compared whole, windows and all, within a blink: calls wait for it.
 SMALL_LEDGER = 2000

@@ -17,10 +17,3 @@ def named(names: Sequence[str]) -> str:
     shown = ", ".join(names[:MOST_NAMED])
     more = len(names) - MOST_NAMED
     return f"{shown} and {more:,} more" if more > 0 else shown
-
-
-def listed(parts: Sequence[str]) -> str:
-    """The parts with commas, and “and” before the last."""
-    if len(parts) <= 1:
-        return "".join(parts)
-    return f"{', '.join(parts[:-1])} and {parts[-1]}"

@@ -11,6 +11,7 @@ from jinja2 import Environment, TemplateSyntaxError, nodes
 from jinja2.ext import Extension
 from jinja2.lexer import Token, TokenStream
 
+from governance.listing import listed
 from scheduling.prompting.filters import FILTERS, TESTS, format_fault, takes
 from scheduling.prompting.values import MAX_NUMBER, PromptFault, is_number
 from scheduling.storable_text import UNSTORABLE
@@ -196,7 +197,7 @@ def _name_fault(node: nodes.Name, known: set[str]) -> str | None:
         return f"“{node.name}” has its own meaning. Take another name." if taken else None
     if node.name in known:
         return None
-    return f"“{node.name}” is not known. A prompt can use {_listed(ROOTS)}. {RAW}"
+    return f"“{node.name}” is not known. A prompt can use {listed(ROOTS)}. {RAW}"
 
 
 def _attribute_fault(node: nodes.Getattr) -> str | None:
@@ -208,12 +209,12 @@ def _attribute_fault(node: nodes.Getattr) -> str | None:
     offered = {"previous": PREVIOUS, "now": TIME_PARTS, "scheduled_at": TIME_PARTS}.get(root)
     if offered is None or node.attr in offered:
         return None
-    return f"“{root}” has no “{node.attr}”. It has {_listed(offered)}."
+    return f"“{root}” has no “{node.attr}”. It has {listed(offered)}."
 
 
 def _filter_fault(node: nodes.Filter) -> str | None:
     if node.name not in FILTERS:
-        return f"There is no filter “{node.name}”. There are {_listed(sorted(FILTERS))}."
+        return f"There is no filter “{node.name}”. There are {listed(sorted(FILTERS))}."
     given = node.args
     if node.dyn_args or node.dyn_kwargs:
         return "Arguments are written one by one."
@@ -227,7 +228,7 @@ def _filter_fault(node: nodes.Filter) -> str | None:
 
 def _test_fault(node: nodes.Test) -> str | None:
     if node.name not in TESTS:
-        return f"There is no test “{node.name}”. There are {_listed(sorted(TESTS))}."
+        return f"There is no test “{node.name}”. There are {listed(sorted(TESTS))}."
     if node.args or node.kwargs or node.dyn_args or node.dyn_kwargs:
         return f"“{node.name}” takes no arguments."
     return None
@@ -247,10 +248,6 @@ def _item_fault(node: nodes.Getitem) -> str | None:
     if isinstance(node.arg, nodes.Tuple) and node.arg.find(nodes.Slice) is not None:
         return "A part of a text is written [from:to], without a comma."
     return None
-
-
-def _listed(words: tuple[str, ...] | list[str]) -> str:
-    return f"{', '.join(words[:-1])} and {words[-1]}"
 
 
 LOOKS: dict[type[nodes.Node], Callable[[Any], str | None]] = {

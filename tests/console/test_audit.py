@@ -12,7 +12,7 @@ from django.urls import reverse
 
 from governance.models import AuditEntry, Team
 from tests.console.conftest import signed_in, staff
-from tests.support.factories import make_model, make_price, make_provider, make_team
+from tests.support.factories import make_model, make_policy, make_price, make_provider, make_team
 
 LIST = "admin:governance_auditentry_changelist"
 PAGE = "admin:governance_auditentry_change"
@@ -48,7 +48,7 @@ def test_a_person_who_is_given_a_group_is_in_the_trail(browser: Client) -> None:
 
 
 def test_the_entrys_page_says_from_what_to_what(browser: Client, disabled: Team) -> None:
-    page = browser.get(reverse(PAGE, args=[_latest().pk])).content.decode()
+    page = _page(browser)
 
     assert '<tr><th scope="row">enabled</th><td>yes</td><td>no</td></tr>' in page
     assert reverse("admin:governance_team_change", args=[disabled.pk]) in page
@@ -59,9 +59,25 @@ def test_prices_are_shown_in_dollars(browser: Client) -> None:
     price.output = 3 * 10**9
     price.save()
 
-    page = browser.get(reverse(PAGE, args=[_latest().pk])).content.decode()
+    page = _page(browser)
 
     assert "<td>$2</td><td>$3</td>" in page
+
+
+def test_lists_are_shown_in_words(browser: Client) -> None:
+    policy = make_policy(thresholds=[50, 75, 90])
+    policy.thresholds = [80]
+    policy.save()
+    assert "<td>50, 75 and 90</td><td>80</td>" in _page(browser)
+
+    team = make_team(allowed_models=["acme/one", "acme/two"])
+    team.allowed_models = []
+    team.save()
+    assert "<td>acme/one and acme/two</td><td>–</td>" in _page(browser)
+
+
+def _page(browser: Client) -> str:
+    return browser.get(reverse(PAGE, args=[_latest().pk])).content.decode()
 
 
 @pytest.mark.parametrize(

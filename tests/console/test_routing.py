@@ -17,7 +17,7 @@ from governance.models import AuditEntry, Team, governance_settings
 from scheduling import jobs
 from tests.console.conftest import signed_in, staff
 from tests.console.pages import text_of
-from tests.console.test_policy_pages import DOLLAR, spent
+from tests.console.spent import DOLLAR, spent
 from tests.support.factories import make_model, make_price, make_provider, make_team
 
 DECISIONS = "admin:governance_routing_decisions"

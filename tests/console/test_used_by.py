@@ -14,7 +14,7 @@ from governance import keys
 from providers.models import Provider, ProviderMetric
 from scheduling import jobs
 from tests.console.pages import text_of
-from tests.console.test_policy_pages import spent
+from tests.console.spent import spent
 from tests.support.factories import make_model, make_policy, make_team
 
 

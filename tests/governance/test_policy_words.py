@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from governance.amounts import amount_text
+from governance.listing import listed
 from governance.models import BudgetInterval, BudgetPolicy, BudgetScope, Team
 from governance.models.budgets import ROLLING_INTERVALS
-from governance.policy_words import interval_text, listed, now_text, summary
+from governance.policy_words import interval_text, now_text, summary
 from governance.scope_names import Names
 
 SEARCH = Team(pk=7, slug="search", name="Search")

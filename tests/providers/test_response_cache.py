@@ -18,12 +18,12 @@ from providers.requests import Answer, ChatRequest, ModelRequest
 from providers.response_cache import (
     LARGEST_ENTRY,
     PREFIX,
-    REDIS_PAUSE,
     CachedAnswer,
     CacheUse,
     ResponseCache,
     cache_key,
 )
+from providers.shared_answers import PAUSE
 from providers.usage import Usage
 from tests.providers import redis_server
 from tests.providers.entries import (
@@ -297,10 +297,10 @@ async def test_a_redis_that_is_not_there_is_a_miss_said_once(
 ) -> None:
     clock = Clock()
     cache = ResponseCache(redis_url=f"redis://:hunter2@127.0.0.1:{free_port}", clock=clock)
-    with caplog.at_level(logging.WARNING, "providers.response_cache"):
+    with caplog.at_level(logging.WARNING, "providers.shared_answers"):
         assert await cache.get("other") is None
         await cache.put("k", CACHED, seconds=600)
-        clock.now += REDIS_PAUSE + 1
+        clock.now += PAUSE + 1
         assert await cache.get("other") is None
         # Memory works all the same.
         assert await cache.get("k") == CACHED
@@ -326,7 +326,7 @@ async def test_a_silent_redis_slows_one_call_a_little_and_the_next_not_at_all(
         assert len(server.commands) == asked
         # After a while it is asked again, and once it is well that is said as well.
         server.silent = False
-        clock.now += REDIS_PAUSE + 1
+        clock.now += PAUSE + 1
         await cache.put("k", CACHED, seconds=30)
         assert f"{PREFIX}k".encode() in server.kept
         await cache.close()

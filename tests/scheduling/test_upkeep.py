@@ -23,7 +23,7 @@ from providers.registry import entry
 from scheduling.maintenance import checks, cleaning, database, errands, retention
 from scheduling.maintenance.cleaning import Leftover, register_leftover
 from scheduling.maintenance.turn import NotWell, Turn
-from scheduling.maintenance.words import counted, listed, named
+from scheduling.maintenance.words import counted, named
 from scheduling.models import CronJob, CronRun, RunStatus
 from tests.api.sides import make_call, make_job
 from tests.support.factories import make_model, make_price, make_provider, make_remote, make_team
@@ -43,7 +43,6 @@ def test_words() -> None:
     assert [counted(number, "run") for number in (0, 1, 1204)] == ["0 runs", "1 run", "1,204 runs"]
     assert named(["a", "b"]) == "a, b"
     assert named(list("abcdefgh")) == "a, b, c, d, e and 3 more"
-    assert [listed(parts) for parts in ([], ["a"], ["a", "b", "c"])] == ["", "a", "a, b and c"]
 
 
 @pytest.fixture

@@ -17,6 +17,14 @@ pytestmark = [pytest.mark.processes, pytest.mark.any_database]
 MANAGE = [sys.executable, "manage.py"]
 MODULE = [sys.executable, "-m", "palyra_site"]
 INSTALLED = [str(Path(sys.executable).with_name("palyra"))]
+# What every server, worker and scheduler loads, and then whether the client of Redis is among it.
+LOADED = """
+import sys
+import palyra_site.asgi
+from palyra_site.management.commands import up
+from scheduling.management.commands import scheduler, worker
+print("redis" in sys.modules)
+"""
 COMMANDS = ["up", "web", "worker", "scheduler", "migrate", "check", "shell", "createsuperuser"]
 
 
@@ -70,6 +78,11 @@ def test_a_data_directory_that_cannot_be_made(data_dir: Path) -> None:
     assert ended.returncode == EXIT_USAGE
     assert ended.stderr.startswith("palyra: PALYRA_DATA_DIR: /proc/palyra ")
     assert ended.stderr.count("\n") == 1
+
+
+def test_redis_is_not_loaded_where_it_is_not_used(data_dir: Path) -> None:
+    ended = run([*MANAGE, "shell", "--no-imports", "-c", LOADED], PALYRA_DATA_DIR=str(data_dir))
+    assert (ended.stdout, ended.stderr) == ("False\n", "")
 
 
 @pytest.mark.parametrize("words", [["--help"], ["help"], ["up", "--help"], ["web", "-h"], []])

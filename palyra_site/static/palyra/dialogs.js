@@ -16,16 +16,6 @@
   let asking = null;
   let isChanged = false;
 
-  const trouble = (response) => {
-    if (response.redirected) {
-      return "You are signed out. Reload the page and sign in again.";
-    }
-    if (response.status === 403) {
-      return "Your account may not do that, or the page is too old: reload it.";
-    }
-    return response.ok ? "" : `The server answered with status ${response.status}. Try again, or look at its log.`;
-  };
-
   const open = (form, submitter) => {
     opener = submitter || form.querySelector("button");
     isChanged = false;

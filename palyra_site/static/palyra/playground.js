@@ -21,16 +21,6 @@
   const post = (address, options = {}) =>
     fetch(address, { method: "POST", body: new FormData(form), credentials: "same-origin", ...options });
 
-  const trouble = (response) => {
-    if (response.redirected) {
-      return "You are signed out. Reload the page and sign in again.";
-    }
-    if (response.status === 403) {
-      return "Your account may not do that, or the page is too old: reload it.";
-    }
-    return response.ok ? "" : `The server answered with status ${response.status}. Try again, or look at its log.`;
-  };
-
   const card = (title, message) => {
     const section = document.createElement("section");
     const heading = document.createElement("h2");

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-import redis
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from scheduling import messages
@@ -25,6 +25,15 @@ class Command(BaseCommand):
         logger.info("The worker starts.")
         try:
             WatchedSentinel(StopRequest(), messages.broker()).run()
-        except redis.RedisError as error:
+        except _failures_of_the_queue() as error:
             raise CommandError(f"The queue in Redis cannot be reached: {error}") from None
         logger.info("The worker has stopped.")
+
+
+def _failures_of_the_queue() -> tuple[type[Exception], ...]:
+    """What a queue in Redis fails with; none where it is the database."""
+    if not settings.PALYRA_REDIS_URL:
+        return ()
+    from redis import RedisError  # noqa: PLC0415 - it takes a while, and is not used otherwise
+
+    return (RedisError,)
