@@ -12,10 +12,11 @@ from datetime import datetime, timedelta
 from django.contrib.sessions.models import Session
 from django_q.models import Task
 
+from governance.listing import listed
 from governance.models import ProcessHeartbeat
 from providers.forgetting import Forgotten, GoesOn, forget
 from scheduling.maintenance.turn import Turn
-from scheduling.maintenance.words import counted, listed
+from scheduling.maintenance.words import counted
 
 # A machine may sleep for days with Palyra on it, and its processes are alive afterwards.
 PROCESS_KEPT = timedelta(days=7)
