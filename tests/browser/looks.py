@@ -25,24 +25,30 @@ AT_REST = """async () => {
 PANELS = "details.palyra-action"
 
 
-def page_faults(page: Page, *, opening: bool = False) -> list[str]:
+def page_faults(page: Page, *, opening: bool = False, known: set[int] | None = None) -> list[str]:
     """What is wrong with the page in each of its looks; with `opening`, with each action's panel
-    opened as well."""
+    opened as well. `known` is for `violations`."""
     page.evaluate(AT_REST)
-    found = _look(page, "light", violations, opening)
+    found = _look(page, "light", violations, opening, known)
     page.evaluate("document.documentElement.classList.add('dark')")
     page.evaluate(AT_REST)
-    found += _look(page, "dark", colour_violations, opening)
+    found += _look(page, "dark", colour_violations, opening, known)
     page.evaluate("document.documentElement.classList.remove('dark')")
     page.set_viewport_size(NARROW)
     page.evaluate(AT_REST)
-    found += _look(page, "phone", violations, opening)
+    found += _look(page, "phone", violations, opening, known)
     page.set_viewport_size(WIDE)
     return found
 
 
-def _look(page: Page, name: str, check: Callable[..., list[str]], opening: bool) -> list[str]:
-    found = [*check(page), *overflow(page)]
+def _look(
+    page: Page,
+    name: str,
+    check: Callable[..., list[str]],
+    opening: bool,
+    known: set[int] | None,
+) -> list[str]:
+    found = [*check(page, known=known), *overflow(page)]
     if opening:
         for number in range(page.locator(PANELS).count()):
             _set_open(page, number, True)

@@ -54,6 +54,9 @@ READ_BY_AUDITORS = {"Read prompt and answer"}
 # What is one's own to set, and what asks without changing anything.
 OF_EVERYBODY = {"Save", "Explain", "Make this a schedule"}
 
+# The parts of pages that were looked at.
+KNOWN: set[int] = set()
+
 CookiesOf = Callable[[str], tuple[Any, ...]]
 
 
@@ -67,7 +70,7 @@ def watched(
 
 
 def _through(watched: Watched, app: str, *, without: tuple[str, ...] = ()) -> Walk:
-    walk = Walk(watched.page)
+    walk = Walk(watched.page, KNOWN)
     for model in models(app):
         if model not in without:
             walk.visit_model(model)
@@ -117,7 +120,7 @@ def test_an_auditor_reads_everything_and_finds_nothing_to_do(watched: Watched, a
 
 @pytest.mark.parametrize("persona", PERSONAS)
 def test_the_pages_of_no_model_are_everybodys(watched: Watched, persona: str) -> None:
-    walk = Walk(watched.page)
+    walk = Walk(watched.page, KNOWN)
     for address in OF_NO_MODEL:
         walk.visit(address)
     for address in OF_ADMINISTRATORS if persona == ADMINISTRATOR else ():

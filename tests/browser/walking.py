@@ -34,9 +34,11 @@ SENT = """() => {
 
 @dataclass(slots=True)
 class Walk:
-    """What was wrong with the pages that were visited, what they offer to do, and as files."""
+    """What was wrong with the pages that were visited, what they offer to do, and as files. `known`
+    keeps what walks before it looked at."""
 
     page: Page
+    known: set[int]
     faults: list[str] = field(default_factory=list)
     visited: list[str] = field(default_factory=list)
     offered: set[str] = field(default_factory=set)
@@ -49,7 +51,7 @@ class Walk:
         assert response.status == 200, f"{address} answers {response.status}"
         self.visited.append(address)
         self.offered.update(self.page.evaluate(SENT))
-        self.faults += page_faults(self.page, opening=True)
+        self.faults += page_faults(self.page, opening=True, known=self.known)
 
     def visit_model(self, model: str) -> None:
         """Its list with the pages beside it, and the first object with the pages below it."""
