@@ -13,6 +13,9 @@ from governance.models import Team
 from tests.api.callers import Caller, key_of, signed_in
 from tests.support.factories import make_team
 
+# Makes a block that must store nothing.
+NothingStored = Callable[[], AbstractContextManager[None]]
+
 
 @pytest.fixture
 def administrator(db: None) -> User:
@@ -37,7 +40,7 @@ def integration(team: Team) -> Caller:
 
 
 @pytest.fixture
-def nothing_stored(db: None) -> Callable[[], AbstractContextManager[None]]:
+def nothing_stored(db: None) -> NothingStored:
     """A block that must leave the number of rows in every table of Palyra as it was."""
 
     def counts() -> dict[str, int]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -18,13 +16,13 @@ from governance.snapshot import load_overrides
 from governance.texts import READ, READ_PERMISSION
 from providers.identifiers import new_id
 from tests.api.callers import Caller, Reply, body_of, items_of, key_of, member_of, person, signed_in
+from tests.api.conftest import NothingStored
 from tests.api.problems import assert_problem, faults
 from tests.api.sides import make_call
 from tests.api.test_problems import NEW_TEAM, fail_with
 from tests.support.factories import make_policy, make_team
 
 pytestmark = pytest.mark.django_db
-NothingStored = Callable[[], AbstractContextManager[None]]
 FAR = "2999-01-01T00:00:00.000000Z"
 
 

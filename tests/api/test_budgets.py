@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,11 +13,11 @@ from governance import approvals
 from governance.models import Approval, BudgetPolicy, BudgetWindow, Team
 from governance.windows import period
 from tests.api.callers import Caller, body_of, items_of, member_of, person, signed_in
+from tests.api.conftest import NothingStored
 from tests.api.problems import assert_problem, faults
 from tests.support.factories import make_policy, make_team
 
 pytestmark = pytest.mark.django_db
-NothingStored = Callable[[], AbstractContextManager[None]]
 
 
 POLICY = {

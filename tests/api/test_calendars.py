@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,11 +11,11 @@ from governance.models import Team
 from scheduling import calendars
 from scheduling.models import CronJob
 from tests.api.callers import Caller, body_of, items_of, person, signed_in
+from tests.api.conftest import NothingStored
 from tests.api.problems import assert_problem, faults
 from tests.api.sides import make_job
 
 pytestmark = pytest.mark.django_db
-NothingStored = Callable[[], AbstractContextManager[None]]
 
 
 def test_a_team_keeps_its_calendar(integration: Caller, team: Team) -> None:

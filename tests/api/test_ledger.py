@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
@@ -13,12 +11,12 @@ import pytest
 from governance.complexity import WEIGHTS
 from governance.models import BudgetWindow, CallStatus, Team
 from tests.api.callers import Caller, body_of, items_of, member_of
+from tests.api.conftest import NothingStored
 from tests.api.problems import assert_problem, faults
 from tests.api.sides import NOON, make_call
 from tests.support.factories import make_model, make_policy, make_price
 
 pytestmark = pytest.mark.django_db
-NothingStored = Callable[[], AbstractContextManager[None]]
 
 
 def test_a_call_is_listed(integration: Caller, team: Team) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from typing import Any
 
 import pytest
@@ -12,12 +10,12 @@ from providers import registry
 from providers.models import Credential, Provider, ProviderModel, Secret
 from providers.presets import BY_KEY
 from tests.api.callers import Caller, body_of, items_of, person, signed_in
+from tests.api.conftest import NothingStored
 from tests.api.problems import assert_problem, faults
 from tests.api.remote import KEEPER, REMOTE, TEXT, names_of, stored_text
 from tests.support.factories import make_model, make_price, make_provider
 
 pytestmark = pytest.mark.django_db
-NothingStored = Callable[[], AbstractContextManager[None]]
 
 
 def test_models_are_added_and_changed(organisation: Caller) -> None:

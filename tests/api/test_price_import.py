@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
-
 import pytest
 
 from governance.models import Price
 from providers.models import Provider
 from tests.api.callers import Caller, body_of, person, signed_in
+from tests.api.conftest import NothingStored
 from tests.api.problems import assert_problem, faults
 from tests.support.factories import make_model, make_price, make_remote
 
 pytestmark = pytest.mark.django_db
-NothingStored = Callable[[], AbstractContextManager[None]]
 PREVIEW, APPLY = "/prices/import", "/prices/import/apply"
 
 

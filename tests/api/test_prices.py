@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from datetime import timedelta
 from typing import Any
 
@@ -12,11 +10,11 @@ from django.utils import timezone
 
 from governance.models import Price
 from tests.api.callers import Caller, body_of, items_of
+from tests.api.conftest import NothingStored
 from tests.api.problems import assert_problem, faults
 from tests.support.factories import LONG_AGO, make_model, make_price, make_tier
 
 pytestmark = pytest.mark.django_db
-NothingStored = Callable[[], AbstractContextManager[None]]
 
 
 def test_a_team_reads_models_with_the_price_in_force(integration: Caller) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from typing import Any
 
 import pytest
@@ -17,11 +15,11 @@ from django.test import Client, RequestFactory, override_settings
 from governance.models import Team
 from palyra_site.api.middleware import ProblemMiddleware
 from tests.api.callers import Caller
+from tests.api.conftest import NothingStored
 from tests.api.problems import assert_problem, faults
 
 # How refusals look is no matter of databases; what none can store or look for is.
 pytestmark = [pytest.mark.django_db, pytest.mark.any_database]
-NothingStored = Callable[[], AbstractContextManager[None]]
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from typing import Any
 
 import pytest
@@ -12,13 +10,13 @@ from palyra_site.access.groups import give_role
 from palyra_site.access.roles import Role
 from providers.models import Credential, Provider, Secret
 from tests.api.callers import Caller, body_of, items_of, person, signed_in
+from tests.api.conftest import NothingStored
 from tests.api.problems import assert_problem, faults
 from tests.api.remote import KEEPER, REMOTE, TEXT, credentials_of, names_of, stored_text
 from tests.support.factories import make_secret
 
 # Rules about fields, addresses and permissions: once is enough.
 pytestmark = [pytest.mark.django_db, pytest.mark.any_database]
-NothingStored = Callable[[], AbstractContextManager[None]]
 
 OTHER = "sk-another-credential-9876"
 ACME = {"name": "vault:acme", "last_four": "1234", "enabled": True}

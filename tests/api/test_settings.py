@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from typing import Any
 
 import pytest
@@ -11,11 +9,11 @@ import pytest
 from governance import snapshot
 from governance.models import GovernanceSettings
 from tests.api.callers import Caller, body_of, person, signed_in
+from tests.api.conftest import NothingStored
 from tests.api.problems import assert_problem, faults
 
 # A form over one row: once is enough.
 pytestmark = [pytest.mark.django_db, pytest.mark.any_database]
-NothingStored = Callable[[], AbstractContextManager[None]]
 DEFAULTS = {
     "routing_mode": "suggest",
     "output_floor": 256,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from datetime import timedelta
 from typing import Any
 
@@ -23,10 +21,10 @@ from tests.api.callers import (
     person,
     signed_in,
 )
+from tests.api.conftest import NothingStored
 from tests.api.problems import assert_problem, faults
 
 pytestmark = pytest.mark.django_db
-NothingStored = Callable[[], AbstractContextManager[None]]
 
 
 def test_a_team_is_added(organisation: Caller) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,12 +13,12 @@ from palyra_site.api.root import api
 from scheduling.models import CronJob, ExclusionCalendar
 from tests import keeping
 from tests.api.callers import Caller, holder, person, signed_in
+from tests.api.conftest import NothingStored
 from tests.api.problems import assert_problem, faults
 from tests.api.sides import Side, make_side
 
 # Whose things are whose is asked of Python; lists of them are queried.
 pytestmark = [pytest.mark.django_db, pytest.mark.any_database]
-NothingStored = Callable[[], AbstractContextManager[None]]
 
 JOB = {"name": "Mine", "schedule_kind": "cron", "cron": "0 9 * * *", "prompt": "Sum up."}
 

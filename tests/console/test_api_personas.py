@@ -16,7 +16,8 @@ from providers.models import Provider, ProviderModel
 from scheduling.models import CronRun, ExclusionCalendar, MaintenanceJob
 from tests.api.callers import Caller, person, signed_in
 from tests.browser.seed import Seeded
-from tests.console.test_permissions import RUN_BY_OPERATORS, _fingerprint
+from tests.console.permissions.test_roles import RUN_BY_OPERATORS
+from tests.console.permissions.walking import fingerprint
 
 # Who may do what is asked of Python: once is enough.
 pytestmark = pytest.mark.any_database
@@ -131,24 +132,24 @@ def _with_role(role: Role) -> Caller:
 
 def test_the_auditor_changes_nothing(seeded: Seeded) -> None:
     auditor, walk = _with_role(Role.AUDITOR), _walk(seeded)
-    before = _fingerprint()
+    before = fingerprint()
 
     answers = {one.operation: _send(auditor, one) for one in walk}
 
-    assert _fingerprint() == before
+    assert fingerprint() == before
     assert {name for name, status in answers.items() if status not in {403, 404}} == ASKED
 
 
 def test_the_operator_changes_only_what_they_run(seeded: Seeded) -> None:
     operator, walk = _with_role(Role.OPERATOR), _walk(seeded)
-    before = _fingerprint()
+    before = fingerprint()
 
     for one in walk:
         # Theirs to run: what goes with it would be more than the tables below.
         if one.operation != "delete_job":
             _send(operator, one)
 
-    after = _fingerprint()
+    after = fingerprint()
     changed = {table for table in after if after[table] != before[table]}
     assert changed <= RUN_BY_OPERATORS
     assert {"governance_approval", "scheduling_cronjob", "providers_breaker"} <= changed

@@ -21,7 +21,7 @@ from providers.models import Secret
 from tests.browser.seed import Seeded
 from tests.console.conftest import signed_in
 from tests.console.pages import filled
-from tests.console.test_permissions import _walk
+from tests.console.permissions.walking import addresses
 
 # Every page is looked at: once is enough.
 pytestmark = pytest.mark.any_database
@@ -87,7 +87,7 @@ def test_nothing_gives_it_back(
     stored = {vault.decrypt(one.ciphertext).text for one in Secret.objects.exclude(ciphertext="")}
     assert set(SECRETS.values()) <= stored
 
-    for _, address in _walk():
+    for _, address in addresses():
         if "/do/" not in address:
             assert_clean(root.get(address).getvalue().decode(), address)
     for secret in Secret.objects.all():
