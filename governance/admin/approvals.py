@@ -8,7 +8,6 @@ from uuid import UUID
 
 from django import forms
 from django.contrib import admin
-from django.contrib.admin.utils import unquote
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.db.models import Case, QuerySet, Value, When
@@ -153,18 +152,8 @@ class ApprovalAdmin(ReadOnlyAdmin):
             del form.fields["until"]
         return form
 
-    def changeform_view(
-        self,
-        request: HttpRequest,
-        object_id: str | None = None,
-        form_url: str = "",
-        extra_context: dict[str, Any] | None = None,
-    ) -> Any:
-        obj = self.get_object(request, unquote(object_id)) if object_id else None
-        shown = {} if obj is None else {"history": _history(obj)}
-        return super().changeform_view(
-            request, object_id, form_url, {**shown, **(extra_context or {})}
-        )
+    def object_context(self, request: HttpRequest, obj: Approval) -> dict[str, Any]:
+        return {"history": _history(obj)}
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Approval]:
         found: QuerySet[Approval] = super().get_queryset(request)

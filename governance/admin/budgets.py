@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
@@ -145,9 +144,7 @@ class BudgetPolicyAdmin(PolicyPages, ConsoleAdmin):
     ) -> Any:
         if obj is not None and _has_counted(obj):
             # The fields that others depend on are no longer fields.
-            shown = copy.copy(self)
-            shown.conditional_fields = {}
-            context["adminform"].model_admin = shown
+            self.show_all_fields(context)
         return super().render_change_form(request, context, add, change, form_url, obj)
 
     def formfield_for_dbfield(self, db_field: Any, request: Any, **kwargs: Any) -> Any:

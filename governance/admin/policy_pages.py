@@ -59,24 +59,11 @@ class PolicyPages(Base):
         ]
         return [*own, *super().get_urls()]
 
-    def changeform_view(
-        self,
-        request: HttpRequest,
-        object_id: str | None = None,
-        form_url: str = "",
-        extra_context: dict[str, Any] | None = None,
-    ) -> Any:
-        obj = self.get_object(request, unquote(object_id)) if object_id else None
-        shown = {} if obj is None else self._context_of(request, obj)
-        return super().changeform_view(
-            request, object_id, form_url, {**shown, **(extra_context or {})}
-        )
-
-    def _context_of(self, request: HttpRequest, policy: BudgetPolicy) -> dict[str, Any]:
+    def object_context(self, request: HttpRequest, obj: BudgetPolicy) -> dict[str, Any]:
         now = timezone.now()
         return {
-            "history": history_shown(policy, request.GET.get("whose"), now),
-            "overrides": overrides_shown(policy, request.user, now),
+            "history": history_shown(obj, request.GET.get("whose"), now),
+            "overrides": overrides_shown(obj, request.user, now),
         }
 
     def object_links(self, request: HttpRequest, obj: BudgetPolicy) -> list[ObjectLink]:

@@ -56,6 +56,13 @@ class Part:
     value: str
     share: str
 
+    @classmethod
+    def of(cls, name: str, value: float, share: float) -> Part:
+        """The part in words."""
+        return cls(
+            name=name.replace("_", " ").capitalize(), value=f"{value:.2f}", share=f"{share:.2f}"
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluation:
@@ -167,11 +174,7 @@ def _score(decision: dict[str, Any]) -> str:
 
 
 def _part(row: dict[str, Any]) -> Part:
-    return Part(
-        name=str(row.get("name", "")).replace("_", " ").capitalize(),
-        value=f"{row.get('value', 0):.2f}",
-        share=f"{row.get('share', 0):.2f}",
-    )
+    return Part.of(str(row.get("name", "")), row.get("value", 0), row.get("share", 0))
 
 
 def _compared(call: ModelCall, decision: dict[str, Any]) -> str:

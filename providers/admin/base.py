@@ -199,6 +199,7 @@ class ConsoleAdmin(ModelAdmin):
         obj = self.get_object(request, unquote(object_id)) if object_id else None
         context = {**(extra_context or {})}
         if obj is not None:
+            context = {**self.object_context(request, obj), **context}
             context["object_actions"] = self._offered(request, obj)
             context["object_note"] = self.object_note(request, obj)
             if self.has_view_or_change_permission(request, obj):
@@ -216,9 +217,7 @@ class ConsoleAdmin(ModelAdmin):
     ) -> Any:
         if not add and not self.has_change_permission(request, obj):
             # Whoever may only look has no field that others could depend on.
-            shown = copy.copy(self)
-            shown.conditional_fields = {}
-            context["adminform"].model_admin = shown
+            self.show_all_fields(context)
         return super().render_change_form(request, context, add, change, form_url, obj)
 
     def history_view(
@@ -239,6 +238,16 @@ class ConsoleAdmin(ModelAdmin):
             "pagination_required": pages.num_pages > 1,
         }
         return super().history_view(request, object_id, {**(extra_context or {}), **shown})
+
+    def show_all_fields(self, context: dict[str, Any]) -> None:
+        """Have the form in `context` hide no field because of what another one says."""
+        shown = copy.copy(self)
+        shown.conditional_fields = {}
+        context["adminform"].model_admin = shown
+
+    def object_context(self, request: HttpRequest, obj: Any) -> dict[str, Any]:
+        """What the object's page shows besides its form, for its templates."""
+        return {}
 
     def object_links(self, request: HttpRequest, obj: Any) -> list[ObjectLink]:
         """Where to go on from the object; each for those alone who may open it."""

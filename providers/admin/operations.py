@@ -6,7 +6,6 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from django.contrib.admin.utils import unquote
 from django.http import HttpRequest
 from django.utils import timezone
 
@@ -54,20 +53,11 @@ class ProviderOperations(HostActions):
     change_form_outer_before_template = "admin/providers/provider/condition.html"
     change_form_outer_after_template = "admin/providers/provider/metrics.html"
 
-    def changeform_view(
-        self,
-        request: HttpRequest,
-        object_id: str | None = None,
-        form_url: str = "",
-        extra_context: dict[str, Any] | None = None,
-    ) -> Any:
-        obj = self.get_object(request, unquote(object_id)) if object_id else None
-        shown = {} if obj is None else self._condition_context(obj, request.GET.get("span", ""))
-        if obj is not None:
-            shown["to_review"] = self.listing_to_review(request, obj)
-        return super().changeform_view(
-            request, object_id, form_url, {**shown, **(extra_context or {})}
-        )
+    def object_context(self, request: HttpRequest, obj: Provider) -> dict[str, Any]:
+        return {
+            **self._condition_context(obj, request.GET.get("span", "")),
+            "to_review": self.listing_to_review(request, obj),
+        }
 
     @object_action(
         label="Trip breaker",

@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from governance.admin.story import OUTCOMES
+from governance.admin.story import OUTCOMES, Part
 from governance.amounts import amount_text
 from governance.budgets import BudgetEvaluation
 from governance.calls import Foreseen
@@ -29,15 +29,6 @@ class CandidateRow:
     is_eligible: bool
     says: str
     may_cost: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
-    """One part of the complexity score."""
-
-    name: str
-    value: str
-    share: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,14 +138,7 @@ def _candidate(one: Candidate, decision: RoutingDecision) -> CandidateRow:
 def _parts(score: ComplexityScore | None) -> tuple[Part, ...]:
     if score is None:
         return ()
-    return tuple(
-        Part(
-            name=one.name.replace("_", " ").capitalize(),
-            value=f"{one.value:.2f}",
-            share=f"{one.share:.2f}",
-        )
-        for one in score.components
-    )
+    return tuple(Part.of(one.name, one.value, one.share) for one in score.components)
 
 
 def _budget(said: BudgetEvaluation) -> BudgetRow:
