@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 import pytest
@@ -10,6 +11,7 @@ from django.test import Client
 from pytest_django import Settings
 
 from providers.failures import Failure, FailureClass
+from providers.models import Provider
 from providers.transport import (
     InboundAnswer,
     Limits,
@@ -20,6 +22,15 @@ from providers.transport import (
 from tests import keeping
 from tests.browser.seed import Seeded, seed
 from tests.browser.seed_organisation import keep_alive
+from tests.providers.host import KEY, Host, hosting
+from tests.support.factories import make_credential, make_remote
+
+# A model whose host says what it costs.
+PRICED = {
+    "id": "priced",
+    "context_length": 200_000,
+    "pricing": {"prompt": "0.000001", "completion": "0.000002"},
+}
 
 
 @pytest.fixture(autouse=True)
@@ -68,6 +79,21 @@ def seeded(db: None) -> Seeded:
 
 def _some_of_everything() -> Seeded:
     return seed(calls_made=30)
+
+
+@pytest.fixture
+def host() -> Iterator[Host]:
+    """A provider's host that lists two models, one with its price."""
+    with hosting("gpt-small", PRICED, key=KEY) as host:
+        yield host
+
+
+@pytest.fixture
+def acme(db: None, host: Host) -> Provider:
+    """A provider there, with a key that the host takes."""
+    provider = make_remote(name="acme", base_url=host.base_url)
+    make_credential(provider, KEY)
+    return provider
 
 
 def signed_in(user: User) -> Client:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
-import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Group
 from django.contrib.messages import get_messages
@@ -15,26 +13,12 @@ from django.urls import reverse
 from governance.models import Price
 from palyra_site.access.roles import Role
 from providers.models import Provider, ProviderModel, ProviderProbe
-from tests.console.conftest import signed_in, staff
+from tests.console.conftest import PRICED, signed_in, staff
 from tests.console.pages import filled, text_of
-from tests.providers.host import KEY, Host, hosting
+from tests.providers.host import Host
 from tests.support.factories import make_credential, make_provider, make_remote
 
-PRICED = {"id": "priced", "pricing": {"prompt": "0.000001", "completion": "0.000002"}}
 DIALOG = {"X-Palyra-Dialog": "yes"}
-
-
-@pytest.fixture
-def host() -> Iterator[Host]:
-    with hosting("gpt-small", PRICED, key=KEY) as host:
-        yield host
-
-
-@pytest.fixture
-def acme(db: None, host: Host) -> Provider:
-    provider = make_remote(name="acme", base_url=host.base_url)
-    make_credential(provider, KEY)
-    return provider
 
 
 def address_of(provider: Provider, action: str) -> str:

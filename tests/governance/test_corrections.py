@@ -13,7 +13,7 @@ from governance.ledger.store import LedgerStore
 from governance.models import AuditEntry, CallStatus, ModelCall, UsageHour
 from providers.identifiers import new_id
 from providers.usage import Usage
-from tests.governance.test_ledger import admission, settlement, window_of
+from tests.governance.small_calls import admission, settlement, window_of
 from tests.support.factories import make_model, make_policy, make_price, make_team
 
 pytestmark = pytest.mark.django_db

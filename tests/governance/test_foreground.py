@@ -21,8 +21,8 @@ from providers.identifiers import new_id
 from providers.models import Provider
 from tests.governance.scenes import TwoProviders
 from tests.governance.scripted import answer, install
+from tests.governance.small_calls import admission, settlement
 from tests.governance.test_failover import Busy, limit
-from tests.governance.test_ledger import admission, settlement
 from tests.support.factories import make_provider, make_team
 
 

@@ -26,7 +26,7 @@ from governance.models import BudgetWindow, CallStatus, ModelCall, ProviderLease
 from providers.identifiers import new_id
 from providers.models import Provider
 from providers.usage import Usage
-from tests.governance.test_ledger import admission, settlement, window_of
+from tests.governance.small_calls import admission, settlement, window_of
 from tests.support.factories import make_model, make_policy, make_price, make_provider, make_team
 
 LIMIT = 1000

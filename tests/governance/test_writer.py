@@ -27,7 +27,7 @@ from governance.models import (
     Team,
 )
 from providers.identifiers import new_id
-from tests.governance.test_ledger import admission, settlement, window_of
+from tests.governance.small_calls import admission, settlement, window_of
 from tests.support.factories import make_policy, make_provider, make_team
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -6,7 +6,6 @@ import asyncio
 import ssl
 import subprocess
 import threading
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -24,13 +23,6 @@ from tests.providers.wire import Exchange, serving
 from tests.support.factories import make_credential, make_provider, make_remote
 
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
-
-
-@pytest.fixture
-async def transport() -> AsyncIterator[Transport]:
-    transport = Transport()
-    yield transport
-    await transport.close()
 
 
 async def lists_models(exchange: Exchange) -> None:

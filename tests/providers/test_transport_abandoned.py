@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
 
 from providers.sse import ServerSentEvent
 from providers.transport import InboundStream, Transport, TransportFailed
@@ -17,13 +15,6 @@ from tests.providers.wire import Exchange, serving
 
 ONE = ServerSentEvent("", "one")
 WIRE_ONE = b"data: one\n\n"
-
-
-@pytest_asyncio.fixture
-async def transport() -> AsyncIterator[Transport]:
-    made = Transport()
-    yield made
-    await made.close()
 
 
 @pytest.mark.parametrize("secure", [False, True])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
@@ -27,13 +26,6 @@ from tests.providers.wire import serving
 # The connections are to hosts, and none is to a database.
 pytestmark = pytest.mark.any_database
 PUBLIC = "93.184.215.14"
-
-
-@pytest_asyncio.fixture
-async def transport() -> AsyncIterator[Transport]:
-    made = Transport()
-    yield made
-    await made.close()
 
 
 @pytest_asyncio.fixture

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-import pytest_asyncio
 
 from providers.failures import FailureClass
 from providers.sse import ServerSentEvent
@@ -29,13 +28,6 @@ from tests.providers.wire import Behaviour, Exchange, serving
 pytestmark = pytest.mark.any_database
 ONE, TWO = ServerSentEvent("", "one"), ServerSentEvent("ping", "two")
 WIRE_ONE, WIRE_TWO = b"data: one\n\n", b"event: ping\ndata: two\n\n"
-
-
-@pytest_asyncio.fixture
-async def transport() -> AsyncIterator[Transport]:
-    made = Transport()
-    yield made
-    await made.close()
 
 
 async def events_of(stream: InboundStream) -> list[ServerSentEvent]:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
 
 from providers.failures import FailureClass
 from providers.transport import InboundAnswer, Transport
@@ -25,13 +23,6 @@ from tests.providers.wire import serving
 
 # The connections are to hosts, and none is to a database.
 pytestmark = pytest.mark.any_database
-
-
-@pytest_asyncio.fixture
-async def transport() -> AsyncIterator[Transport]:
-    made = Transport()
-    yield made
-    await made.close()
 
 
 async def send(transport: Transport, base_url: str) -> InboundAnswer:

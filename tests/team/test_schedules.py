@@ -1,4 +1,4 @@
-"""Scheduled prompts on the team pages: previewed, made, changed, paused and run."""
+"""Scheduled prompts on the team pages: previewed, made and changed."""
 
 from __future__ import annotations
 
@@ -13,19 +13,18 @@ from django.utils import timezone
 from governance.models import Team
 from providers.models import ProviderModel
 from scheduling import jobs
-from scheduling.models import CronJob, CronRun, RunStatus
+from scheduling.models import CronJob
 from tests.support.factories import make_model, make_provider
 from tests.team.conftest import People
-from tests.team.rows import make_run
+from tests.team.schedules import page_of
 
 # What forms and previews say: once is enough.
 pytestmark = pytest.mark.any_database
 NEW = reverse("team:schedule-create", args=["blue"])
-LIST = reverse("team:schedules", args=["blue"])
 PREVIEW = reverse("team:schedule-preview", args=["blue"])
 
 
-def _form(**fields: Any) -> dict[str, Any]:
+def form_of(**fields: Any) -> dict[str, Any]:
     return {
         "name": "Morning note",
         "prompt": "What is new?",
@@ -42,13 +41,9 @@ def _form(**fields: Any) -> dict[str, Any]:
     }
 
 
-def _of(job: CronJob, page: str = "schedule") -> str:
-    return reverse(f"team:{page}", args=["blue", job.pk])
-
-
 class TestPreview:
     def test_it_says_the_schedule_in_words_with_six_times(self, member: Client, team: Team) -> None:
-        page = member.get(PREVIEW, _form()).content.decode()
+        page = member.get(PREVIEW, form_of()).content.decode()
         assert "<html" not in page
         assert "weekdays" in page
         assert page.count("<time") == 6
@@ -58,20 +53,20 @@ class TestPreview:
     def test_times_are_shown_in_the_zone_chosen_not_the_teams(
         self, member: Client, team: Team
     ) -> None:
-        page = member.get(PREVIEW, _form(zone="Asia/Tokyo")).content.decode()
+        page = member.get(PREVIEW, form_of(zone="Asia/Tokyo")).content.decode()
         assert page.count("09:00</time>") == 6
         assert page.count("00:00:00 UTC") == 6
 
     def test_an_interval_is_previewed(self, member: Client, team: Team) -> None:
         page = member.get(
-            PREVIEW, _form(schedule_kind="every", every_count="2", every_unit="3600", cron="")
+            PREVIEW, form_of(schedule_kind="every", every_count="2", every_unit="3600", cron="")
         ).content.decode()
         assert "Every 2 hours" in page
         assert page.count("<time") == 6
 
     def test_a_single_time_is_previewed(self, member: Client, team: Team) -> None:
         page = member.get(
-            PREVIEW, _form(schedule_kind="at", at="2099-07-01T09:00")
+            PREVIEW, form_of(schedule_kind="at", at="2099-07-01T09:00")
         ).content.decode()
         assert "Once" in page
         assert page.count("<time") == 1
@@ -96,14 +91,14 @@ class TestPreview:
     def test_a_fault_is_explained_by_its_field(
         self, member: Client, team: Team, fields: dict[str, str], label: str
     ) -> None:
-        response = member.get(PREVIEW, _form(**fields))
+        response = member.get(PREVIEW, form_of(**fields))
         assert response.status_code == 200
         page = response.content.decode()
         assert f"<strong>{label}:</strong>" in page
         assert "<time" not in page
 
     def test_what_is_not_filled_in_yet_is_no_fault(self, member: Client, team: Team) -> None:
-        page = member.get(PREVIEW, _form(cron="")).content.decode()
+        page = member.get(PREVIEW, form_of(cron="")).content.decode()
         assert "Give a cron expression" in page
         assert 'class="fault"' not in page
 
@@ -122,7 +117,7 @@ class TestPreview:
             prompt="x",
             now=began,
         )
-        fields = _form(schedule_kind="every", every_count="1", every_unit="3600", cron="")
+        fields = form_of(schedule_kind="every", every_count="1", every_unit="3600", cron="")
         page = member.get(PREVIEW, fields | {"job": job.pk}).content.decode()
         assert f"{began + timedelta(hours=1):%Y-%m-%d %H:%M:%S} UTC" in page
         changed = member.get(PREVIEW, fields | {"every_count": "2", "job": job.pk})
@@ -134,9 +129,9 @@ class TestMaking:
     def test_a_schedule_is_made_for_the_team(
         self, member: Client, people: People, team: Team, model: ProviderModel
     ) -> None:
-        response = member.post(NEW, _form(model="small", max_output_tokens="50"), follow=True)
+        response = member.post(NEW, form_of(model="small", max_output_tokens="50"), follow=True)
         job = CronJob.objects.get()
-        assert response.redirect_chain == [(_of(job), 302)]
+        assert response.redirect_chain == [(page_of(job), 302)]
         assert (job.team, job.created_by) == (team, people.member)
         assert (job.cron, job.zone, job.model) == ("0 9 * * MON-FRI", "Europe/Prague", "small")
         assert (job.max_output_tokens, job.every_seconds, job.at) == (50, None, None)
@@ -144,13 +139,13 @@ class TestMaking:
         assert "is scheduled" in response.content.decode()
 
     def test_a_number_and_a_unit_are_seconds(self, member: Client, team: Team) -> None:
-        member.post(NEW, _form(schedule_kind="every", every_count="90", every_unit="60"))
+        member.post(NEW, form_of(schedule_kind="every", every_count="90", every_unit="60"))
         job = CronJob.objects.get()
         assert job.every_seconds == 5400
         assert job.cron == ""
 
     def test_a_time_is_one_of_the_zone_chosen(self, member: Client, team: Team) -> None:
-        member.post(NEW, _form(schedule_kind="at", at="2099-07-01T09:00", zone="Asia/Tokyo"))
+        member.post(NEW, form_of(schedule_kind="at", at="2099-07-01T09:00", zone="Asia/Tokyo"))
         assert CronJob.objects.get().at == datetime(2099, 7, 1, 0, 0, tzinfo=UTC)
 
     def test_the_form_begins_with_the_teams_zone(self, member: Client, team: Team) -> None:
@@ -178,7 +173,7 @@ class TestMaking:
     def test_a_fault_stores_nothing_and_keeps_what_was_typed(
         self, member: Client, team: Team, fields: dict[str, str], faulty: set[str]
     ) -> None:
-        response = member.post(NEW, _form(system_prompt="Be terse.", **fields))
+        response = member.post(NEW, form_of(system_prompt="Be terse.", **fields))
         assert response.status_code == 200
         assert set(response.context["form"].errors) == faulty
         page = response.content.decode()
@@ -188,14 +183,14 @@ class TestMaking:
 
     @pytest.mark.every_database
     def test_a_name_the_team_has_is_refused(self, member: Client, team: Team, job: CronJob) -> None:
-        response = member.post(NEW, _form(name=job.name))
+        response = member.post(NEW, form_of(name=job.name))
         assert "already has a scheduled prompt of that name" in response.content.decode()
         assert CronJob.objects.count() == 1
 
     def test_without_scripts_a_button_previews_and_stores_nothing(
         self, member: Client, team: Team
     ) -> None:
-        page = member.post(NEW, _form(name="", action="preview")).content.decode()
+        page = member.post(NEW, form_of(name="", action="preview")).content.decode()
         assert page.count("09:00</time>") == 6
         assert "Nothing was saved yet" not in page
         assert not CronJob.objects.exists()
@@ -228,7 +223,7 @@ class TestChanging:
             model="retired",
             now=now,
         )
-        response = member.get(_of(job, "schedule-edit"))
+        response = member.get(page_of(job, "schedule-edit"))
         page = response.content.decode()
         assert 'value="2099-07-01T09:00"' in page
         assert "retired (not available now)" in page
@@ -242,14 +237,14 @@ class TestChanging:
         self, member: Client, job: CronJob, seconds: int, shown: tuple[int, int]
     ) -> None:
         jobs.update_job(job, schedule_kind="every", every_seconds=seconds, now=timezone.now())
-        form = member.get(_of(job, "schedule-edit")).context["form"]
+        form = member.get(page_of(job, "schedule-edit")).context["form"]
         assert (form["every_count"].value(), form["every_unit"].value()) == shown
 
     @pytest.mark.every_database
     def test_a_change_is_stored(self, member: Client, job: CronJob) -> None:
         response = member.post(
-            _of(job, "schedule-edit"),
-            _form(name="Hourly", schedule_kind="every", every_count="1", every_unit="3600"),
+            page_of(job, "schedule-edit"),
+            form_of(name="Hourly", schedule_kind="every", every_count="1", every_unit="3600"),
             follow=True,
         )
         job.refresh_from_db()
@@ -259,161 +254,6 @@ class TestChanging:
 
     def test_a_faulty_change_leaves_it_as_it_was(self, member: Client, job: CronJob) -> None:
         before = CronJob.objects.values().get()
-        response = member.post(_of(job, "schedule-edit"), _form(cron="never"))
+        response = member.post(page_of(job, "schedule-edit"), form_of(cron="never"))
         assert response.status_code == 200
         assert CronJob.objects.values().get() == before
-
-
-class TestRunning:
-    def test_pausing_asks_why_and_says_what_it_does(self, member: Client, job: CronJob) -> None:
-        where = _of(job, "schedule-pause")
-        assert "It will not run" in member.get(where).content.decode()
-        assert "reason" in member.post(where, {"reason": " "}).context["form"].errors
-        job.refresh_from_db()
-        assert job.enabled
-        response = member.post(where, {"reason": "Waiting for data."}, follow=True)
-        job.refresh_from_db()
-        assert (job.enabled, job.paused_reason, job.next_slot) == (
-            False,
-            "Waiting for data.",
-            None,
-        )
-        assert "Waiting for data." in response.content.decode()
-        assert "Paused" in member.get(LIST).content.decode()
-
-    def test_resuming_lets_it_run_again(self, member: Client, job: CronJob, now: datetime) -> None:
-        jobs.pause(job, reason="x", now=now)
-        member.post(_of(job, "schedule-resume"))
-        job.refresh_from_db()
-        assert job.enabled
-        assert job.next_slot is not None
-
-    def test_what_has_no_time_left_is_not_resumed(
-        self, member: Client, team: Team, now: datetime
-    ) -> None:
-        job = _past_job(team, now)
-        response = member.post(_of(job, "schedule-resume"), follow=True)
-        assert "Its time has passed" in response.content.decode()
-        job.refresh_from_db()
-        assert not job.enabled
-
-    @pytest.mark.every_database
-    def test_running_now_queues_one_run(self, member: Client, job: CronJob) -> None:
-        first = member.post(_of(job, "schedule-run"), follow=True)
-        assert "is queued to run now" in first.content.decode()
-        run = CronRun.objects.get()
-        assert (run.job, run.status, run.trigger) == (job, RunStatus.QUEUED, "manual")
-        second = member.post(_of(job, "schedule-run"), follow=True)
-        assert "Wait for it to end" in second.content.decode()
-        assert CronRun.objects.count() == 1
-
-
-class TestRuns:
-    def test_a_run_tells_what_became_of_it(
-        self, member: Client, job: CronJob, now: datetime
-    ) -> None:
-        make_run(job, slot=now - timedelta(minutes=1), started_at=now - timedelta(seconds=59.6))
-        make_run(
-            job,
-            slot=now - timedelta(minutes=5),
-            status=RunStatus.FAILED,
-            reason="The provider did not answer.",
-            output="",
-            started_at=None,
-            missed_before=3,
-        )
-        page = member.get(_of(job)).content.decode()
-        for words in (
-            "Succeeded",
-            "400 ms",
-            "120",
-            "$0.0025",
-            "All is well.",
-            "Failed",
-            "The provider did not answer.",
-            "3 scheduled times before it passed",
-        ):
-            assert words in page
-
-    def test_output_is_text_never_markup(self, member: Client, job: CronJob) -> None:
-        make_run(job, output="<script>alert(1)</script>")
-        page = member.get(_of(job)).content.decode()
-        assert "<script>alert" not in page
-        assert "&lt;script&gt;alert" in page
-
-    def test_the_page_looks_again_only_while_a_run_is_under_way(
-        self, member: Client, job: CronJob
-    ) -> None:
-        run = make_run(job, status=RunStatus.RUNNING)
-        part = member.get(_of(job, "schedule-runs")).content.decode()
-        assert "<html" not in part
-        assert 'hx-trigger="every 2s"' in part
-        later = {"status": RunStatus.QUEUED, "due_at": timezone.now() + timedelta(minutes=5)}
-        CronRun.objects.filter(pk=run.pk).update(attempt=1, **later)
-        part = member.get(_of(job, "schedule-runs")).content.decode()
-        assert 'hx-trigger="every 30s"' in part
-        assert "Tried again in 5 minutes" in part
-        CronRun.objects.filter(pk=run.pk).update(status=RunStatus.SUCCEEDED)
-        assert "hx-trigger" not in member.get(_of(job, "schedule-runs")).content.decode()
-
-    @pytest.mark.every_database
-    def test_many_runs_come_in_pages(self, member: Client, job: CronJob, now: datetime) -> None:
-        for number in range(25):
-            make_run(job, slot=now - timedelta(minutes=number), output=f"Output {number}.")
-        first = member.get(_of(job)).content.decode()
-        second = member.get(_of(job), {"page": 2}).content.decode()
-        assert "Output 19." in first
-        assert "Output 20." not in first
-        assert "Output 24." in second
-        assert "Page 2 of 2" in second
-        assert member.get(_of(job), {"page": "x"}).status_code == 200
-
-    @pytest.mark.every_database
-    def test_the_list_shows_state_next_and_last(
-        self, member: Client, job: CronJob, now: datetime
-    ) -> None:
-        make_run(job, slot=now - timedelta(days=3), status=RunStatus.SKIPPED)
-        make_run(job, slot=now - timedelta(days=9))
-        page = member.get(LIST).content.decode()
-        assert "Active" in page
-        assert "At 09:00 on Mondays, Europe/Prague" in page
-        assert "Skipped" in page
-        assert "3 days ago" in page
-        assert "Succeeded" not in page
-
-    @pytest.mark.every_database
-    def test_many_jobs_make_no_more_queries(
-        self,
-        member: Client,
-        team: Team,
-        job: CronJob,
-        now: datetime,
-        django_assert_max_num_queries: Any,
-    ) -> None:
-        for number in range(12):
-            other = jobs.create_job(
-                team=team,
-                name=f"Job {number}",
-                schedule_kind="cron",
-                cron="0 9 * * *",
-                prompt="x",
-                now=now,
-            )
-            make_run(other)
-        with django_assert_max_num_queries(10):
-            member.get(LIST)
-
-
-def _past_job(team: Team, now: datetime) -> CronJob:
-    """A paused job whose single time has passed."""
-    job = jobs.create_job(
-        team=team,
-        name="Past",
-        schedule_kind="at",
-        at=now + timedelta(hours=1),
-        prompt="x",
-        now=now,
-    )
-    jobs.pause(job, reason="x", now=now)
-    CronJob.objects.filter(pk=job.pk).update(at=now - timedelta(hours=1))
-    return job

@@ -1,4 +1,4 @@
-"""Pages of a scheduled prompt, and what is written in its form."""
+"""A scheduled prompt's page."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from governance.models import (
     Team,
 )
 from providers.identifiers import new_id
-from tests.governance.test_ledger import admission
+from tests.governance.small_calls import admission
 
 LIMIT = 1000
 

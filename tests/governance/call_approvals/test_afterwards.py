@@ -23,7 +23,7 @@ from tests.governance.call_approvals.asking import (
     fill,
     used,
 )
-from tests.governance.test_ledger import admission, settlement
+from tests.governance.small_calls import admission, settlement
 from tests.governance.test_reholds import rehold
 from tests.support.factories import make_policy
 

@@ -29,7 +29,7 @@ from governance.models import (
 )
 from providers.identifiers import new_id
 from tests.governance.call_approvals.asking import LIMIT, approved, asked, began, counters, used
-from tests.governance.test_ledger import settlement
+from tests.governance.small_calls import settlement
 from tests.governance.test_reholds import rehold
 from tests.support.factories import make_policy, make_team
 

@@ -27,7 +27,7 @@ from tests.governance.call_approvals.asking import (
     fill,
     used,
 )
-from tests.governance.test_ledger import admission
+from tests.governance.small_calls import admission
 from tests.support.factories import make_policy, make_team
 
 pytestmark = pytest.mark.django_db
