@@ -258,7 +258,7 @@ def _number(place: Place, text: str, word: str) -> int:
 _FOREIGN = (
     (re.compile(r".*\?.*"), "“?” is not cron's; write *"),
     (re.compile(r".*#.*"), "“#” (the n-th weekday of a month) is not cron's"),
-    (re.compile(r"(H|R)(\(.*\)?)?"), "hashed and random values are not cron's; name a value"),
+    (re.compile(r"(H|R)(\(.*\)?)?|.*~.*"), "hashed and random values are not cron's; name a value"),
     (re.compile(r"L|LW|L\d+|\d+L|[A-Z]{3}L"), "“L” (the last) is not cron's"),
     (re.compile(r"\d+W|W\d+|W"), "“W” (the nearest working day) is not cron's"),
 )

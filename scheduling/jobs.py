@@ -14,7 +14,14 @@ from scheduling import outputs, prompts
 from scheduling import schedule as schedules
 from scheduling.counting import count_before, counted_words
 from scheduling.deliveries import delivery_faults
-from scheduling.models import CronJob, CronRun, ExclusionCalendar, RunDelivery, RunStatus
+from scheduling.models import (
+    CronJob,
+    CronRun,
+    ExclusionCalendar,
+    RunDelivery,
+    RunStatus,
+    RunTrigger,
+)
 from scheduling.previews import aware
 from scheduling.schedule import FIELD_OF, Kind, Schedule, ScheduleFault
 
@@ -51,6 +58,7 @@ ONE_MICROSECOND = timedelta(microseconds=1)
 EMPTY = {"cron": "", "every_seconds": None, "at": None}
 MOMENTS = ("at", "starts_at", "ends_at")
 SAY_WHY = "Say why, so that the team knows when to resume it."
+PAUSED = "It was paused before it began."
 # A schedule, None if it cannot be used, and the first of its times that nobody has dealt with.
 Passed = tuple[Schedule | None, datetime]
 # A channel, and after which runs it is told.
@@ -169,7 +177,8 @@ def _wish(job: CronJob, wishes: Iterable[Wish]) -> None:
 
 
 def pause(job: CronJob, *, reason: str, now: datetime) -> CronJob:
-    """Let the job run no more until it is resumed; a run under way goes on.
+    """Let the job run no more until it is resumed; a run under way goes on, and those that wait for
+    a place behind it are skipped, but for what people started.
 
     Raises `ValidationError` without a reason: the team will wonder.
     """
@@ -183,9 +192,18 @@ def pause(job: CronJob, *, reason: str, now: datetime) -> CronJob:
         stored.clean_fields(exclude=_all_fields_but("paused_reason"))
         assign_schedule(stored, now=now)
         stored.save()
-        _account_for(stored, passed, now, "It was paused before it began.")
+        _skip_what_waits(stored, now)
+        _account_for(stored, passed, now, PAUSED)
     job.refresh_from_db()
     return job
+
+
+def _skip_what_waits(job: CronJob, now: datetime) -> None:
+    """End the runs that wait for a place; they are none of those that the job may have."""
+    waiting = job.runs.filter(status=RunStatus.QUEUED, lane=None).exclude(trigger=RunTrigger.MANUAL)
+    counted = waiting.exclude(trigger=RunTrigger.REPLAY).count()
+    if waiting.update(status=RunStatus.SKIPPED, reason=PAUSED, finished_at=now) and counted:
+        job.move(run_count=max(0, job.run_count - counted))
 
 
 def _passed(job: CronJob, now: datetime) -> Passed | None:

@@ -52,6 +52,8 @@ def test_nicknames_stand_for_expressions(nickname: str, meaning: str) -> None:
         ("R(0-10) * * * *", "hashed and random values"),
         ("H * * * *", "hashed and random values"),
         ("H(1-5)/2 * * * *", "hashed and random values"),
+        ("~ * * * *", "hashed and random values"),
+        ("0~30 * * * *", "hashed and random values"),
         ("0 0 ? * *", "“?” is not cron's; write *"),
         ("0 0 L * *", "“L” (the last)"),
         ("0 0 * * L5", "“L” (the last)"),

@@ -99,6 +99,39 @@ def test_what_has_ended_cannot_be_cancelled(make_run: MakeRun) -> None:
         handling.cancel(run, now=timezone.now())
 
 
+def test_all_of_a_jobs_runs_are_cancelled_and_none_begins_for_it(make_run: MakeRun) -> None:
+    run, now = make_run(overlap="queue_one"), timezone.now()
+    waiting = [
+        CronRun.objects.create(
+            job=run.job, slot=now + number * HOUR, trigger=RunTrigger.REPLAY, queued_at=now
+        )
+        for number in range(3)
+    ]
+    CronRun.objects.create(
+        job=run.job, slot=now - HOUR, status=RunStatus.SUCCEEDED, queued_at=now, finished_at=now
+    )
+
+    with acting(operator):
+        done = handling.cancel_all(run.job, now=now, reason="Enough.")
+        assert handling.cancel_all(run.job, now=now) == []
+
+    assert [one.pk for one in done] == [run.pk, *(one.pk for one in waiting)]
+    assert {(one.status, one.reason) for one in done} == {(RunStatus.CANCELLED, "Enough.")}
+    assert told() == 0
+    assert AuditEntry.objects.filter(action="run cancelled").count() == 4
+
+
+def test_of_runs_under_way_all_workers_are_told_once(make_run: MakeRun) -> None:
+    run, now = make_run(owner=OWNER), timezone.now()
+
+    with acting(operator):
+        for _ in range(2):
+            (found,) = handling.cancel_all(run.job, now=now, reason="Enough.")
+
+    assert (found.status, found.cancel_requested_at) == (RunStatus.RUNNING, now)
+    assert AuditEntry.objects.filter(action="run cancelled").count() == 1
+
+
 def test_a_long_reason_is_refused(make_run: MakeRun) -> None:
     run = make_run()
 
@@ -106,6 +139,8 @@ def test_a_long_reason_is_refused(make_run: MakeRun) -> None:
         handling.cancel(run, now=timezone.now(), reason="x" * 201)
 
     assert refused.value.message_dict == {"reason": ["Give at most 200 characters."]}
+    with pytest.raises(ValidationError):
+        handling.cancel_all(run.job, now=timezone.now(), reason="x" * 201)
     run.refresh_from_db()
     assert run.status == RunStatus.QUEUED
     cancelled = handling.cancel(run, now=timezone.now(), reason=f" {'x' * 200} ")

@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from governance.models import Team
 from scheduling import handling, jobs, output_schemas, previews
+from scheduling.dispatcher import dispatch
 from scheduling.forms.timing import local_times
 from scheduling.models import CronJob, CronRun, RunStatus, RunTrigger
 from scheduling.prompting import reading
@@ -306,6 +307,28 @@ def test_a_time_that_has_come_and_is_given_up_has_a_row_that_says_why(
     words = "paused" if paused else "changed"
     assert (run.slot, run.status) == (due, RunStatus.SKIPPED)
     assert f"{words} before it began" in run.reason
+
+
+def test_what_waits_behind_a_run_does_not_run_once_the_job_is_paused(make_job: MakeJob) -> None:
+    due = timezone.now().replace(microsecond=0)
+    job = make_job(due=due, misfire="catch_up", overlap="queue_one", max_runs=9)
+    now = due + timedelta(minutes=3)
+    dispatch(now)
+    by_hand = handling.run_now(make_job(overlap="queue_one"), now=now)
+    CronRun.objects.filter(pk=by_hand.pk).update(job=job, lane=None)
+    assert [run.lane for run in job.runs.order_by("slot", "id")].count(None) == 4
+
+    jobs.pause(job, reason="Too dear.", now=now)
+
+    first, *waiting = job.runs.exclude(pk=by_hand.pk).order_by("slot")
+    assert first.status == RunStatus.QUEUED
+    assert {(run.status, run.reason, run.finished_at) for run in waiting} == {
+        (RunStatus.SKIPPED, "It was paused before it began.", now)
+    }
+    by_hand.refresh_from_db()
+    assert by_hand.status == RunStatus.QUEUED
+    # Those that never ran are none of the nine.
+    assert job.run_count == 1
 
 
 @pytest.mark.parametrize("paused", [True, False])

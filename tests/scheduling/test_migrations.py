@@ -66,6 +66,43 @@ def test_jobs_and_runs_of_the_version_before_go_on() -> None:
         migrated(LATEST)
 
 
+def test_the_way_back_keeps_one_of_a_jobs_open_runs_and_says_so_of_the_others() -> None:
+    try:
+        new = migrated(LATEST)
+        team = new.get_model("governance", "Team").objects.create(slug="team", name="Team")
+        jobs = new.get_model("scheduling", "CronJob").objects
+        busy, idle = (
+            jobs.create(team=team, name=name, prompt="Well?", anchor_at=NOON, overlap="allow")
+            for name in ("busy", "idle")
+        )
+        runs = new.get_model("scheduling", "CronRun").objects
+        # By job: the hour, how the run stands and the place that it has.
+        for job, hour, status, lane in (
+            (busy, 8, "queued", None),
+            (busy, 9, "running", 0),
+            (busy, 10, "running", 1),
+            (busy, 11, "waiting_for_approval", 2),
+            (idle, 9, "queued", None),
+            (idle, 10, "queued", 0),
+        ):
+            slot = NOON.replace(hour=hour)
+            trigger = "catch_up" if lane is None else "schedule"
+            runs.create(
+                job=job, slot=slot, status=status, lane=lane, trigger=trigger, queued_at=slot
+            )
+
+        runs = migrated(BEFORE).get_model("scheduling", "CronRun").objects
+
+        still_open = runs.filter(status__in=["queued", "running"])
+        assert sorted(still_open.values_list("job__name", flat=True)) == ["busy", "idle"]
+        closed = runs.exclude(pk__in=[run.pk for run in still_open])
+        assert set(closed.values_list("status", flat=True)) == {"skipped"}
+        assert all("one run of a prompt at a time" in run.reason for run in closed)
+        assert not closed.filter(finished_at=None).exists()
+    finally:
+        migrated(LATEST)
+
+
 def test_jobs_keep_their_routing_to_themselves_there_and_back() -> None:
     try:
         old = migrated(WITHOUT_ROUTING)

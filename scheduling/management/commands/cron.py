@@ -29,7 +29,7 @@ from scheduling.management import cron_text as text
 from scheduling.management.cron_arguments import add_arguments
 from scheduling.management.cron_finding import NotFound
 from scheduling.management.cron_status import status_json
-from scheduling.models import ACTIVE, CronJob, CronRun, RunStatus
+from scheduling.models import CronJob, CronRun, RunStatus
 from scheduling.run_story import decided, reviewable
 from scheduling.standing import WORKER, is_alive, standing
 
@@ -144,9 +144,7 @@ class Command(BaseCommand):
         return Answer(_run_json(run), text.begun(run), fault)
 
     def _cancel(self, options: dict[str, Any]) -> Answer:
-        found = _cancellable(options["job"])
-        now, reason = timezone.now(), options["reason"]
-        done = [handling.cancel(run, now=now, reason=reason) for run in found]
+        done = _cancelled(options["job"], options["reason"])
         return Answer([_run_json(run) for run in done], text.cancelled(done))
 
     def _review(self, options: dict[str, Any]) -> Answer:
@@ -263,12 +261,11 @@ def _previewed(job: CronJob | None, changes: Mapping[str, Any], count: int) -> p
     return previews.preview(**values, job=job, now=timezone.now(), count=count)
 
 
-def _cancellable(named: str) -> list[CronRun]:
-    run = finding.run_with(named)
+def _cancelled(named: str, reason: str) -> list[CronRun]:
+    now, run = timezone.now(), finding.run_with(named)
     if run is not None:
-        return [run]
-    job = finding.job_named(named)
-    found = list(job.runs.filter(status__in=ACTIVE).order_by("slot"))
+        return [handling.cancel(run, now=now, reason=reason)]
+    found = handling.cancel_all(finding.job_named(named), now=now, reason=reason)
     if not found:
         raise CommandError("No run of it is queued or under way.", returncode=WRONG)
     return found
