@@ -81,8 +81,7 @@ def test_a_channels_secret_is_never_shown(browser: Client) -> None:
 def test_a_secret_to_sign_with_is_offered_anew_each_time(browser: Client) -> None:
     page = reverse("admin:governance_channel_add")
     offered = [
-        re.findall(r"<code>(whsec_[^<]+)</code>", browser.get(page).content.decode())
-        for _ in range(2)
+        re.findall(r">(whsec_[^<]+)</code>", browser.get(page).content.decode()) for _ in range(2)
     ]
     assert offered[0] != offered[1]
     (secret,) = offered[0]
