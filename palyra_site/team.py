@@ -152,6 +152,7 @@ urlpatterns = [
     _route(SCHEDULE + "try/", scheduling_views.schedule_try, "schedule-try"),
     _route(SCHEDULE + "review/", scheduling_views.schedule_review, "schedule-review"),
     _route(RUN, scheduling_views.run_detail, "schedule-run-page"),
+    _route(RUN + "again/", scheduling_views.run_again, "schedule-run-again"),
     _route(RUN + "cancel/", scheduling_views.run_cancel, "schedule-run-cancel"),
     _route(TOLD + "again/", scheduling_views.run_tell_again, "schedule-run-tell-again"),
     _route("<slug:team>/calendars/", scheduling_views.calendar_list, "calendars"),

@@ -56,6 +56,20 @@ def run_now(job: CronJob, *, now: datetime, parameters: Mapping[str, Any] | None
     return run
 
 
+def run_again(run: CronRun, *, now: datetime) -> CronRun:
+    """Run the job of a run that has ended once more, as it is written now, with that run's
+    parameters. Raises `ValidationError` as `run_now` does, and for a run that has not ended."""
+    if not can_run_again(run):
+        raise ValidationError("It has not ended yet.", code="busy")
+    return run_now(run.job, now=now, parameters=run.parameters)
+
+
+def can_run_again(run: CronRun) -> bool:
+    """Whether the run has ended; of one that a person is to decide on, the review says what comes
+    of it."""
+    return run.status not in ACTIVE and not run.needs_review
+
+
 def _promoted_or(job: CronJob, waits: bool, now: datetime) -> int:
     """How many runs a worker can begin now: those that got a place, or the one that had it."""
     return places.promote([job], now) if waits else 1

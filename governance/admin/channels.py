@@ -12,11 +12,11 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.decorators import method_decorator
-from django.utils.html import format_html_join
+from django.utils.html import format_html, format_html_join
 from django.views.decorators.debug import sensitive_post_parameters
 
 from governance.admin.teams import PatternsField
-from governance.alerts import deliveries, formats, handling
+from governance.alerts import deliveries, formats, handling, signing
 from governance.display import delivery_badge
 from governance.models import AlertKind, Channel, ChannelKind, Delivery, DeliveryStatus
 from providers.admin.actions import object_action
@@ -96,6 +96,14 @@ class ChannelForm(forms.ModelForm[Channel]):
             "allow_private_addresses",
             "enabled",
         )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if secret := self.fields.get("signing_secret"):
+            told = f"{secret.help_text} One that nobody has yet, to copy here and to the receiver: "
+            secret.help_text = format_html(
+                '{}<code class="palyra-breaks">{}</code>', told, signing.new_secret()
+            )
 
     def _post_clean(self) -> None:
         super()._post_clean()  # type: ignore[misc]

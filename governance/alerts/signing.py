@@ -1,4 +1,4 @@
-"""Signatures as Standard Webhooks specify them: pure."""
+"""Signatures as Standard Webhooks specify them: pure, but for making a secret."""
 
 from __future__ import annotations
 
@@ -6,9 +6,16 @@ import base64
 import binascii
 import hashlib
 import hmac
+import secrets
 
 PREFIX = "whsec_"
 SHORTEST, LONGEST = 24, 64
+NEW = 32
+
+
+def new_secret() -> str:
+    """A secret that nobody has used yet."""
+    return PREFIX + base64.b64encode(secrets.token_bytes(NEW)).decode()
 
 
 class UnusableSecret(ValueError):

@@ -23,6 +23,7 @@ from governance.zones import zone as named_zone
 from providers.display import NOTHING, duration, number
 from scheduling import display
 from scheduling.display import JOB_STATES, RUN_TONES
+from scheduling.handling import can_run_again
 from scheduling.models import CronRun
 from scheduling.schedule import Upcoming
 
@@ -30,6 +31,7 @@ register = template.Library()
 register.filter("count", number)
 register.filter("seconds", duration)
 register.filter("last_try", last_try)
+register.filter("can_run_again", can_run_again)
 register.filter("dollars", dollars_or_nothing)
 register.filter("lasts", approval_words.lasts)
 register.filter("requester", approval_words.requester)

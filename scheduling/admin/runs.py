@@ -11,6 +11,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
 
 from governance.admin.call_links import calls_links
 from governance.admin.periods import PeriodFilter
@@ -78,7 +79,7 @@ class CronRunAdmin(ReadOnlyAdmin):
     list_select_related = ("job__team",)
     empty_text = "Runs appear here as soon as a scheduled prompt is due."
     empty_action = ("admin:scheduling_cronjob_changelist", "See scheduled prompts")
-    object_actions = ("cancel",)
+    object_actions = ("run_again", "cancel")
     parts = (
         (None, ("of_job", "why", "state", "reason", "missed", "approvals")),
         (
@@ -132,6 +133,19 @@ class CronRunAdmin(ReadOnlyAdmin):
         if obj.cancel_requested_at and obj.finished_at is None:
             return "It is being cancelled."
         return ""
+
+    @object_action(
+        label="Run again",
+        permission="cancel",
+        icon="replay",
+        consequence="The prompt is sent now, as it is written now, with this run's parameters.",
+        applies=handling.can_run_again,
+    )
+    def run_again(self, _request: HttpRequest, run: CronRun, _data: Any) -> SafeString:
+        queued = handling.run_again(run, now=timezone.now())
+        return format_html(
+            "It is queued to run now: {}", object_link("scheduling_cronrun", queued.pk, queued)
+        )
 
     @object_action(
         label="Cancel",

@@ -7,6 +7,7 @@ from scheduling.views.calendars import (
     calendar_list,
 )
 from scheduling.views.runs import (
+    run_again,
     run_cancel,
     run_detail,
     run_tell_again,
@@ -30,6 +31,7 @@ __all__ = [
     "calendar_delete",
     "calendar_edit",
     "calendar_list",
+    "run_again",
     "run_cancel",
     "run_detail",
     "run_tell_again",

@@ -101,6 +101,20 @@ def run_detail(
     return render(request, "team/run.html", context)
 
 
+@require_POST
+@team_page
+def run_again(request: HttpRequest, access: TeamAccess, job_id: UUID, run_id: UUID) -> HttpResponse:
+    """Run the job of a run that has ended once more, with the run's parameters."""
+    run = _run(access, job_id, run_id)
+    try:
+        run = handling.run_again(run, now=timezone.now())
+    except ValidationError as error:
+        messages.error(request, " ".join(error.messages))
+    else:
+        messages.success(request, "It is queued to run now. This is its page; look again soon.")
+    return redirect("team:schedule-run-page", access.team.slug, run.job_id, run.pk)
+
+
 @require_http_methods(["GET", "HEAD", "POST"])
 @team_page
 def run_cancel(

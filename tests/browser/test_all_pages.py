@@ -46,7 +46,7 @@ RUN_BY_OPERATORS: dict[str, tuple[set[str], set[str]]] = {
     ),
     "scheduling": (
         {"Run", "Run now", "Change the schedule", "Try it without spending", *SAVING},
-        {"Pause", "Resume", "Skip them", "Run once", "Replay all", "Cancel", DELETING},
+        {"Pause", "Resume", "Run again", "Skip them", "Run once", "Replay all", "Cancel", DELETING},
     ),
 }
 # Reading a kept prompt is a POST, as it is told of in the audit trail.

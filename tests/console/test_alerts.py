@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
@@ -74,6 +76,19 @@ def test_a_channels_secret_is_never_shown(browser: Client) -> None:
     browser.post(reverse("admin:governance_channel_do", args=[channel.pk, "test"]), {})
     assert Delivery.objects.get().event == deliveries.TEST
     assert deliveries.TEST in browser.get(page).content.decode()
+
+
+def test_a_secret_to_sign_with_is_offered_anew_each_time(browser: Client) -> None:
+    page = reverse("admin:governance_channel_add")
+    offered = [
+        re.findall(r">(whsec_[^<]+)</code>", browser.get(page).content.decode()) for _ in range(2)
+    ]
+    assert offered[0] != offered[1]
+    (secret,) = offered[0]
+    browser.post(page, {**CHANNEL, "signing_secret": secret})
+    kept = Channel.objects.select_related("secret").get().secret
+    assert kept is not None
+    assert vault.decrypt(kept.ciphertext).text == secret
 
 
 def test_a_chats_address_is_never_shown(browser: Client) -> None:

@@ -53,6 +53,7 @@ WRITE = {
     "schedule-try": "job",
     "schedule-review": "job",
     "schedule-run-cancel": "run",
+    "schedule-run-again": "run",
     "schedule-run-tell-again": "delivery",
     "calendar-create": "",
     "calendar-edit": "calendar",

@@ -126,6 +126,26 @@ def test_what_tells_of_a_run_says_why_it_was_not_taken_and_is_sent_again(
     assert "on its way already" in member.post(where, follow=True).content.decode()
 
 
+def test_a_run_that_ended_is_run_again_with_its_parameters(member: Client, job: CronJob) -> None:
+    run = make_run(job, status=RunStatus.FAILED, parameters={"queue": "refunds"})
+    again = _page(run, "schedule-run-again")
+    assert again in member.get(_page(run)).content.decode()
+
+    shown = member.post(again, follow=True)
+    queued = CronRun.objects.get(trigger="manual")
+    assert queued.parameters == {"queue": "refunds"}
+    assert shown.redirect_chain[-1][0] == _page(queued)
+    assert "It is queued to run now." in shown.content.decode()
+
+    # One that has not ended is not run beside itself, and one in review is for who decides.
+    assert "again/" not in member.get(_page(queued)).content.decode()
+    said = member.post(_page(queued, "schedule-run-again"), follow=True).content.decode()
+    assert "It has not ended yet." in said
+    CronRun.objects.filter(pk=run.pk).update(status=RunStatus.MISSED, needs_review=True)
+    assert "again/" not in member.get(_page(run)).content.decode()
+    assert CronRun.objects.count() == 2
+
+
 def test_a_run_that_waits_leads_to_its_requests(
     member: Client, job: CronJob, now: datetime
 ) -> None:

@@ -11,7 +11,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from governance.models import Team
-from scheduling import jobs
+from scheduling import handling, jobs
 from scheduling.models import CronJob, CronRun, ExclusionCalendar, RunTrigger
 from tests.browser.seed import Seeded
 from tests.console.conftest import signed_in, staff
@@ -181,6 +181,20 @@ def test_a_job_is_run_with_parameters_and_the_run_cancelled(browser: Client, job
     run.refresh_from_db()
     assert (run.status, run.reason) == ("cancelled", "A slip.")
     assert "is cancelled" in text_of(said.content.decode())
+
+
+def test_a_run_that_ended_is_run_again(browser: Client, job: CronJob) -> None:
+    run = handling.run_now(job, now=timezone.now(), parameters={"topic": "tests"})
+    again = reverse("admin:scheduling_cronrun_do", args=[run.pk, "run_again"])
+    page = reverse("admin:scheduling_cronrun_change", args=[run.pk])
+    assert "Run again" not in text_of(browser.get(page).content.decode())
+    handling.cancel(run, now=timezone.now())
+    assert "Run again" in text_of(browser.get(page).content.decode())
+    said = browser.post(again, follow=True).content.decode()
+    assert "It is queued to run now" in text_of(said)
+    queued = CronRun.objects.get(status="queued")
+    assert queued.parameters == {"topic": "tests"}
+    assert str(queued.pk) in said
 
 
 def test_a_job_is_tried_without_spending(browser: Client, job: CronJob) -> None:
