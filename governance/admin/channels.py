@@ -101,9 +101,8 @@ class ChannelForm(forms.ModelForm[Channel]):
         super().__init__(*args, **kwargs)
         if secret := self.fields.get("signing_secret"):
             told = f"{secret.help_text} One that nobody has yet, to copy here and to the receiver: "
-            secret.help_text = format_html(
-                '{}<code class="palyra-breaks">{}</code>', told, signing.new_secret()
-            )
+            offered = format_html('<code class="palyra-code">{}</code>', signing.new_secret())
+            secret.help_text = format_html("{}{}", told, offered)
 
     def _post_clean(self) -> None:
         super()._post_clean()  # type: ignore[misc]
