@@ -5,21 +5,23 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Coroutine, Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from types import SimpleNamespace
 from typing import Any, cast
 from uuid import UUID, uuid4
 
 import pytest
 from django.db import OperationalError
+from django.utils import timezone
 
 from governance.runtime import BlockingRuntime
-from scheduling import calling, claiming, crew, patience
+from scheduling import calling, claiming, crew, handling, patience
 from scheduling.crew import Crew
-from scheduling.models import CronRun, RunStatus
+from scheduling.dispatcher import dispatch
+from scheduling.models import CronJob, CronRun, RunStatus
 from scheduling.outcomes import Attempt
 from tests.scheduling.conftest import MakeRun
-from tests.support.processes import eventually
+from tests.support.processes import PATIENCE, eventually
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -107,3 +109,42 @@ def test_a_claim_whose_answer_was_lost_is_found(
 
     eventually(_all_have_ended, bool, what="the ends")
     assert sorted(made) == sorted(runs)
+
+
+@pytest.mark.parametrize("way", ["cancelled", "replaced"])
+def test_a_call_under_way_is_broken_off_within_a_second(
+    worker: Crew, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    begun, broken_off = threading.Event(), threading.Event()
+
+    async def make(prepared: calling.Prepared, runtime: Any) -> Attempt:
+        begun.set()
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            broken_off.set()
+        return Attempt(status=RunStatus.CANCELLED)
+
+    monkeypatch.setattr(calling, "make", make)
+    run = make_run(overlap="replace")
+    worker.take()
+    assert begun.wait(PATIENCE)
+
+    if way == "cancelled":
+        handling.cancel(run, now=timezone.now())
+    else:
+        later = run.slot + timedelta(hours=1)
+        CronJob.objects.update(next_slot=later, due_at=later)
+        assert dispatch(later) == 1
+
+    assert broken_off.wait(1)
+    ended = CronRun.objects.filter(pk=run.pk, status=RunStatus.CANCELLED)
+    eventually(ended.exists, bool, what="the end")
+    if way == "replaced":
+        assert CronRun.objects.filter(slot=later, lane=0).exists()
+        monkeypatch.setattr(calling, "make", _well)
+        handling.cancel_all(run.job, now=timezone.now())
+
+
+async def _well(prepared: calling.Prepared, runtime: Any) -> Attempt:
+    return Attempt(status=RunStatus.SUCCEEDED)
