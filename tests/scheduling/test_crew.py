@@ -27,14 +27,22 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 class Loop:
-    """Stands for the runtime: each call on a loop of its own."""
+    """Stands for the runtime: a loop in a thread."""
 
     def __init__(self) -> None:
         self.process_id = uuid4()
         self.runtime = SimpleNamespace(snapshot=SimpleNamespace(registry=None))
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever)
+        self._thread.start()
 
     def begin(self, work: Callable[[Any], Coroutine[Any, Any, None]]) -> None:
-        threading.Thread(target=lambda: asyncio.run(work(self.runtime))).start()
+        asyncio.run_coroutine_threadsafe(work(self.runtime), self._loop)
+
+    def stop(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
 
 
 @pytest.fixture
@@ -54,9 +62,11 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[UUID]:
 
 @pytest.fixture
 def worker() -> Iterator[Crew]:
-    found = Crew(cast(BlockingRuntime, Loop()))
+    loop = Loop()
+    found = Crew(cast(BlockingRuntime, loop))
     yield found
     found.stop()
+    loop.stop()
 
 
 def _lose_the_answers(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
