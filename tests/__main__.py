@@ -36,6 +36,8 @@ FIRST = "sqlite"
 # What the caller's shell may say of another Palyra.
 OTHERS = re.compile(r"(?!PALYRA_(TEST_|REQUIRE_BROWSER|CHROMIUM))PALYRA_|DATABASE_URL|REDIS_URL")
 AT_ONCE = 2
+# Beside them, for these mostly wait.
+WAITING_AT_ONCE = 1
 # Long enough for a slow machine; reached only by something that hangs.
 PATIENCE_SECONDS = 3600
 NO_TESTS = 5
@@ -49,7 +51,8 @@ NO_BROWSER = (
 class Step:
     """One command. `report` is where pytest writes its results; other commands have none.
 
-    `may_be_empty` is for a part of the tests that has none of the kind.
+    `may_be_empty` is for a part of the tests that has none of the kind; `waits` for what waits more
+    than it computes.
     """
 
     name: str
@@ -57,6 +60,7 @@ class Step:
     environment: dict[str, str] = field(default_factory=dict)
     report: Path | None = None
     may_be_empty: bool = False
+    waits: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,31 +127,34 @@ def checks() -> list[Step]:
 
 def all_tests(paths: Sequence[str], place: Path) -> list[Step]:
     """The longest first, so that what is short fills the gaps at the end."""
-    on_sqlite, on_postgresql, others = tests(paths, place)
+    on_sqlite, on_postgresql, others, *waiting = tests(paths, place)
+    waiting_on_sqlite, waiting_on_postgresql, waiting_others = waiting
     in_browser = browser_tests(paths, place)
-    return [on_postgresql, on_sqlite, *in_browser[:1], others, *in_browser[1:]]
+    return [
+        *(waiting_on_postgresql, waiting_on_sqlite, waiting_others),
+        *(*in_browser[:1], on_postgresql, others, on_sqlite, *in_browser[1:]),
+    ]
 
 
 def tests(paths: Sequence[str], place: Path) -> list[Step]:
-    """pytest on each database for what has to do with databases, and once for all the others."""
-    of_databases = [
-        _pytest(
-            f"tests on {name}",
-            ["-m", "not browser", *paths],
-            place / f"tests-{database}.xml",
-            {"PALYRA_TEST_DATABASE": database, selecting.VARIABLE: selecting.DATABASE},
-            may_be_empty=bool(paths),
-        )
-        for name, database in DATABASES.items()
+    """pytest on each database for what has to do with databases, and once for all the others: first
+    those tests that compute, then those that start processes."""
+    kinds = [
+        *((name, database, selecting.DATABASE) for name, database in DATABASES.items()),
+        ("either database", FIRST, selecting.OTHERS),
     ]
-    others = _pytest(
-        "tests on either database",
-        ["-m", "not browser", *paths],
-        place / "tests-without.xml",
-        {"PALYRA_TEST_DATABASE": FIRST, selecting.VARIABLE: selecting.OTHERS},
-        may_be_empty=bool(paths),
-    )
-    return [*of_databases, others]
+    return [
+        _pytest(
+            f"{what} on {name}",
+            ["-m", f"{marks} and not browser", *paths],
+            place / f"{what}-{database}-{selected}.xml",
+            {"PALYRA_TEST_DATABASE": database, selecting.VARIABLE: selected},
+            may_be_empty=bool(paths),
+            waits=what == "processes",
+        )
+        for what, marks in (("tests", "not processes"), ("processes", "processes"))
+        for name, database, selected in kinds
+    ]
 
 
 def browser_tests(paths: Sequence[str], place: Path) -> list[Step]:
@@ -175,6 +182,7 @@ def _pytest(
     environment: dict[str, str],
     *,
     may_be_empty: bool,
+    waits: bool = False,
 ) -> Step:
     command = [sys.executable, "-m", "pytest", "-q", f"--junitxml={report}", *arguments]
     return Step(
@@ -183,6 +191,7 @@ def _pytest(
         environment=environment,
         report=report,
         may_be_empty=may_be_empty,
+        waits=waits,
     )
 
 
@@ -200,11 +209,19 @@ def without_a_browser() -> list[Outcome]:
 
 
 def run(steps: Iterable[Step], place: Path) -> list[Outcome]:
-    """Carry the steps out, two at a time, and say how each ended as it ends."""
+    """Carry the steps out, two that compute and one that waits at a time, and say how each ended as
+    it ends."""
     outcomes = []
     running: list[subprocess.Popen[bytes]] = []
-    with ThreadPoolExecutor(AT_ONCE) as pool, ending(running):
-        for future in as_completed([pool.submit(carry_out, one, place, running) for one in steps]):
+    with (
+        ThreadPoolExecutor(AT_ONCE) as computing,
+        ThreadPoolExecutor(WAITING_AT_ONCE) as waiting,
+        ending(running),
+    ):
+        pools = [(waiting if one.waits else computing, one) for one in steps]
+        for future in as_completed(
+            [pool.submit(carry_out, one, place, running) for pool, one in pools]
+        ):
             outcome = future.result()
             say(outcome.line)
             if not outcome.ok:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -167,17 +168,63 @@ def test_every_test_is_run_on_both_databases_or_once_if_it_is_about_none(
     data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(runner, "executable", lambda: "chromium")
-    for steps in (runner.tests([], data_dir)[:2], runner.browser_tests([], data_dir)):
-        given = [step.environment["PALYRA_TEST_DATABASE"] for step in steps]
-        assert given == ["sqlite", "postgresql"]
-    in_a_browser = [step.environment.get(VARIABLE) for step in runner.browser_tests([], data_dir)]
-    assert in_a_browser == [None, DATABASE]
-    asked = [step.environment[VARIABLE] for step in runner.tests([], data_dir)]
-    assert asked == [DATABASE, DATABASE, OTHERS]
+    steps = [*runner.tests([], data_dir), *runner.browser_tests([], data_dir)]
     # The whole of it: no path is named.
-    for step in (*runner.tests([], data_dir), *runner.browser_tests([], data_dir)):
-        marker = "browser" if "browser" in step.name else "not browser"
-        assert step.command[-2:] == ["-m", marker]
+    given = [
+        (
+            step.command[-1],
+            step.environment["PALYRA_TEST_DATABASE"],
+            step.environment.get(VARIABLE),
+        )
+        for step in steps
+        if step.command[-2] == "-m"
+    ]
+    assert given == [
+        *_thrice("not processes and not browser"),
+        *_thrice("processes and not browser"),
+        ("browser", "sqlite", None),
+        ("browser", "postgresql", DATABASE),
+    ]
+    assert len({step.report for step in steps}) == len({step.name for step in steps}) == len(given)
+
+
+def _thrice(marks: str) -> list[tuple[str, str, str]]:
+    sides = (("sqlite", DATABASE), ("postgresql", DATABASE), ("sqlite", OTHERS))
+    return [(marks, *side) for side in sides]
+
+
+@pytest.mark.processes
+def test_what_waits_is_carried_out_beside_two_that_compute(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "PATIENCE_SECONDS", 60)
+    pipes = [data_dir / name for name in ("one", "two")]
+    for pipe in pipes:
+        os.mkfifo(pipe)
+    # Each is opened when it is opened at the other end.
+    programs = [f"open({str(pipe)!r}).close()" for pipe in pipes]
+    both = "; ".join(f"open({str(pipe)!r}, 'w').close()" for pipe in pipes)
+    steps = [
+        *(
+            Step(name=pipe.name, command=[sys.executable, "-c", program])
+            for pipe, program in zip(pipes, programs, strict=True)
+        ),
+        Step(name="both", command=[sys.executable, "-c", both], waits=True),
+    ]
+    assert [one.ok for one in runner.run(steps, data_dir)] == [True] * 3
+
+
+@pytest.mark.processes
+def test_what_waits_is_carried_out_one_after_the_other(data_dir: Path) -> None:
+    told = data_dir / "told"
+    program = (
+        f"file = open({str(told)!r}, 'a', buffering=1); "
+        "print('begins', file=file); import unittest.mock; print('ends', file=file)"
+    )
+    command = [sys.executable, "-c", program]
+    steps = [Step(name=name, command=command, waits=True) for name in ("one", "two", "three")]
+    runner.run(steps, data_dir)
+    assert told.read_text().split() == ["begins", "ends"] * 3
 
 
 def test_the_callers_palyra_is_left_alone(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -207,6 +254,9 @@ def test_the_longest_steps_are_begun_first_and_none_is_left_out(
     steps = runner.all_tests([], data_dir)
     everything = [*runner.tests([], data_dir), *runner.browser_tests([], data_dir)]
     assert sorted(step.name for step in steps) == sorted(step.name for step in everything)
-    assert [step.name for step in steps[:2]] == ["tests on PostgreSQL", "tests on SQLite"]
+    first = {
+        waits: next(step.name for step in steps if step.waits is waits) for waits in (False, True)
+    }
+    assert first == {False: "browser tests on SQLite", True: "processes on PostgreSQL"}
     monkeypatch.setattr(runner, "executable", lambda: None)
-    assert len(runner.all_tests([], data_dir)) == 3
+    assert len(runner.all_tests([], data_dir)) == 6
