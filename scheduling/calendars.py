@@ -11,9 +11,10 @@ from django.db.models import Q, QuerySet
 
 from governance.models import Team
 from scheduling import jobs
-from scheduling.models import ExclusionCalendar
+from scheduling.models import CronJob, ExclusionCalendar
 
 NAMED_JOBS = 5
+OTHER_DAYS = "Its calendar was given other days before it began."
 SAME_NAME = "There is a calendar of that name already."
 
 
@@ -46,23 +47,29 @@ def change(
     with transaction.atomic():
         # Jobs that begin to go by it meanwhile need not wait, only for it to go on existing.
         stored = _locked(calendar, no_key=True)
+        former = list(stored.dates)
         if name is not None:
             stored.name = name.strip()
         if dates is not None:
             stored.dates = list(dates)
+        # In one order, so that two who change calendars do not wait for one another.
+        users = stored.jobs.select_for_update(of=("self",)).order_by("pk")
+        # What has come and was not dealt with has come by the former days.
+        passed = [(job, jobs.passed_times(job, now)) for job in users]
         _store(stored)
-        _go_by_it_anew(stored, now)
+        if stored.dates != former:
+            _go_by_it_anew(passed, now)
     calendar.refresh_from_db()
     return calendar
 
 
-def _go_by_it_anew(calendar: ExclusionCalendar, now: datetime) -> None:
+def _go_by_it_anew(passed: Iterable[tuple[CronJob, jobs.Passed | None]], now: datetime) -> None:
     """Let what goes by the calendar have its next times by the new days."""
-    # In one order, so that two who change calendars do not wait for one another.
-    for job in calendar.jobs.select_for_update(of=("self",)).order_by("pk"):
+    for job, times in passed:
         jobs.assign_schedule(job, now=now, anew=True)
         job.save()
         job.move(next_slot=job.next_slot, due_at=job.due_at)
+        jobs.account_for(job, times, now, OTHER_DAYS)
 
 
 def delete(calendar: ExclusionCalendar) -> None:

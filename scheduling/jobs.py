@@ -59,6 +59,7 @@ EMPTY = {"cron": "", "every_seconds": None, "at": None}
 MOMENTS = ("at", "starts_at", "ends_at")
 SAY_WHY = "Say why, so that the team knows when to resume it."
 PAUSED = "It was paused before it began."
+PAUSED_REPLAY = "It was missed, and its job was paused before it was replayed."
 # A schedule, None if it cannot be used, and the first of its times that nobody has dealt with.
 Passed = tuple[Schedule | None, datetime]
 # A channel, and after which runs it is told.
@@ -111,7 +112,7 @@ def update_job(
     _look_ahead(job, changes)
     with transaction.atomic():
         stored = _locked(job)
-        passed = _passed(stored, now)
+        passed = passed_times(stored, now)
         left_out = list(stored.calendars.all() if calendars is None else calendars)
         for field, value in _complete(stored, changes).items():
             setattr(stored, field, value)
@@ -119,7 +120,7 @@ def update_job(
         anew = calendars is not None and set(left_out) != set(stored.calendars.all())
         assign_schedule(stored, now=now, calendars=left_out, anew=anew)
         stored.save()
-        _account_for(stored, passed, now, "Its schedule was changed before it began.")
+        account_for(stored, passed, now, "Its schedule was changed before it began.")
         if anew:
             stored.calendars.set(left_out)
             stored.move(next_slot=stored.next_slot, due_at=stored.due_at)
@@ -186,27 +187,31 @@ def pause(job: CronJob, *, reason: str, now: datetime) -> CronJob:
         raise ValidationError({"paused_reason": SAY_WHY})
     with transaction.atomic():
         stored = _locked(job)
-        passed = _passed(stored, now)
+        passed = passed_times(stored, now)
         stored.enabled = False
         stored.paused_reason = reason.strip()
         stored.clean_fields(exclude=_all_fields_but("paused_reason"))
         assign_schedule(stored, now=now)
         stored.save()
         _skip_what_waits(stored, now)
-        _account_for(stored, passed, now, PAUSED)
+        account_for(stored, passed, now, PAUSED)
     job.refresh_from_db()
     return job
 
 
 def _skip_what_waits(job: CronJob, now: datetime) -> None:
-    """End the runs that wait for a place; they are none of those that the job may have."""
+    """End the runs that wait for a place; they are none of those that the job may have. Those that
+    a person wanted replayed are to be decided on again."""
     waiting = job.runs.filter(status=RunStatus.QUEUED, lane=None).exclude(trigger=RunTrigger.MANUAL)
-    counted = waiting.exclude(trigger=RunTrigger.REPLAY).count()
-    if waiting.update(status=RunStatus.SKIPPED, reason=PAUSED, finished_at=now) and counted:
+    waiting.filter(trigger=RunTrigger.REPLAY).update(
+        status=RunStatus.MISSED, needs_review=True, reason=PAUSED_REPLAY, finished_at=now
+    )
+    counted = waiting.update(status=RunStatus.SKIPPED, reason=PAUSED, finished_at=now)
+    if counted:
         job.move(run_count=max(0, job.run_count - counted))
 
 
-def _passed(job: CronJob, now: datetime) -> Passed | None:
+def passed_times(job: CronJob, now: datetime) -> Passed | None:
     """The times of the job that had come by `now` and that nobody has dealt with; None if none."""
     if job.next_slot is None or job.next_slot > now:
         return None
@@ -216,7 +221,7 @@ def _passed(job: CronJob, now: datetime) -> Passed | None:
         return None, job.next_slot
 
 
-def _account_for(job: CronJob, passed: Passed | None, now: datetime, why: str) -> None:
+def account_for(job: CronJob, passed: Passed | None, now: datetime, why: str) -> None:
     """Leave a row for scheduled times that had come, and that nobody deals with any more: the last
     of them says how many there were."""
     if passed is None or job.next_slot == passed[1]:

@@ -10,7 +10,7 @@ from django.core.exceptions import ValidationError
 from django.utils import timezone
 
 from governance.models import Team
-from scheduling import handling, jobs, output_schemas, previews
+from scheduling import calendars, handling, jobs, output_schemas, previews
 from scheduling.dispatcher import dispatch
 from scheduling.forms.timing import local_times
 from scheduling.models import CronJob, CronRun, RunStatus, RunTrigger
@@ -347,6 +347,48 @@ def test_of_several_times_that_have_come_and_are_given_up_none_goes_unaccounted(
     run = job.runs.get()
     assert (run.slot, run.missed_before) == (due + timedelta(minutes=4), 4)
     assert "The same goes for 4 scheduled times before it." in run.reason
+
+
+def test_times_that_have_come_are_accounted_for_as_their_calendar_is_changed(
+    make_job: MakeJob,
+) -> None:
+    due = timezone.now().replace(second=0, microsecond=0)
+    job = make_job(schedule_kind="cron", cron="* * * * *", due=due)
+    holidays = calendars.create(team=None, name="Holidays", dates=[])
+    job.calendars.add(holidays)
+    now = due + timedelta(minutes=4, seconds=5)
+
+    calendars.change(holidays, name="Days off", now=now)
+    job.refresh_from_db()
+    assert (job.next_slot, job.runs.count()) == (due, 0)
+
+    calendars.change(holidays, dates=[f"{due:%Y-%m-%d}", f"{now:%Y-%m-%d}"], now=now)
+    job.refresh_from_db()
+    run = job.runs.get()
+    assert job.next_slot is not None
+    assert job.next_slot.date() > now.date()
+    assert (run.slot, run.missed_before) == (due + timedelta(minutes=4), 4)
+    assert "given other days before it began" in run.reason
+
+
+def test_what_a_person_wanted_replayed_is_decided_on_again_after_a_pause(
+    make_job: MakeJob,
+) -> None:
+    due = timezone.now().replace(microsecond=0)
+    job = make_job(due=due, misfire="review")
+    now = due + timedelta(minutes=3)
+    dispatch(now)
+    missed = job.runs.filter(needs_review=True).count()
+    assert handling.review(job, decision="replay_all", now=now) == missed
+    waiting = list(job.runs.filter(trigger=RunTrigger.REPLAY, lane=None))
+    assert waiting
+
+    jobs.pause(job, reason="It fails.", now=now)
+
+    again = job.runs.filter(needs_review=True, status=RunStatus.MISSED)
+    assert set(again) == set(waiting)
+    assert {run.reason for run in again} == {jobs.PAUSED_REPLAY}
+    assert not job.runs.filter(status=RunStatus.SKIPPED).exists()
 
 
 def test_only_those_times_are_given_up_that_lie_before_a_new_start(make_job: MakeJob) -> None:
