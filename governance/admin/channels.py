@@ -99,7 +99,9 @@ class ChannelForm(forms.ModelForm[Channel]):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        if secret := self.fields.get("signing_secret"):
+        # One that comes back with a fault offers none: another may be at the receiver already.
+        secret = None if self.is_bound else self.fields.get("signing_secret")
+        if secret:
             told = f"{secret.help_text} One that nobody has yet, to copy here and to the receiver: "
             offered = format_html('<code class="palyra-code">{}</code>', signing.new_secret())
             secret.help_text = format_html("{}{}", told, offered)

@@ -50,6 +50,8 @@ NO_SERVER = "No mail server is set up: see PALYRA_EMAIL_URL."
 UNSIGNED = "The channel has no secret to sign with."
 NOWHERE = "The channel has no address to send to."
 ANOTHERS = "The channel is another team's now."
+# These name no host.
+OWN_FAULTS = (NO_SERVER, UNSIGNED, NOWHERE, ANOTHERS)
 UNREACHED = "It could not be reached."
 UNDER_WAY = "It is on its way already."
 DISABLED = "The channel is disabled. Enable it first: nothing is sent to it."
@@ -208,7 +210,10 @@ def last_try(delivery: Delivery) -> str:
         return ""
     if tried["status"]:
         return f"It answered {tried['status']}."
-    return UNREACHED if tried["fault"] else ""
+    fault: str = tried["fault"]
+    if fault in OWN_FAULTS or not fault:
+        return fault
+    return UNREACHED
 
 
 def redeliver(delivery: Delivery, now: datetime) -> None:

@@ -85,6 +85,9 @@ def test_a_secret_to_sign_with_is_offered_anew_each_time(browser: Client) -> Non
     ]
     assert offered[0] != offered[1]
     (secret,) = offered[0]
+    refused = browser.post(page, {**CHANNEL, "name": "", "signing_secret": secret})
+    # The receiver may have the one of before by now.
+    assert "</code>" not in refused.content.decode()
     browser.post(page, {**CHANNEL, "signing_secret": secret})
     kept = Channel.objects.select_related("secret").get().secret
     assert kept is not None

@@ -9,7 +9,7 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from governance.alerts.deliveries import new_delivery
+from governance.alerts.deliveries import NO_SERVER, new_delivery
 from governance.models import Approval, Channel
 from providers.identifiers import new_id
 from scheduling import handling, jobs
@@ -108,6 +108,13 @@ def test_what_tells_of_a_run_says_why_it_was_not_taken_and_is_sent_again(
     assert "It could not be reached. It is tried again by itself." in shown
     assert "secret.example.com" not in shown
     assert "Send again" not in shown
+
+    Channel.objects.update(enabled=False)
+    assert "tried again once that is enabled" in member.get(_page(run)).content.decode()
+    Channel.objects.update(enabled=True)
+    told.log = [{**tried, "fault": NO_SERVER}]
+    told.save()
+    assert "No mail server is set up" in member.get(_page(run)).content.decode()
 
     told.tries, told.status, told.log = 7, "failed", [{**tried, "status": 500}]
     told.save()
