@@ -44,6 +44,11 @@ def moment_text(
     return f"{local.day} {local:%b %Y}, {clock} {zone_label(local)}"
 
 
+def shortest(value: datetime) -> Precision:
+    """To the minute, unless the time is one of seconds."""
+    return "second" if value.second else "minute"
+
+
 def zone_label(local: datetime) -> str:
     """The zone's abbreviation, or its offset where it has none."""
     name = local.tzname() or ""

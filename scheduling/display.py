@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 from django.utils.safestring import SafeString
 
-from providers.display import Precision, Tone, badge, moment, moment_text
+from providers.display import Tone, badge, moment, moment_text, shortest
 from scheduling.models import CronJob, CronRun, RunStatus, RunTrigger
 from scheduling.schedule import Upcoming
 
@@ -99,16 +99,12 @@ def zone_of(job: CronJob) -> ZoneInfo:
 def slot_moment(slot: datetime | None, where: ZoneInfo) -> str:
     """A scheduled time; to the second where it is of seconds, as every other one of a job that runs
     every two seconds is."""
-    return moment(slot, where, precision=_precision(slot))
+    return moment(slot, where, precision=shortest(slot) if slot else "minute")
 
 
 def slot_text(slot: datetime, where: ZoneInfo) -> str:
     """The same as plain text."""
-    return moment_text(slot, where, precision=_precision(slot))
-
-
-def _precision(slot: datetime | None) -> Precision:
-    return "second" if slot is not None and slot.second else "minute"
+    return moment_text(slot, where, precision=shortest(slot))
 
 
 def lag(run: CronRun) -> float | None:

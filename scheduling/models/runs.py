@@ -6,7 +6,7 @@ from django.db import models
 from django.db.models import Q
 
 from governance.zones import zone as named_zone
-from providers.display import moment_text
+from providers.display import moment_text, shortest
 from providers.identifiers import new_id
 from scheduling.models.jobs import CronJob
 
@@ -147,7 +147,8 @@ class CronRun(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.job} at {moment_text(self.slot, named_zone(self.job.zone))}"
+        where = named_zone(self.job.zone)
+        return f"{self.job} at {moment_text(self.slot, where, precision=shortest(self.slot))}"
 
     @property
     def total_tokens(self) -> int | None:

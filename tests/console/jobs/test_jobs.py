@@ -102,6 +102,7 @@ def test_times_a_few_seconds_apart_are_told_apart(browser: Client, team: Team) -
     assert " - " not in runs, runs
     page = _text(browser, reverse("admin:scheduling_cronrun_change", args=[run.pk]))
     assert "Started 7 May 2030, 12:00:20.003 UTC" in page
+    assert "Pulse at 7 May 2030, 12:00:20 UTC" in page
 
 
 def test_the_preview_says_the_schedule_and_its_times(browser: Client, team: Team) -> None:
