@@ -18,7 +18,7 @@ from governance.runtime import BlockingRuntime
 from scheduling import calling, claiming, crew, handling, patience
 from scheduling.crew import Crew
 from scheduling.dispatcher import dispatch
-from scheduling.endings import Ended
+from scheduling.endings import Ended, finish
 from scheduling.models import CronJob, CronRun, RunStatus
 from scheduling.outcomes import Attempt
 from tests.scheduling.conftest import MakeRun
@@ -126,8 +126,6 @@ def test_a_run_whose_end_cannot_be_written_is_not_begun_again(
     worker: Crew, made: list[UUID], make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stuck, other = make_run(), make_run()
-    finish = crew.finish
-
     def fail(ends: Sequence[Ended], now: datetime) -> int:
         if any(end.run.pk == stuck.pk for end in ends):
             # The next claim is made once this run has been given up.
