@@ -8,7 +8,8 @@ from datetime import datetime
 from uuid import UUID
 
 from governance import kept_calls
-from scheduling.models import CronRun, RunStatus
+from scheduling import deliveries
+from scheduling.models import CronRun, RunDelivery, RunStatus
 from scheduling.wakeups import RUNS_CANCELLED, announce
 
 BEGUN = (RunStatus.RUNNING, RunStatus.WAITING_FOR_APPROVAL)
@@ -27,9 +28,26 @@ def ask(run_ids: Collection[UUID], *, reason: str, now: datetime) -> int:
     told = runs.filter(status__in=BEGUN, cancel_requested_at=None).update(
         reason=reason, cancel_requested_at=now
     )
+    if ended:
+        _tell_of_those_tried(run_ids, now)
     if told:
         announce(RUNS_CANCELLED)
     return ended + told
+
+
+def _tell_of_those_tried(run_ids: Collection[UUID], now: datetime) -> None:
+    """Make the messages of runs that have ended now while they waited for another attempt; what
+    was never begun is told to nobody."""
+    tried = CronRun.objects.filter(
+        pk__in=run_ids,
+        status=RunStatus.CANCELLED,
+        cancel_requested_at=now,
+        attempt__gt=0,
+        job__in=RunDelivery.objects.values("job"),
+    )
+    for run in tried.select_related("job__team"):
+        # There is no output that could be another one.
+        deliveries.tell(run, previous_output=None, now=now)
 
 
 def asked_of(owner: UUID) -> set[UUID]:

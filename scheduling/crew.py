@@ -67,6 +67,8 @@ class _Board:
     """The runs under way in this process, for its threads."""
 
     runs: dict[UUID, _UnderWay] = field(default_factory=dict)
+    # The tokens of runs that have ended and cannot be written: nobody begins them again.
+    given_up: set[UUID] = field(default_factory=set)
     changed: threading.Condition = field(default_factory=threading.Condition)
 
     def room(self) -> tuple[int, int]:
@@ -142,7 +144,7 @@ class Crew:
 
         def claim() -> list[CronRun]:
             # A claim may have been committed although its answer was lost.
-            found = claiming.left_lying(owner, self._board.known()) if self._unsure else []
+            found = self._left_lying() if self._unsure else []
             self._unsure = True
             now = timezone.now()
             found += claiming.claim(owner, foreground=foreground, background=background, now=now)
@@ -155,6 +157,10 @@ class Crew:
             # Nobody else can have what may be this process's by now.
             self._ends.put(_Unsure())
             raise
+
+    def _left_lying(self) -> list[CronRun]:
+        left = claiming.left_lying(self._runtime.process_id, self._board.known())
+        return [run for run in left if run.token not in self._board.given_up]
 
     def _begin(self, run: CronRun) -> None:
         try:
@@ -242,7 +248,8 @@ class Crew:
         try:
             finish([_charged(end)], timezone.now())
         except Exception:
-            # Recovery closes it as unconfirmed in the end.
+            # Recovery closes it in the end; begun again before that, it could be paid for twice.
+            self._board.given_up.add(end.run.token)
             logger.exception("Run %s ended and could not be written", end.run.pk)
             connection.close()
 

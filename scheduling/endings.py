@@ -77,9 +77,10 @@ def _finish_one(end: Ended, held: CronRun | None, job: CronJob, now: datetime) -
     if held is None or not own.update(**columns):
         logger.warning("Run %s ended as %s after it had been closed.", run.pk, attempt.status)
         return False
-    for name, value in columns.items():
-        setattr(run, name, value)
+    # One that goes on keeps the token it was read with, should all this have to be written anew.
     if again is None and not waits:
+        for name, value in columns.items():
+            setattr(run, name, value)
         _conclude(run, job, attempt, now)
     return True
 

@@ -98,15 +98,17 @@ def cancel_all(job: CronJob, *, now: datetime, reason: str = "") -> list[CronRun
     _check_reason(reason)
     with transaction.atomic():
         locked = _locked(job)
-        found = list(locked.runs.filter(status__in=ACTIVE).order_by("slot", "id"))
-        cancelling.ask([run.pk for run in found], reason=reason.strip() or CANCELLED, now=now)
+        # There may be many, and the texts are what is large.
+        runs = locked.runs.defer("output", "asked")
+        found = list(runs.filter(status__in=ACTIVE).order_by("slot", "id"))
+        ids = [run.pk for run in found]
+        cancelling.ask(ids, reason=reason.strip() or CANCELLED, now=now)
         for run in found:
             if run.cancel_requested_at is None:
                 audit_notes.cancelled(run, reason=reason)
     cancelling.withdraw(now)
-    for run in found:
-        run.refresh_from_db()
-    return found
+    stand = runs.in_bulk(ids)
+    return [stand[pk] for pk in ids if pk in stand]
 
 
 def _check_reason(reason: str) -> None:

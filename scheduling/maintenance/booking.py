@@ -12,7 +12,8 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import DateTimeField, Q, QuerySet, Value
+from django.db.models.functions import Least
 
 from scheduling.maintenance.catalogue import BY_NAME, CATALOGUE
 from scheduling.maintenance.timing import following, schedule_of
@@ -23,6 +24,8 @@ logger = logging.getLogger(__name__)
 LONGEST_RESULT = 500
 # A job that has nothing to do is taken, and so written to, this seldom.
 SHOWN_EVERY = timedelta(minutes=1)
+# What began further ahead than this did so before the clock was set back.
+CLOCK_ERROR = timedelta(seconds=10)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,12 +66,19 @@ def due(names: Collection[str], now: datetime) -> list[MaintenanceJob]:
 def claim(name: str, owner: UUID, now: datetime, lease: timedelta) -> bool:
     """Take a due job, unless somebody else has."""
     mine = _free(now).filter(pk=name)
-    return mine.update(owner=owner, lease_until=now + lease, last_started_at=now) == 1
+    # A time from before the clock was set back must not look like one that is asked for meanwhile.
+    next_at = Least("next_at", Value(now, DateTimeField()))
+    changes = {"lease_until": now + lease, "last_started_at": now, "next_at": next_at}
+    return mine.update(owner=owner, **changes) == 1
 
 
 def _free(now: datetime) -> QuerySet[MaintenanceJob]:
-    nobodys = Q(lease_until=None) | Q(lease_until__lte=now)
-    return MaintenanceJob.objects.filter(nobodys, next_at__lte=now)
+    """The jobs that anybody may take. After the clock was set back the times of before say nothing:
+    whatever is planned is due then, and no lease holds."""
+    set_back = Q(last_started_at__gt=now + CLOCK_ERROR)
+    nobodys = Q(lease_until=None) | Q(lease_until__lte=now) | set_back
+    due = Q(next_at__lte=now) | (set_back & Q(next_at__isnull=False))
+    return MaintenanceJob.objects.filter(nobodys & due)
 
 
 def release(name: str, owner: UUID) -> None:

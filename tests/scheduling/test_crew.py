@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from datetime import datetime, timedelta
 from types import SimpleNamespace
 from typing import Any, cast
@@ -18,6 +18,7 @@ from governance.runtime import BlockingRuntime
 from scheduling import calling, claiming, crew, handling, patience
 from scheduling.crew import Crew
 from scheduling.dispatcher import dispatch
+from scheduling.endings import Ended, finish
 from scheduling.models import CronJob, CronRun, RunStatus
 from scheduling.outcomes import Attempt
 from tests.scheduling.conftest import MakeRun
@@ -119,6 +120,29 @@ def test_a_claim_whose_answer_was_lost_is_found(
 
     eventually(_all_have_ended, bool, what="the ends")
     assert sorted(made) == sorted(runs)
+
+
+def test_a_run_whose_end_cannot_be_written_is_not_begun_again(
+    worker: Crew, made: list[UUID], make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stuck, other = make_run(), make_run()
+    def fail(ends: Sequence[Ended], now: datetime) -> int:
+        if any(end.run.pk == stuck.pk for end in ends):
+            # The next claim is made once this run has been given up.
+            _lose_the_answers(monkeypatch, 1)
+            raise ValueError("a fault")
+        return finish(ends, now)
+
+    monkeypatch.setattr(crew, "finish", fail)
+
+    assert worker.take(1) == 1
+    ended = CronRun.objects.filter(pk=other.pk, status=RunStatus.SUCCEEDED)
+    eventually(ended.exists, bool, what="the other's end")
+    worker.stop()
+
+    assert made == [stuck.pk, other.pk]
+    # Recovery says in the end what became of it.
+    assert CronRun.objects.get(pk=stuck.pk).status == RunStatus.RUNNING
 
 
 @pytest.mark.parametrize("way", ["cancelled", "replaced"])

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
 import pytest
+from django.core.exceptions import ValidationError
+from django.db import OperationalError
 from django.utils import timezone
 from django_q.models import OrmQ
 
 from governance.models import Channel, ChannelKind, Delivery
-from scheduling import handling
+from scheduling import handling, messages
 from scheduling.endings import Ended, finish
 from scheduling.models import CronJob, CronRun, RunStatus
 from scheduling.outcomes import Attempt
@@ -173,3 +176,47 @@ def test_whoever_wants_to_know_is_told(make_run: MakeRun) -> None:
     finish([ended(run, passes=False, reason="It broke.")], later())
 
     assert Delivery.objects.get().run_id == run.pk
+
+
+@pytest.mark.parametrize(("passes", "status"), [(True, "queued"), (False, "failed")])
+def test_an_end_that_the_database_took_back_is_written_once_more(
+    make_run: MakeRun, monkeypatch: pytest.MonkeyPatch, passes: bool, status: str
+) -> None:
+    end = ended(make_run(owner=OWNER, max_attempts=2), passes=passes)
+
+    def fail(count: int) -> None:
+        raise OperationalError("away")
+
+    with monkeypatch.context() as away, pytest.raises(OperationalError):
+        away.setattr(messages, "tell", fail)
+        finish([end], later())
+    assert CronRun.objects.get().status == RunStatus.RUNNING
+
+    assert finish([end], later()) == 1
+    assert CronRun.objects.get().status == status
+
+
+@pytest.mark.parametrize("tried", [True, False], ids=["tried", "put off"])
+def test_of_a_cancelled_run_that_waits_for_its_next_attempt_those_are_told_who_want_all(
+    make_run: MakeRun, tried: bool
+) -> None:
+    run = make_run(owner=OWNER, max_attempts=2)
+    channel = Channel.objects.create(name="here", kind=ChannelKind.CONSOLE)
+    for on in ("always", "failure"):
+        run.job.deliveries.create(channel=channel, on=on)
+    other = make_run()
+    other.job.deliveries.create(channel=channel, on="always")
+    finish([ended(run, passes=tried, deferred=not tried)], later())
+
+    for one in (run, run, other):
+        with suppress(ValidationError):
+            handling.cancel(one, now=later(), reason="Enough.")
+
+    # What was never begun is told to nobody.
+    assert CronRun.objects.filter(status=RunStatus.CANCELLED).count() == 2
+    found = [(one.run_id, one.event) for one in Delivery.objects.all()]
+    assert found == [(run.pk, "run.cancelled")] * tried
+    if tried:
+        told = Delivery.objects.get().body["data"]
+        assert (told["status"], told["reason"]) == ("cancelled", "Enough.")
+        assert told["finished_at"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -119,6 +120,24 @@ def test_all_of_a_jobs_runs_are_cancelled_and_none_begins_for_it(make_run: MakeR
     assert {(one.status, one.reason) for one in done} == {(RunStatus.CANCELLED, "Enough.")}
     assert told() == 0
     assert AuditEntry.objects.filter(action="run cancelled").count() == 4
+
+
+def test_cancelling_a_long_line_takes_no_more_queries_than_a_short_one(
+    make_job: MakeJob, django_assert_max_num_queries: Any
+) -> None:
+    job, now = make_job(), timezone.now()
+    for number in range(30):
+        CronRun.objects.create(
+            job=job, slot=now + number * HOUR, trigger=RunTrigger.REPLAY, queued_at=now, output="O"
+        )
+
+    with django_assert_max_num_queries(10):
+        done = handling.cancel_all(job, now=now)
+        assert {(one.status, one.job.pk) for one in done} == {(RunStatus.CANCELLED, job.pk)}
+
+    # What is large is not read, unless somebody wants it.
+    assert done[0].get_deferred_fields() == {"output", "asked"}
+    assert done[0].output == "O"
 
 
 def test_of_runs_under_way_all_workers_are_told_once(make_run: MakeRun) -> None:
