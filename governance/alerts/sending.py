@@ -8,12 +8,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import Counter
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from smtplib import SMTPException
+from uuid import UUID
 
 import orjson
 from django.core.mail import send_mail
@@ -76,33 +76,46 @@ class Result:
 
 
 class Underway:
-    """The messages that one event loop is sending. Use it in that loop."""
+    """The messages that one event loop is sending, and those that were sent, each until it is
+    forgotten: what came of it is not lost if it cannot be recorded. Use it in that loop's thread.
+    """
 
     def __init__(self) -> None:
-        self._sending: dict[asyncio.Task[Result], Outgoing] = {}
+        self._sending: dict[UUID, tuple[Outgoing, asyncio.Task[Result]]] = {}
 
     def __len__(self) -> int:
         return len(self._sending)
 
-    def lines(self) -> Counter[int]:
-        """How many there are in each line: see `line_of`."""
-        return Counter(line_of(message.channel) for message in self._sending.values())
+    def messages(self) -> list[Outgoing]:
+        """All of them."""
+        return [message for message, _ in self._sending.values()]
+
+    def ended(self) -> list[tuple[Outgoing, Result]]:
+        """Those that were sent, and what came of each."""
+        return [
+            (message, task.result())
+            for message, task in self._sending.values()
+            if task.done() and not task.cancelled()
+        ]
+
+    def forget(self, message: Outgoing) -> None:
+        """What came of it needs to be known no longer."""
+        del self._sending[message.delivery.pk]
 
     async def go_on(
         self, claimed: Iterable[Outgoing], transport: Transport, now: datetime, patience: float
-    ) -> list[tuple[Outgoing, Result]]:
+    ) -> None:
         """Begin to send those that were `claimed`, and wait until one is sent, for `patience`
-        seconds at most. Returns all that were sent; the others go on."""
+        seconds at most. The others go on."""
         for message in claimed:
             task = asyncio.ensure_future(send(message, transport, now))
-            self._sending[task] = message
+            self._sending[message.delivery.pk] = (message, task)
         if self._sending:
             first = asyncio.FIRST_COMPLETED
-            _, more = await asyncio.wait(self._sending, timeout=patience, return_when=first)
+            tasks = [task for _, task in self._sending.values()]
+            _, more = await asyncio.wait(tasks, timeout=patience, return_when=first)
             if more:
                 await asyncio.wait(more, timeout=TOGETHER_SECONDS)
-        sent = [task for task in self._sending if task.done()]
-        return [(self._sending.pop(task), task.result()) for task in sent]
 
 
 def line_of(channel: Channel) -> int:
