@@ -18,6 +18,7 @@ from django.db import transaction
 from django.db.models import F, Q, QuerySet, Window
 from django.db.models.functions import RowNumber
 
+from governance.alerts import mailing
 from governance.alerts.sending import Outgoing, Result, line_of
 from governance.models import (
     Alert,
@@ -42,7 +43,7 @@ BACKOFF = (
 AT_ONCE = 128
 # So that one receiver that is slow, or has much to take, does not hold up the others; chats refuse
 # more than about one message a second, and mail servers many at once.
-AT_ONCE_EACH, AT_ONCE_CHAT, AT_ONCE_MAIL = 16, 1, 4
+AT_ONCE_EACH, AT_ONCE_CHAT, AT_ONCE_MAIL = 16, 1, mailing.AT_ONCE
 SHARE = 8
 CLAIMED_FOR = timedelta(minutes=2)
 NOT_FOUND, GONE = 404, 410
