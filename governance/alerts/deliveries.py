@@ -19,7 +19,7 @@ from django.db.models import F, Q, QuerySet, Window
 from django.db.models.functions import RowNumber
 
 from governance.alerts import mailing
-from governance.alerts.sending import Outgoing, Result, line_of
+from governance.alerts.sending import LONGEST_PAUSE, Outgoing, Result, line_of
 from governance.models import (
     Alert,
     Channel,
@@ -146,8 +146,22 @@ def _first_of_each_channel(due: QuerySet[Delivery], fair: int) -> QuerySet[Any]:
 def _due(now: datetime) -> QuerySet[Delivery]:
     muted = Q(alert__isnull=False, alert__muted_until__gt=now)
     return Delivery.objects.filter(
-        ~muted, status=DeliveryStatus.PENDING, next_at__lte=now, channel__enabled=True
+        ~muted,
+        Q(next_at__lte=now) | _of_another_clock(now),
+        status=DeliveryStatus.PENDING,
+        channel__enabled=True,
     )
+
+
+def _of_another_clock(now: datetime) -> Q:
+    """Those that the clock was set back under: made later than it is, or to wait for longer than
+    any wait. Of others nobody can say, and they wait no longer than they might have to anyway."""
+    longer = {n: wait for n, wait in enumerate(BACKOFF, 1) if wait > LONGEST_PAUSE}
+    found = Q(created_at__gt=now, tries=0)
+    found |= Q(next_at__gt=now + LONGEST_PAUSE) & ~Q(tries__in=longer)
+    for tries, wait in longer.items():
+        found |= Q(tries=tries, next_at__gt=now + wait)
+    return found
 
 
 def _claim(row: Delivery, now: datetime) -> bool:

@@ -22,11 +22,12 @@ from governance.alerts.deliveries import (
     NOWHERE,
     claim_due,
     new_delivery,
+    none_due,
     record,
     redeliver,
     send_test,
 )
-from governance.alerts.sending import Outgoing
+from governance.alerts.sending import LONGEST_PAUSE, Outgoing
 from governance.models import Channel, ChannelFormat, Delivery, DeliveryStatus
 from providers.models import Secret
 from tests.governance.alerts.receiver import SECRET, Receiver, is_signed, receiving, send_all
@@ -333,3 +334,32 @@ def test_no_secret_outlives_its_channel_though_it_goes_with_its_team() -> None:
     assert list(Channel.objects.all()) == [kept]
     mine = Secret.objects.filter(pk__in=[shared.pk, own.pk, address.pk])
     assert list(mine) == [shared]
+
+
+@pytest.mark.parametrize("days", [1, 30])
+def test_what_was_made_before_the_clock_was_set_back_is_sent_at_once(
+    receiver: Receiver, days: int
+) -> None:
+    make_delivery(make_channel(receiver.url), NOON + timedelta(days=days))
+    assert not none_due(NOON)
+    assert len(send_due(NOON)) == 1
+    assert none_due(NOON)
+    assert send_due(NOON) == []
+
+
+@pytest.mark.parametrize(
+    ("tries", "longest"), [(1, LONGEST_PAUSE), (4, BACKOFF[3]), (7, LONGEST_PAUSE)]
+)
+def test_nothing_waits_longer_than_it_could_have_been_told_to(
+    tries: int, longest: timedelta
+) -> None:
+    """Whatever is planned for later was planned before the clock was set back."""
+    delivery = make_delivery(make_channel(), NOON - SECOND)
+    row = Delivery.objects.filter(pk=delivery.pk)
+    row.update(tries=tries, next_at=NOON + longest)
+    assert none_due(NOON)
+    assert claim_due(NOON) == []
+    row.update(next_at=NOON + longest + SECOND)
+    assert not none_due(NOON)
+    assert len(claim_due(NOON)) == 1
+    assert none_due(NOON)
