@@ -6,7 +6,8 @@ had claimed is sent by another, so a receiver may be sent a message twice, with 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -14,14 +15,14 @@ from uuid import UUID
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import transaction
-from django.db.models import BigIntegerField, Case, F, Q, QuerySet, When, Window
+from django.db.models import F, Q, QuerySet, Window
 from django.db.models.functions import RowNumber
 
-from governance.alerts.sending import Outgoing, Result
+from governance.alerts import mailing
+from governance.alerts.sending import LONGEST_PAUSE, Outgoing, Result, line_of
 from governance.models import (
     Alert,
     Channel,
-    ChannelFormat,
     ChannelKind,
     Delivery,
     DeliveryStatus,
@@ -42,7 +43,7 @@ BACKOFF = (
 AT_ONCE = 128
 # So that one receiver that is slow, or has much to take, does not hold up the others; chats refuse
 # more than about one message a second, and mail servers many at once.
-AT_ONCE_EACH, AT_ONCE_CHAT, AT_ONCE_MAIL = 16, 1, 4
+AT_ONCE_EACH, AT_ONCE_CHAT, AT_ONCE_MAIL = 16, 1, mailing.AT_ONCE
 SHARE = 8
 CLAIMED_FOR = timedelta(minutes=2)
 NOT_FOUND, GONE = 404, 410
@@ -88,52 +89,81 @@ def none_due(now: datetime) -> bool:
     return not _due(now).exists()
 
 
-def claim_due(now: datetime, busy: Mapping[int, int] | None = None) -> list[Outgoing]:
+def claim_due(now: datetime, under_way: Collection[Outgoing] = ()) -> list[Outgoing]:
     """Deliveries that are due, each in one process only; those of a muted alert wait.
 
-    Of each line only as many as there are places for it, beside those that are under way already:
-    `busy` says how many in which line. So none has to wait for all of another's.
+    Of each line only as many as there are places for it, beside those that are `under_way` in this
+    process already, which are not claimed anew. So none has to wait for all of another's.
     """
-    busy = busy or {}
-    free = AT_ONCE - sum(busy.values())
+    free = AT_ONCE - len(under_way)
     if free <= 0:
         return []
-    # Whoever is slow is given fewer places the fewer there are, and never the last ones.
-    fair = max(1, min(AT_ONCE_EACH, free // SHARE))
     # Bodies are read of those alone that are claimed.
-    chosen = [
-        one.pk
-        for one in _first_of_each_line(now, fair).only("pk")
-        if one.place + busy.get(one.line, 0) <= one.most
-    ][:free]
-    rows = Delivery.objects.filter(pk__in=chosen).order_by("next_at", "pk")
+    rows = Delivery.objects.filter(pk__in=_chosen(now, under_way, free)).order_by("next_at", "pk")
     whole = rows.select_related("channel__secret", "channel__address")
     return [outgoing(row) for row in whole if _claim(row, now)]
 
 
-def _first_of_each_line(now: datetime, fair: int) -> QuerySet[Any]:
-    """The first due of each line, before any line's second."""
-    is_mail = Q(channel__kind=ChannelKind.EMAIL)
-    chat = Q(channel__kind=ChannelKind.WEBHOOK) & ~Q(channel__format=ChannelFormat.STANDARD)
-    lined_up = _due(now).annotate(
-        # As `line_of` says.
-        line=Case(When(is_mail, then=0), default=F("channel_id"), output_field=BigIntegerField()),
-        most=Case(
-            When(chat, then=AT_ONCE_CHAT),
-            When(is_mail, then=min(fair, AT_ONCE_MAIL)),
-            default=fair,
-        ),
-    )
-    place = Window(RowNumber(), partition_by=["line"], order_by=["next_at", "pk"])
-    first = lined_up.annotate(place=place).filter(place__lte=F("most"))
-    return first.order_by("place", "next_at", "pk")
+def _chosen(now: datetime, under_way: Collection[Outgoing], free: int) -> list[UUID]:
+    """At most as many as are `free`: the first of each channel before any channel's second, those
+    under way counted, so that of a line that many share none has all the places."""
+    # Whoever is slow is given fewer places the fewer there are, and never the last ones.
+    fair = max(1, min(AT_ONCE_EACH, free // SHARE))
+    channels = {message.channel.pk: message.channel for message in under_way}
+    of_channel = Counter(message.channel.pk for message in under_way)
+    of_line = Counter(line_of(message.channel) for message in under_way)
+    full = [one for one in channels.values() if of_line[line_of(one)] >= _most(one, fair)]
+    due = _due(now).exclude(pk__in=[message.delivery.pk for message in under_way])
+    rows = list(_first_of_each_channel(_without(due, full), fair))
+    rows.sort(key=lambda row: (row.place + of_channel[row.channel_id], row.next_at, row.pk))
+    chosen = []
+    for row in rows:
+        line = line_of(row.channel)
+        if of_line[line] < _most(row.channel, fair):
+            of_line[line] += 1
+            chosen.append(row.pk)
+    return chosen[:free]
+
+
+def _most(channel: Channel, fair: int) -> int:
+    """How many places the channel's line has."""
+    if channel.kind == ChannelKind.EMAIL:
+        return min(fair, AT_ONCE_MAIL)
+    return AT_ONCE_CHAT if channel.is_chat else fair
+
+
+def _without(due: QuerySet[Delivery], full: Collection[Channel]) -> QuerySet[Delivery]:
+    """Without those of lines that are full: they may be very many, and are read for nothing."""
+    if any(one.kind == ChannelKind.EMAIL for one in full):
+        due = due.exclude(channel__kind=ChannelKind.EMAIL)
+    return due.exclude(channel__in=[one.pk for one in full])
+
+
+def _first_of_each_channel(due: QuerySet[Delivery], fair: int) -> QuerySet[Any]:
+    place = Window(RowNumber(), partition_by=["channel"], order_by=["next_at", "pk"])
+    first = due.annotate(place=place).filter(place__lte=fair).select_related("channel")
+    return first.only("next_at", "channel__kind", "channel__format")
 
 
 def _due(now: datetime) -> QuerySet[Delivery]:
     muted = Q(alert__isnull=False, alert__muted_until__gt=now)
     return Delivery.objects.filter(
-        ~muted, status=DeliveryStatus.PENDING, next_at__lte=now, channel__enabled=True
+        ~muted,
+        Q(next_at__lte=now) | _of_another_clock(now),
+        status=DeliveryStatus.PENDING,
+        channel__enabled=True,
     )
+
+
+def _of_another_clock(now: datetime) -> Q:
+    """Those that the clock was set back under: made later than it is, or to wait for longer than
+    any wait. Of others nobody can say, and they wait no longer than they might have to anyway."""
+    longer = {n: wait for n, wait in enumerate(BACKOFF, 1) if wait > LONGEST_PAUSE}
+    found = Q(created_at__gt=now, tries=0)
+    found |= Q(next_at__gt=now + LONGEST_PAUSE) & ~Q(tries__in=longer)
+    for tries, wait in longer.items():
+        found |= Q(tries=tries, next_at__gt=now + wait)
+    return found
 
 
 def _claim(row: Delivery, now: datetime) -> bool:

@@ -8,17 +8,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import Counter
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from smtplib import SMTPException
+from uuid import UUID
 
 import orjson
-from django.core.mail import send_mail
 
-from governance.alerts import formats, signing
+from governance.alerts import formats, mailing, signing
 from governance.models import Channel, ChannelKind, Delivery
 from providers.failures import retry_after
 from providers.transport import (
@@ -31,15 +29,13 @@ from providers.transport import (
 
 logger = logging.getLogger(__name__)
 CONNECT_SECONDS, TOTAL_SECONDS = 5.0, 15.0
-# A mail server may take its time for each of its answers.
-MAIL_SECONDS = 60.0
 # What is read of an answer after its head, so that its connection can be used again.
 BODY_SECONDS = 1.0
 # Those that end so soon after another are looked at with it.
 TOGETHER_SECONDS = 0.05
 TOO_MANY = 429
 LONGEST_PAUSE = timedelta(hours=1)
-NO_MAIL_SERVER_ANSWERED = f"The mail server did not take it within {MAIL_SECONDS:g} seconds."
+MAIL_PAUSE = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -76,33 +72,46 @@ class Result:
 
 
 class Underway:
-    """The messages that one event loop is sending. Use it in that loop."""
+    """The messages that one event loop is sending, and those that were sent, each until it is
+    forgotten: what came of it is not lost if it cannot be recorded. Use it in that loop's thread.
+    """
 
     def __init__(self) -> None:
-        self._sending: dict[asyncio.Task[Result], Outgoing] = {}
+        self._sending: dict[UUID, tuple[Outgoing, asyncio.Task[Result]]] = {}
 
     def __len__(self) -> int:
         return len(self._sending)
 
-    def lines(self) -> Counter[int]:
-        """How many there are in each line: see `line_of`."""
-        return Counter(line_of(message.channel) for message in self._sending.values())
+    def messages(self) -> list[Outgoing]:
+        """All of them."""
+        return [message for message, _ in self._sending.values()]
+
+    def ended(self) -> list[tuple[Outgoing, Result]]:
+        """Those that were sent, and what came of each."""
+        return [
+            (message, task.result())
+            for message, task in self._sending.values()
+            if task.done() and not task.cancelled()
+        ]
+
+    def forget(self, message: Outgoing) -> None:
+        """What came of it needs to be known no longer."""
+        del self._sending[message.delivery.pk]
 
     async def go_on(
         self, claimed: Iterable[Outgoing], transport: Transport, now: datetime, patience: float
-    ) -> list[tuple[Outgoing, Result]]:
+    ) -> None:
         """Begin to send those that were `claimed`, and wait until one is sent, for `patience`
-        seconds at most. Returns all that were sent; the others go on."""
+        seconds at most. The others go on."""
         for message in claimed:
             task = asyncio.ensure_future(send(message, transport, now))
-            self._sending[task] = message
+            self._sending[message.delivery.pk] = (message, task)
         if self._sending:
             first = asyncio.FIRST_COMPLETED
-            _, more = await asyncio.wait(self._sending, timeout=patience, return_when=first)
+            tasks = [task for _, task in self._sending.values()]
+            _, more = await asyncio.wait(tasks, timeout=patience, return_when=first)
             if more:
                 await asyncio.wait(more, timeout=TOGETHER_SECONDS)
-        sent = [task for task in self._sending if task.done()]
-        return [(self._sending.pop(task), task.result()) for task in sent]
 
 
 def line_of(channel: Channel) -> int:
@@ -133,8 +142,7 @@ async def _handed_over(message: Outgoing, transport: Transport, now: datetime) -
     if kind == ChannelKind.CONSOLE:
         return Result(handed_over=True)
     if kind == ChannelKind.EMAIL:
-        fault = await _mailed(message)
-        return Result(fault=fault, handed_over=not fault)
+        return await _mailed(message)
     answer = await transport.open(_request(message, now), _limits(message.channel))
     try:
         await _read(answer)
@@ -157,22 +165,14 @@ def _pause(answer: InboundStream, now: datetime) -> timedelta:
     return min(timedelta(seconds=asked or 0), LONGEST_PAUSE)
 
 
-async def _mailed(message: Outgoing) -> str:
-    """Hand it to the mail server, on a thread; what went wrong, or nothing."""
-    try:
-        async with asyncio.timeout(MAIL_SECONDS):
-            return await asyncio.to_thread(_mail, message)
-    except TimeoutError:
-        return NO_MAIL_SERVER_ANSWERED
-
-
-def _mail(message: Outgoing) -> str:
+async def _mailed(message: Outgoing) -> Result:
     subject, text = formats.mail(message.delivery.body)
     try:
-        send_mail(subject, text, None, message.channel.recipients)
-    except (OSError, SMTPException) as error:
-        return f"The mail server did not take it ({type(error).__name__})."
-    return ""
+        fault = await mailing.hand_over(subject, text, message.channel.recipients)
+    except TimeoutError as error:
+        # It may have it all the same, or be overrun.
+        return Result(fault=str(error), pause=MAIL_PAUSE)
+    return Result(fault=fault, handed_over=not fault)
 
 
 def _limits(channel: Channel) -> Limits:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Any
 
 from governance import kept_calls
 from governance.alerts import deliveries
@@ -32,7 +33,8 @@ class Upkeep:
     an operator sets another.
 
     `do` returns what came of it in words; it raises `NotWell` where it found something wrong.
-    `is_idle` says with one cheap query that there is nothing to do.
+    `is_idle` says with one cheap query that there is nothing to do. `look_after` is called about
+    once a second with what the job keeps in a process, and the clock, whoever has the job.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Upkeep:
     longest: timedelta
     lane: Lane = Lane.SLOW
     is_idle: Callable[[datetime], bool] | None = None
+    look_after: Callable[[dict[str, Any], Callable[[], datetime]], None] | None = None
 
     @property
     def lease(self) -> timedelta:
@@ -61,6 +64,7 @@ CATALOGUE = (
         longest=timedelta(seconds=20),
         lane=Lane.MESSAGES,
         is_idle=deliveries.none_due,
+        look_after=errands.record_sent,
     ),
     Upkeep(
         name="stale-runs",

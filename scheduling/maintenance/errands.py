@@ -4,9 +4,13 @@ once even where a lease ended and two processes are at it.
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
+from typing import Any
+
+from django.db import InterfaceError, OperationalError
 
 from governance import kept_calls
 from governance.alerts import deliveries
@@ -19,39 +23,63 @@ from scheduling.maintenance.turn import Turn
 from scheduling.maintenance.words import counted
 from scheduling.models import CronRun
 
-# A turn of deliveries ends in time for its lease; it looks so often for what becomes due meanwhile.
-DELIVERING_SECONDS, LOOK_FOR_MORE_SECONDS = 10.0, 0.25
-UNDER_WAY = "under way"
+logger = logging.getLogger(__name__)
+# A turn of deliveries ends in time for its lease. It looks for what is due whenever there is a
+# place again, and else so often: where much is due that is no cheap question.
+DELIVERING_SECONDS, LOOK_FOR_MORE_SECONDS = 10.0, 1.0
+# What is kept from one turn to the next, and until a turn says so.
+UNDER_WAY, SENT = "under way", "sent"
 
 
 def deliver(turn: Turn) -> str:
     """Send the messages that are due, each as soon as there is a place for it.
 
-    Whoever is slow keeps nobody waiting: what is under way at the end of a turn goes on, and is
-    looked after in the next.
+    Whoever is slow keeps nobody waiting: what is under way at the end of a turn goes on, and
+    `record_sent` sees to it.
     """
-    under_way: Underway = turn.kept.setdefault(UNDER_WAY, Underway())
-    # What has ended since the last turn is recorded before it might be claimed anew.
-    sent = _go_on(turn, under_way, [], patience=0.0) if under_way else []
     until = time.monotonic() + DELIVERING_SECONDS
     while turn.goes_on() and time.monotonic() < until:
-        claimed = deliveries.claim_due(turn.clock(), under_way.lines())
+        under_way: Underway = turn.kept.get(UNDER_WAY) or Underway()
+        claimed = deliveries.claim_due(turn.clock(), under_way.messages())
         if not claimed and not under_way:
             break
-        sent += _go_on(turn, under_way, claimed, LOOK_FOR_MORE_SECONDS)
-    if not under_way:
-        del turn.kept[UNDER_WAY]
-    return _delivered(sent, len(under_way))
+        turn.kept[UNDER_WAY] = under_way
+        _go_on(turn, under_way, claimed)
+        record_sent(turn.kept, turn.clock)
+    return _delivered(turn.kept.pop(SENT, ()), len(turn.kept.get(UNDER_WAY, ())))
 
 
-def _go_on(
-    turn: Turn, under_way: Underway, claimed: Sequence[Outgoing], patience: float
-) -> list[Result]:
-    """Send on for a moment, and record what came of those that were sent."""
+def _go_on(turn: Turn, under_way: Underway, claimed: Sequence[Outgoing]) -> None:
     now = turn.clock()
-    sent = turn.ask(lambda transport: under_way.go_on(claimed, transport, now, patience))
-    deliveries.record(sent, turn.clock())
-    return [result for _, result in sent]
+    patience = LOOK_FOR_MORE_SECONDS
+    turn.ask(lambda transport: under_way.go_on(claimed, transport, now, patience))
+
+
+def record_sent(kept: dict[str, Any], clock: Callable[[], datetime]) -> None:
+    """Record what came of the messages that have been sent, whoever sends those that are due now:
+    only this process knows, and once its claims have ended they would be sent again.
+
+    What cannot be recorded because the database is away is kept, for the next time.
+    """
+    under_way: Underway | None = kept.get(UNDER_WAY)
+    if under_way is None:
+        return
+    for message, result in under_way.ended():
+        _record(message, result, clock())
+        under_way.forget(message)
+        kept.setdefault(SENT, []).append(result)
+    if not under_way:
+        del kept[UNDER_WAY]
+
+
+def _record(message: Outgoing, result: Result, now: datetime) -> None:
+    try:
+        deliveries.record([(message, result)], now)
+    except (OperationalError, InterfaceError):
+        raise
+    except Exception:
+        # Whatever is odd about one, the others are recorded.
+        logger.exception("What came of delivery %s cannot be recorded.", message.delivery.pk)
 
 
 def _delivered(sent: Sequence[Result], under_way: int) -> str:

@@ -124,6 +124,8 @@ class _LaneThread(threading.Thread):
             try:
                 while not self._stop_asked.is_set():
                     self._rest(runner, self._look(runner, transport))
+                with suppress(Exception):
+                    self._look_after_kept()
             finally:
                 connection.close()
                 runner.run(transport.close())
@@ -160,6 +162,7 @@ class _LaneThread(threading.Thread):
         if not self._has_rows:
             booking.make_rows(now)
             self._has_rows = True
+        self._look_after_kept()
         for row in booking.due(self._jobs, now):
             job = self._jobs[row.name]
             if self._stop_asked.is_set():
@@ -168,6 +171,13 @@ class _LaneThread(threading.Thread):
                 row.name, self._owner, self._clock(), job.lease
             ):
                 self._do(job, runner, transport)
+
+    def _look_after_kept(self) -> None:
+        """See to what is kept, for others may have the jobs for long."""
+        for name, kept in self._kept.items():
+            look_after = self._jobs[name].look_after
+            if kept and look_after is not None:
+                look_after(kept, self._clock)
 
     def _can_wait(self, job: Upkeep, row: MaintenanceJob, now: datetime) -> bool:
         """Whether there is nothing to do, and it was shown lately that somebody looks."""

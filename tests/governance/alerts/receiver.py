@@ -52,10 +52,10 @@ def send_all(claimed: Sequence[Outgoing], now: datetime) -> list[tuple[Outgoing,
 
     async def send(transport: Transport) -> list[tuple[Outgoing, Result]]:
         under_way = Underway()
-        sent = await under_way.go_on(claimed, transport, now, patience=0.0)
-        while under_way:
-            sent += await under_way.go_on([], transport, now, patience=30.0)
-        return sent
+        await under_way.go_on(claimed, transport, now, patience=0.0)
+        while len(under_way.ended()) < len(claimed):
+            await under_way.go_on([], transport, now, patience=30.0)
+        return under_way.ended()
 
     return with_transport(send)
 

@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from django.core.exceptions import ValidationError
+from django.db.models import QuerySet
 from pytest_django import Settings
 
-from governance.alerts import formats
+from governance.alerts import deliveries, formats
 from governance.alerts.deliveries import (
     ANOTHERS,
     AT_ONCE,
     AT_ONCE_EACH,
     AT_ONCE_MAIL,
     BACKOFF,
+    CLAIMED_FOR,
     NOWHERE,
     claim_due,
     new_delivery,
+    none_due,
     record,
     redeliver,
     send_test,
 )
+from governance.alerts.sending import LONGEST_PAUSE, Outgoing
 from governance.models import Channel, ChannelFormat, Delivery, DeliveryStatus
 from providers.models import Secret
 from tests.governance.alerts.receiver import SECRET, Receiver, is_signed, receiving, send_all
@@ -68,6 +71,11 @@ def make_delivery(channel: Channel, now: datetime = NOON, **fields: Any) -> Deli
     delivery = new_delivery(channel, "run.failed", BODY, now, **fields)
     delivery.save()
     return delivery
+
+
+def under_way(channel: Channel, number: int = 1) -> list[Outgoing]:
+    """So many messages to it, which this process is sending."""
+    return [Outgoing(new_delivery(channel, "e", {}, NOON), channel, "") for _ in range(number)]
 
 
 def send_due(now: datetime) -> list[Delivery]:
@@ -171,7 +179,7 @@ def test_a_line_has_no_more_places_than_are_left(receiver: Receiver) -> None:
     for channel in (*[busy] * 3, chat, *mails * 3):
         make_delivery(channel)
     # With those there are places for 113, of which one line may have an eighth.
-    claimed = claim_due(NOON, {busy.pk: 13, chat.pk: 1, 0: 1})
+    claimed = claim_due(NOON, [*under_way(busy, 13), *under_way(chat), *under_way(mails[0])])
 
     assert sum(one.channel == busy for one in claimed) == 1
     assert sum(one.channel == chat for one in claimed) == 0
@@ -181,16 +189,70 @@ def test_a_line_has_no_more_places_than_are_left(receiver: Receiver) -> None:
 
 def test_slow_channels_leave_places_for_others(receiver: Receiver) -> None:
     """However many channels hang, each of them is given fewer places than there are left."""
-    under_way: Counter[int] = Counter()
+    claimed: list[Outgoing] = []
     for _ in range(12):
         channel = make_channel(receiver.url)
         for _ in range(AT_ONCE_EACH):
             make_delivery(channel)
-        claimed = claim_due(NOON, under_way)
-        under_way.update(one.channel.pk for one in claimed)
-        assert under_way[channel.pk] >= 1
-    assert under_way.total() < AT_ONCE
-    assert claim_due(NOON, {0: AT_ONCE}) == []
+        claimed += claim_due(NOON, claimed)
+        assert any(one.channel == channel for one in claimed)
+    assert len(claimed) < AT_ONCE
+    assert claim_due(NOON, under_way(channel, AT_ONCE)) == []
+
+
+def make_mail() -> Channel:
+    return make_channel("", kind="email", recipients=["a@example.com"])
+
+
+def test_much_mail_of_one_channel_keeps_no_others_waiting() -> None:
+    many, few = make_mail(), make_mail()
+    for _ in range(3 * AT_ONCE_MAIL):
+        make_delivery(many)
+    claimed = claim_due(NOON)
+    assert len(claimed) == AT_ONCE_MAIL
+    for _ in range(AT_ONCE_MAIL):
+        make_delivery(few, NOON + SECOND)
+
+    # One place comes free after the other, and what waits longest is always the same channel's.
+    later = []
+    for _ in range(AT_ONCE_MAIL):
+        del claimed[0]
+        [more] = claim_due(NOON + SECOND, claimed)
+        claimed.append(more)
+        later.append(more.channel)
+    assert later[0] == few
+    assert later.count(many) == later.count(few)
+
+
+def test_of_lines_that_are_full_nothing_is_read(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    busy, chat, mail = make_channel(receiver.url), make_chat(receiver), make_mail()
+    for channel in (busy, chat, mail, make_mail()):
+        make_delivery(channel)
+    full = [*under_way(busy, AT_ONCE_EACH), *under_way(chat), *under_way(mail, AT_ONCE_MAIL)]
+    numbered = deliveries._first_of_each_channel
+    read: list[int] = []
+
+    def count(due: QuerySet[Delivery], fair: int) -> QuerySet[Any]:
+        read.append(due.count())
+        return numbered(due, fair)
+
+    monkeypatch.setattr(deliveries, "_first_of_each_channel", count)
+    assert claim_due(NOON, full) == []
+    assert len(claim_due(NOON)) == 4
+    assert read == [0, 4]
+
+
+def test_what_is_under_way_is_not_claimed_anew_though_its_claim_has_ended(
+    receiver: Receiver,
+) -> None:
+    make_delivery(make_channel(receiver.url))
+    claimed = claim_due(NOON)
+    much_later = NOON + 2 * CLAIMED_FOR
+    assert claim_due(much_later, claimed) == []
+    # Another process may take it for lost.
+    assert len(claim_due(much_later)) == 1
 
 
 def test_who_answers_has_it_though_the_rest_of_the_answer_never_comes(receiver: Receiver) -> None:
@@ -272,3 +334,32 @@ def test_no_secret_outlives_its_channel_though_it_goes_with_its_team() -> None:
     assert list(Channel.objects.all()) == [kept]
     mine = Secret.objects.filter(pk__in=[shared.pk, own.pk, address.pk])
     assert list(mine) == [shared]
+
+
+@pytest.mark.parametrize("days", [1, 30])
+def test_what_was_made_before_the_clock_was_set_back_is_sent_at_once(
+    receiver: Receiver, days: int
+) -> None:
+    make_delivery(make_channel(receiver.url), NOON + timedelta(days=days))
+    assert not none_due(NOON)
+    assert len(send_due(NOON)) == 1
+    assert none_due(NOON)
+    assert send_due(NOON) == []
+
+
+@pytest.mark.parametrize(
+    ("tries", "longest"), [(1, LONGEST_PAUSE), (4, BACKOFF[3]), (7, LONGEST_PAUSE)]
+)
+def test_nothing_waits_longer_than_it_could_have_been_told_to(
+    tries: int, longest: timedelta
+) -> None:
+    """Whatever is planned for later was planned before the clock was set back."""
+    delivery = make_delivery(make_channel(), NOON - SECOND)
+    row = Delivery.objects.filter(pk=delivery.pk)
+    row.update(tries=tries, next_at=NOON + longest)
+    assert none_due(NOON)
+    assert claim_due(NOON) == []
+    row.update(next_at=NOON + longest + SECOND)
+    assert not none_due(NOON)
+    assert len(claim_due(NOON)) == 1
+    assert none_due(NOON)
