@@ -77,10 +77,11 @@ def _finish_one(end: Ended, held: CronRun | None, job: CronJob, now: datetime) -
     if held is None or not own.update(**columns):
         logger.warning("Run %s ended as %s after it had been closed.", run.pk, attempt.status)
         return False
-    # One that goes on keeps the token it was read with, should all this have to be written anew.
-    if again is None and not waits:
-        for name, value in columns.items():
+    for name, value in columns.items():
+        # It keeps the token it was read with, should all this have to be written anew.
+        if name != "token":
             setattr(run, name, value)
+    if again is None and not waits:
         _conclude(run, job, attempt, now)
     return True
 
