@@ -14,7 +14,7 @@ import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -185,7 +185,8 @@ class _LaneThread(threading.Thread):
             return False
         if self._kept[job.name] or booking.is_asked_for(row):
             return False
-        if now - row.last_started_at >= booking.SHOWN_EVERY:
+        # Also where the clock was set back.
+        if not timedelta(0) <= now - row.last_started_at < booking.SHOWN_EVERY:
             return False
         if time.monotonic() < self._look_again.get(job.name, 0.0):
             return True

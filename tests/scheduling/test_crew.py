@@ -126,6 +126,7 @@ def test_a_run_whose_end_cannot_be_written_is_not_begun_again(
     worker: Crew, made: list[UUID], make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stuck, other = make_run(), make_run()
+
     def fail(ends: Sequence[Ended], now: datetime) -> int:
         if any(end.run.pk == stuck.pk for end in ends):
             # The next claim is made once this run has been given up.
