@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -46,6 +46,7 @@ AT_ONCE = 128
 AT_ONCE_EACH, AT_ONCE_CHAT, AT_ONCE_MAIL = 16, 1, mailing.AT_ONCE
 SHARE = 8
 CLAIMED_FOR = timedelta(minutes=2)
+EVER = datetime(1970, 1, 1, tzinfo=UTC)
 NOT_FOUND, GONE = 404, 410
 NO_SERVER = "No mail server is set up: see PALYRA_EMAIL_URL."
 UNSIGNED = "The channel has no secret to sign with."
@@ -151,6 +152,8 @@ def _due(now: datetime) -> QuerySet[Delivery]:
         ~muted,
         Q(next_at__lte=now) | _of_another_clock(now),
         status=DeliveryStatus.PENDING,
+        # So that SQLite reads the index of those that are pending, not all that was ever sent.
+        next_at__gt=EVER,
         channel__enabled=True,
     )
 
