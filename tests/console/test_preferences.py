@@ -96,7 +96,7 @@ def test_lists_and_days_are_in_the_persons_zone(seeded: Seeded, browser: Client)
     found = browser.get(reverse("admin:governance_modelcall_changelist"), {"period": "2026-01-06"})
 
     assert [one.pk for one in found.context["cl"].result_list] == [call.pk]
-    assert "6 Jan 2026, 00:30 CET" in text_of(found.content.decode())
+    assert "6 Jan 2026, 00:30:00 CET" in text_of(found.content.decode())
 
 
 def test_the_zone_takes_one_query_a_page(
