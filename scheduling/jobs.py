@@ -178,8 +178,8 @@ def _wish(job: CronJob, wishes: Iterable[Wish]) -> None:
 
 
 def pause(job: CronJob, *, reason: str, now: datetime) -> CronJob:
-    """Let the job run no more until it is resumed; a run under way goes on, and those that wait for
-    a place behind it are skipped, but for what people started.
+    """Let the job run no more until it is resumed; a run under way goes on. Those that wait for a
+    place behind it are skipped, but for what people started; replays are to be decided on again.
 
     Raises `ValidationError` without a reason: the team will wonder.
     """
